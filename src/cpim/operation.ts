@@ -1,0 +1,81 @@
+/**
+ * The operations of the abstract messaging service that cross the core (RFC 3860, section 3.4).
+ *
+ * A mapper of one protocol makes them, a mapper of the other reads them; nothing in them belongs to one wire form.
+ * They are plain data: they go through JSON into the queue and come back equal.
+ */
+import type { Address } from './address.ts';
+import type { Content } from './content.ts';
+
+/** Who sends or receives: an address and, where one is known, the instance of it (GRUU, XMPP resource). */
+export type Entity = {
+  readonly address: Address;
+  /** Decoded text of `gr` or of the resourcepart (RFC 7247, section 6.3). */
+  readonly instance?: string;
+};
+
+/** A text with its language tag as sent (RFC 5646); no tag means that the sender gave none. */
+export type LocalizedText = { readonly text: string; readonly language?: string };
+
+/** One pager-mode message on its way (RFC 3860, section 3.4.1: the message operation). */
+export type InstantMessage = {
+  readonly op: 'message';
+  /**
+   * Names this operation everywhere: queue, log, stanza id. A token of at most 40 characters of `A-Z a-z 0-9 - _`.
+   * Made by the mapper from what the sender's protocol repeats in a retransmission, so that the same request gives
+   * the same id (CPIM TransID).
+   */
+  readonly id: string;
+  readonly source: Entity;
+  readonly destination: Entity;
+  /** How many more hops it may make; what SIP calls Max-Forwards. Refused when it would fall below zero. */
+  readonly hops: number;
+  /** When this server took it over, ms since the epoch. */
+  readonly acceptedAtMs: number;
+  /** After this nobody wants it any more, ms since the epoch; absent until the core has set a lifetime. */
+  readonly expiresAtMs?: number;
+  /** When its author says it was written, ms since the epoch: SIP Date, XEP-0203 stamp. */
+  readonly sentAtMs?: number;
+  /** What binds the messages of one conversation: SIP Call-ID, XMPP thread. */
+  readonly thread?: string;
+  /** The id the sender's own protocol gave it, where an error must name it: XMPP stanza id. */
+  readonly senderId?: string;
+  /** One per language; the first is the preferred one. */
+  readonly subjects?: readonly LocalizedText[];
+  /** Language of the content: Content-Language, xml:lang of the chosen body. */
+  readonly language?: string;
+  readonly content: Content;
+  /** Asked for by a sips: URI: it may travel over TLS only, and not into XMPP (RFC 7247, section 8). */
+  readonly secure?: true;
+  /** End-to-end SIP header fields that we do not interpret; carried between SIP hops only, name and value as sent. */
+  readonly extras?: ReadonlyArray<readonly [name: string, value: string]>;
+};
+
+/** Word to the sender of a message that was accepted and then could not be delivered. */
+export type FailureReport = {
+  readonly op: 'report';
+  /** Own id of the report, made from that of the message, so that a message is reported once. */
+  readonly id: string;
+  /** Who could not be reached. */
+  readonly source: Entity;
+  /** Who is told: the sender of the message. */
+  readonly destination: Entity;
+  readonly acceptedAtMs: number;
+  readonly expiresAtMs?: number;
+  readonly thread?: string;
+  readonly about: {
+    readonly id: string;
+    /** The id that the sender's protocol gave the message; the error stanza carries it. */
+    readonly senderId?: string;
+    readonly subject?: string;
+    /** First words of the text, at most 80 characters; absent for content that is not text. */
+    readonly excerpt?: string;
+  };
+  /** Why: an ErrorCode of the core; a plain string here, because the vocabulary knows no core. */
+  readonly code: string;
+  /** What the far side said in its own words, where it said something; cleaned of control characters. */
+  readonly text?: string;
+};
+
+/** What the queue holds. */
+export type Operation = InstantMessage | FailureReport;

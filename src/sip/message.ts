@@ -1,0 +1,82 @@
+/**
+ * SIP messages as the rest of `src/sip` sees them (RFC 3261, section 7), whichever engine carries them.
+ */
+
+/** A header field: the name in its canonical long form (`Call-ID`, `Event`), the value unfolded and trimmed. */
+export type HeaderField = readonly [name: string, value: string];
+
+/**
+ * The header fields of one message, in the order of the wire.
+ *
+ * Names are canonical: compact forms are expanded and known names get their usual capitals when the message is read,
+ * so that `get('call-id')` and `i:` meet. A field that may hold a list is one field per value after reading for Via,
+ * Route, Record-Route, Path and Contact; all others stay as they were sent.
+ */
+export interface SipHeaders {
+  /** First value of this name in any capitals; undefined when there is none. */
+  get(name: string): string | undefined;
+  /** All values of this name, in order. */
+  all(name: string): readonly string[];
+  readonly fields: readonly HeaderField[];
+}
+
+export type SipTransport = 'udp' | 'tcp' | 'tls';
+
+/** What a message came over, and what an answer or a request to the same far end goes over. */
+export type SipFlow = {
+  readonly transport: SipTransport;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** Opaque name; a request sent to this flow fails once the connection is gone. */
+  readonly id: string;
+  /** Names in the peer's certificate (dNSName and sip: URI hosts, RFC 5922, section 7.1); only when it was verified. */
+  readonly peerNames?: readonly string[];
+};
+
+export type SipRequest = {
+  readonly method: string;
+  /** Request-URI as sent. */
+  readonly uri: string;
+  readonly headers: SipHeaders;
+  readonly body: Uint8Array;
+  readonly flow: SipFlow;
+  readonly receivedAtMs: number;
+};
+
+/**
+ * The answer to a request. The engine adds Via, From, To (with a tag), Call-ID, CSeq and Content-Length.
+ */
+export type SipReply = {
+  readonly status: number;
+  /** Absent: the phrase of RFC 3261, section 21. */
+  readonly reason?: string;
+  readonly headers?: readonly HeaderField[];
+  readonly body?: Uint8Array;
+};
+
+/**
+ * A request to be sent. The engine adds Via, Max-Forwards when missing, and Content-Length; From, To, Call-ID and
+ * CSeq must be there. CR, LF and NUL in any value are refused with GatewayError('internal').
+ */
+export type SipOutgoing = {
+  readonly method: string;
+  readonly uri: string;
+  readonly headers: readonly HeaderField[];
+  readonly body?: Uint8Array;
+  /** Where to send it instead of to the first Route or the Request-URI: a SIP URI (RFC 3263) or an existing flow. */
+  readonly nextHop?: { readonly uri: string } | { readonly flow: string };
+  /** Names one of which the certificate must carry when it goes over TLS; absent: the host of the next hop. */
+  readonly expectNames?: readonly string[];
+  /** Gives up after this long, at most the 64*T1 of RFC 3261, section 17.1.2.2; ms. */
+  readonly timeoutMs?: number;
+};
+
+export type SipResponse = {
+  readonly status: number;
+  readonly reason: string;
+  readonly headers: SipHeaders;
+  readonly body: Uint8Array;
+  readonly flow: SipFlow;
+};

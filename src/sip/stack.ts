@@ -1,0 +1,38 @@
+import type { SipOutgoing, SipReply, SipRequest, SipResponse, SipTransport } from './message.ts';
+
+/** Answers one request. Returning is answering: there is no second way to reply, and no way to forget. */
+export type SipHandler = (request: SipRequest) => Promise<SipReply>;
+
+export type SipListener = {
+  readonly transport: SipTransport;
+  readonly address: string;
+  /** The port in use: the one the system chose where the configuration says 0. */
+  readonly port: number;
+};
+
+/**
+ * Carries SIP requests and their final responses; transactions are inside.
+ *
+ * Promises of every implementation, checked by `test/contract/sip-stack.ts`:
+ *  1. A well-formed request reaches the handler once: retransmissions are absorbed, and answered again with the same
+ *     response (RFC 3261, section 17.2.2). A request that is not well-formed is answered 400 where its Via can be
+ *     read and is never seen by the handler (RFC 4475).
+ *  2. What the handler returns is sent, with Via, From, To, Call-ID and CSeq copied and a To tag added when the
+ *     request had none, to where RFC 3261, section 18.2.2 and RFC 3581 say. A handler that rejects is answered 500.
+ *  3. A handler that takes long costs no retransmission storm: a provisional answer is sent as RFC 4320 allows, and no
+ *     408 is ever sent to a non-INVITE request.
+ *  4. `request` resolves with the final response, 2xx to 6xx, first one only; a response matches by branch, sent-by,
+ *     CSeq method and where it came from, and needs no To tag.
+ *  5. `request` rejects with GatewayError: 'peer-unreachable' when no target could be reached (all of RFC 3263 tried),
+ *     'peer-timeout' when one was reached and did not answer in time.
+ *  6. Bytes of a body arrive as they were sent, both ways, NUL and non-UTF-8 included; Content-Length counts bytes.
+ *  7. A request of more than 1300 bytes does not leave over UDP unless nothing else is offered (RFC 3261, section
+ *     18.1.1); over a stream any number of messages may be under way at once, in the order they were given.
+ *  8. No value given by a caller can add a header field or a message: CR, LF and NUL are refused.
+ *  9. `stop` refuses new requests with 503, waits for handlers under way at most `graceMs`, then closes everything.
+ */
+export interface SipStack {
+  start(handler: SipHandler): Promise<readonly SipListener[]>;
+  request(outgoing: SipOutgoing): Promise<SipResponse>;
+  stop(graceMs: number): Promise<void>;
+}

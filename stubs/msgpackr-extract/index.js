@@ -1,0 +1,1 @@
+throw new Error('not built: msgpackr falls back to JavaScript');
