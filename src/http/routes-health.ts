@@ -1,0 +1,34 @@
+import type { FastifyPluginCallback } from 'fastify';
+import type { QueueFigures } from '../core/ports.ts';
+
+export type LinkHealth = {
+  readonly at: string;
+  readonly sinceMs: number;
+  readonly unconfirmed: number;
+  /** Why it is down and what to do about it. */
+  readonly reason?: string;
+};
+
+export type Health = {
+  /** `starting` until SIP listens and every link has been tried once, `stopping` once asked to end. */
+  readonly status: 'starting' | 'ok' | 'stopping';
+  readonly version: string;
+  readonly uptimeSeconds: number;
+  readonly sip: ReadonlyArray<{ readonly transport: string; readonly address: string; readonly port: number }>;
+  readonly links: Readonly<Record<string, LinkHealth>>;
+  readonly peers: Readonly<Record<string, { readonly reachable: boolean; readonly waiting: number }>>;
+  readonly queue: QueueFigures;
+  readonly registeredUsers: number;
+};
+
+/** The only thing this route may touch. */
+export type HealthDeps = { health(): Health };
+
+/** GET /health: 200 once SIP listens and links have been tried, 503 before and while ending; a link that is down is 200. */
+export const healthRoutes: FastifyPluginCallback<HealthDeps> = (app, deps, done) => {
+  app.get('/health', async (_request, reply) => {
+    const health = deps.health();
+    return reply.code(health.status === 'ok' ? 200 : 503).send(health);
+  });
+  done();
+};

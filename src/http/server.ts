@@ -1,0 +1,103 @@
+import { chmodSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { fastify, type FastifyInstance } from 'fastify';
+import { GatewayError, type ErrorCode } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import { healthRoutes, type HealthDeps } from './routes-health.ts';
+import { queueRoutes, type QueueDeps } from './routes-queue.ts';
+
+/** What the HTTP side answers for each failure that can reach it; all others are 500. */
+const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
+  'request-malformed': 400,
+  'address-malformed': 400,
+  'recipient-unknown': 404,
+  'store-unavailable': 503,
+  'queue-full': 503,
+  'shutting-down': 503,
+};
+
+const BODY_BYTES_MAX = 64 * 1024;
+
+export type OperatorDoorOptions = {
+  /** Where `/health` listens, `host:port`; absent: it does not. */
+  readonly listen?: { readonly host: string; readonly port: number };
+  /** Path of the control socket: everything an operator may do, open to whoever may open the file. */
+  readonly controlSocket: string;
+  readonly log: Log;
+  readonly health: HealthDeps;
+  readonly queue: QueueDeps;
+};
+
+/**
+ * The operator's two doors: health over TCP for anybody who may reach it, control over a local socket that only the
+ * user of the process may open (mode 0600). The first can change nothing; the second needs no password of its own.
+ */
+export class OperatorDoor {
+  readonly #options: OperatorDoorOptions;
+  readonly #doors: FastifyInstance[] = [];
+
+  constructor(options: OperatorDoorOptions) {
+    this.#options = options;
+  }
+
+  /** Listens. @returns the port of the health door, where there is one. @throws when a door cannot be opened. */
+  async open(): Promise<number | undefined> {
+    const { listen, controlSocket } = this.#options;
+    // A socket file that nobody listens on any more is left by a process that was killed; the folder's lock says
+    // that no other server is alive.
+    await rm(controlSocket, { force: true });
+    const control = this.#door();
+    await control.register(queueRoutes, this.#options.queue);
+    await control.register(healthRoutes, this.#options.health);
+    await control.listen({ path: controlSocket });
+    chmodSync(controlSocket, 0o600);
+
+    if (listen === undefined) return undefined;
+    const open = this.#door();
+    await open.register(healthRoutes, this.#options.health);
+    await open.listen({ host: listen.host, port: listen.port });
+    const address = open.server.address();
+    return typeof address === 'object' && address !== null ? address.port : undefined;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#doors.map((door) => door.close()));
+    await rm(this.#options.controlSocket, { force: true });
+  }
+
+  #door(): FastifyInstance {
+    const door = fastify({
+      bodyLimit: BODY_BYTES_MAX,
+      requestTimeout: 10_000,
+      connectionTimeout: 30_000,
+      keepAliveTimeout: 5_000,
+      forceCloseConnections: true,
+      routerOptions: { maxParamLength: 256 },
+    });
+    door.addHook('onSend', async (_request, reply) => {
+      reply.header('X-Content-Type-Options', 'nosniff').header('Cache-Control', 'no-store');
+    });
+    door.setNotFoundHandler(async (_request, reply) => reply.code(404).send({ error: 'not found' }));
+    // The one place on this side that catches: what a caller sees is a code, never the inside of the server.
+    door.setErrorHandler(async (thrown: unknown, _request, reply) => {
+      if (isClientFault(thrown)) return reply.code(thrown.statusCode).send({ error: thrown.message });
+      const error = GatewayError.of(thrown);
+      const status = HTTP_STATUS[error.code] ?? 500;
+      if (status === 500) this.#options.log.error({ error }, 'http request failed');
+      return reply.code(status).send({ error: error.code });
+    });
+    this.#doors.push(door);
+    return door;
+  }
+}
+
+/** Fastify's own refusals (malformed JSON, too large, schema) carry a status below 500 and a message made for callers. */
+function isClientFault(thrown: unknown): thrown is Error & { statusCode: number } {
+  return (
+    thrown instanceof Error &&
+    !(thrown instanceof GatewayError) &&
+    'statusCode' in thrown &&
+    typeof thrown.statusCode === 'number' &&
+    thrown.statusCode < 500
+  );
+}

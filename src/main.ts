@@ -1,0 +1,122 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { CommandError } from './cli/command-error.ts';
+
+const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
+  .version;
+
+type WithConfig = { readonly config: string };
+
+/** The command line. Each command's code is loaded when it runs, so that `--help` and `users add` start fast. */
+function program(): Command {
+  const root = new Command('interpres')
+    .description('Federation between SIP/SIMPLE and XMPP domains: messages through a durable queue.')
+    .version(VERSION)
+    .showHelpAfterError('(run with --help for the usage)')
+    .exitOverride();
+  const withConfig = (command: Command): Command =>
+    command.requiredOption('-c, --config <file>', 'configuration file (YAML); docs/config.md is its reference');
+
+  withConfig(root.command('serve').description('run the server until it is told to stop (SIGTERM or SIGINT)'))
+    .option('--guide', 'print what to do next once the server is up')
+    .action(async (options: WithConfig & { guide?: true }) => {
+      const { serve } = await import('./cli/serve.ts');
+      await serve(options.config, VERSION, options.guide === true);
+    });
+
+  withConfig(
+    root.command('check').description('check a configuration file and say what is wrong, line by line'),
+  ).action(async (options: WithConfig) => {
+    const { check } = await import('./cli/check.ts');
+    check(options.config);
+  });
+
+  const users = root.command('users').description('the users of our own SIP domains');
+  withConfig(users.command('add').description('add a user').argument('<address>', 'sip:alice@sip.example'))
+    .option('-p, --password <password>', 'the password; absent: read from standard input')
+    .action(async (address: string, options: WithConfig & { password?: string }) => {
+      const { addUser } = await import('./cli/users.ts');
+      await addUser(options.config, address, options.password);
+    });
+  withConfig(users.command('passwd').description('change a password').argument('<address>', 'sip:alice@sip.example'))
+    .option('-p, --password <password>', 'the new password; absent: read from standard input')
+    .action(async (address: string, options: WithConfig & { password?: string }) => {
+      const { changePassword } = await import('./cli/users.ts');
+      await changePassword(options.config, address, options.password);
+    });
+  withConfig(
+    users.command('remove').description('remove a user').argument('<address>', 'sip:alice@sip.example'),
+  ).action(async (address: string, options: WithConfig) => {
+    const { removeUser } = await import('./cli/users.ts');
+    await removeUser(options.config, address);
+  });
+  withConfig(users.command('list').description('list the users, one address a line')).action(
+    async (options: WithConfig) => {
+      const { listUsers } = await import('./cli/users.ts');
+      await listUsers(options.config);
+    },
+  );
+  withConfig(
+    users
+      .command('import')
+      .description('add many users from a CSV file; all of them or none')
+      .argument('<file>', 'lines of address,password'),
+  ).action(async (file: string, options: WithConfig) => {
+    const { importUsers } = await import('./cli/users.ts');
+    await importUsers(options.config, file);
+  });
+
+  const queue = root.command('queue').description('what waits for delivery, and what could not be delivered');
+  withConfig(queue.command('list').description('list entries, oldest first'))
+    .option('--dead', 'dead letters instead of live entries')
+    .option('--hop <hop>', 'only those for this next hop, as `queue list` shows it')
+    .option('--sender <address>', 'only those of this sender, as `queue list` shows it')
+    .option('--limit <n>', 'at most this many, 1 to 10000', '100')
+    .option('--json', 'JSON instead of a table')
+    .action(
+      async (options: WithConfig & { dead?: true; hop?: string; sender?: string; limit: string; json?: true }) => {
+        const { listQueue } = await import('./cli/queue.ts');
+        await listQueue(options.config, options);
+      },
+    );
+  const one: ReadonlyArray<readonly ['show' | 'retry' | 'drop', string]> = [
+    ['show', 'show one entry whole'],
+    ['retry', 'try an entry now, a dead letter too'],
+    ['drop', 'remove an entry; its sender is not told'],
+  ];
+  for (const [name, description] of one) {
+    withConfig(queue.command(name).description(description).argument('<id>', 'id as `queue list` shows it')).action(
+      async (id: string, options: WithConfig) => {
+        const { onEntry } = await import('./cli/queue.ts');
+        await onEntry(options.config, name, id);
+      },
+    );
+  }
+
+  root
+    .command('demo')
+    .description(
+      'show a message exchange and an outage on loopback, with a scripted phone and XMPP server; ends by itself',
+    )
+    .action(async () => {
+      const { demo } = await import('./demo/demo.ts');
+      await demo(VERSION);
+    });
+  return root;
+}
+
+try {
+  await program().parseAsync();
+} catch (thrown) {
+  if (thrown instanceof CommanderError) {
+    // Help and version are no faults; everything else that the parser refuses is wrong use.
+    process.exitCode = thrown.exitCode === 0 ? 0 : 2;
+  } else if (thrown instanceof CommandError) {
+    process.stderr.write(`${thrown.message}\n`);
+    process.exitCode = thrown.exitCode;
+  } else {
+    process.stderr.write(`interpres: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`);
+    process.exitCode = 1;
+  }
+}
