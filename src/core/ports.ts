@@ -50,8 +50,8 @@ export type Delivery = QueueEntry & {
 export type AttemptOutcome =
   /** The next hop has it. */
   | { readonly kind: 'delivered' }
-  /** Not now: attempt the lane again at this time, ms since the epoch. */
-  | { readonly kind: 'again'; readonly atMs: number }
+  /** Not now: attempt the lane again at this time, ms since the epoch. Code and reason are for the operator's list. */
+  | { readonly kind: 'again'; readonly atMs: number; readonly code?: ErrorCode; readonly reason?: string }
   /** Not before `wake(hop)`, `retry`, or the end of the lifetime. Counts as no attempt. */
   | { readonly kind: 'held' }
   /** Never: keep it as a dead letter with this reason. */

@@ -1,0 +1,228 @@
+import { parseCidr } from './cidr.ts';
+import { nearest, valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
+import { parseDomain, parseListen } from './config-values.ts';
+
+/** Reads a file of the configuration. @throws Error saying why it cannot be read. */
+export type ReadFile = (path: string) => string;
+
+/** Texts that examples and other servers' manuals use for a secret, without what is no letter or digit. */
+const KNOWN_SECRETS: ReadonlySet<string> = new Set([
+  'alongrandomtext',
+  'changeme',
+  'component',
+  'default',
+  'example',
+  'interpres',
+  'interpressecret',
+  'mysecret',
+  'password',
+  'secret',
+  'test',
+  '12345678',
+]);
+
+/**
+ * What one key alone does not show: names that meet in two places, secrets, and blocks that trust everybody.
+ *
+ * Looks at whatever has the right type and passes over the rest, so that these faults come together with the schema's.
+ */
+export function crossFaults(values: unknown): ValueFault[] {
+  const own = ownDomains(values);
+  return [
+    ...duplicates(own),
+    ...linkFaults(values, own),
+    ...peerFaults(values, own),
+    ...sipFaults(values),
+    ...trustFaults(values),
+    ...orderFaults(values),
+  ];
+}
+
+type Named = { readonly name: string; readonly path: ConfigPath };
+
+function ownDomains(values: unknown): Named[] {
+  return listAt(values, ['domains']).flatMap(({ value, path }) => {
+    const text = typeof value === 'string' ? value : textAt(value, ['name']);
+    const name = text === undefined ? undefined : parseDomain(text);
+    return name === undefined ? [] : [{ name, path }];
+  });
+}
+
+function duplicates(own: readonly Named[]): ValueFault[] {
+  const seen = new Set<string>();
+  return own.flatMap(({ name, path }) => {
+    if (seen.has(name)) return [{ path, text: `${name} is named a second time, expected once` }];
+    seen.add(name);
+    return [];
+  });
+}
+
+function linkFaults(values: unknown, own: readonly Named[]): ValueFault[] {
+  const faults: ValueFault[] = [];
+  const names = new Set(own.map(({ name }) => name));
+  const addresses = new Set<string>();
+  for (const [key, link] of Object.entries(recordAt(values, ['links']))) {
+    const path = ['links', key];
+    if (key === 'sip' || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(key)) {
+      faults.push({
+        path,
+        atKey: true,
+        text: `found the name '${key.slice(0, 64)}', expected letters, digits, . _ - and not 'sip'`,
+      });
+    }
+    const name = domainAt(link, ['name']);
+    const domain = domainAt(link, ['domain']) ?? name;
+    if (domain !== undefined && !names.has(domain)) {
+      const hint = near(domain, [...names]);
+      const at = textAt(link, ['domain']) === undefined ? 'name' : 'domain';
+      faults.push({
+        path: [...path, at],
+        text: `found ${domain}, expected the link to stand for one of our domains (${[...names].join(', ')})${at === 'name' ? ': say which with `domain`' : ''}${hint}`,
+      });
+    }
+    if (name !== undefined) {
+      const address = `${name} ${textAt(link, ['host']) ?? ''} ${JSON.stringify(valueAt(link, ['port']) ?? 5347)}`;
+      if (addresses.has(address))
+        faults.push({ path: [...path, 'name'], text: `${name} at the same server is another link's already` });
+      addresses.add(address);
+    }
+    const secret = textAt(link, ['secret']);
+    const hasFile = textAt(link, ['secretFile']) !== undefined;
+    if (typeof link === 'object' && link !== null && (secret !== undefined) === hasFile) {
+      faults.push({
+        path: [...path, 'secret'],
+        text: hasFile
+          ? 'found `secret` and `secretFile`, expected one of them'
+          : 'is missing; expected `secret` or `secretFile`',
+      });
+    }
+    if (secret !== undefined) faults.push(...secretFaults(secret, [...path, 'secret']));
+  }
+  return faults;
+}
+
+/** No default secret works: what a manual shows is no secret. */
+export function secretFaults(secret: string, path: ConfigPath): ValueFault[] {
+  if (secret === '') return [{ path, text: 'is empty; expected a secret' }];
+  const bare = secret.toLowerCase().replace(/[^a-z0-9]/g, '');
+  if (!KNOWN_SECRETS.has(bare)) return [];
+  return [{ path, text: 'is a secret that manuals and examples use; expected one of your own (openssl rand -hex 24)' }];
+}
+
+function peerFaults(values: unknown, own: readonly Named[]): ValueFault[] {
+  const faults: ValueFault[] = [];
+  const names = new Set(own.map(({ name }) => name));
+  const links = recordAt(values, ['links']);
+  const seen = new Set<string>();
+  for (const { value, path } of listAt(values, ['peers'])) {
+    const domain = domainAt(value, ['domain']);
+    const link = textAt(value, ['link']);
+    if (domain !== undefined && names.has(domain)) {
+      faults.push({ path: [...path, 'domain'], text: `${domain} is one of our domains, expected somebody else's` });
+    }
+    if (link === undefined) continue;
+    if (link !== 'sip' && !Object.hasOwn(links, link)) {
+      const known = ['sip', ...Object.keys(links)];
+      faults.push({
+        path: [...path, 'link'],
+        text: `found '${link.slice(0, 64)}', expected one of ${known.join(', ')}${near(link, known)}`,
+      });
+      continue;
+    }
+    if (link !== 'sip') {
+      for (const key of ['nextHop', 'trust']) {
+        if (valueAt(value, [key]) !== undefined) {
+          faults.push({ path: [...path, key], text: `belongs to a peer with link: sip, not to one over ${link}` });
+        }
+      }
+    }
+    if (domain === undefined) continue;
+    // Over links the source's domain chooses the way, so two ways for one pair of domains would leave it to chance.
+    const standsFor =
+      link === 'sip' ? 'sip' : (domainAt(links[link], ['domain']) ?? domainAt(links[link], ['name']) ?? link);
+    const way = `${domain} ${standsFor}`;
+    if (seen.has(way)) {
+      faults.push({
+        path,
+        text: `${domain} is named a second time for ${standsFor === 'sip' ? 'link: sip' : `a link that stands for ${standsFor}`}, expected once`,
+      });
+    }
+    seen.add(way);
+  }
+  return faults;
+}
+
+function sipFaults(values: unknown): ValueFault[] {
+  const faults: ValueFault[] = [];
+  const seen = new Set<string>();
+  for (const { value, path } of listAt(values, ['sip', 'listen'])) {
+    const listen = typeof value === 'string' ? parseListen(value) : undefined;
+    if (listen === undefined) continue;
+    if (listen.transport === 'tls' && valueAt(values, ['sip', 'tls']) === undefined) {
+      faults.push({ path, text: 'found a tls listener, expected a section sip.tls with certificate and key' });
+    }
+    const place = `${listen.transport} ${listen.address} ${listen.port}`;
+    if (listen.port !== 0 && seen.has(place)) faults.push({ path, text: 'is listened for already, expected once' });
+    seen.add(place);
+  }
+  return faults;
+}
+
+function trustFaults(values: unknown): ValueFault[] {
+  const lists = [...listAt(values, ['domains']), ...listAt(values, ['peers'])];
+  return lists.flatMap(({ value, path }) =>
+    listAt(value, ['trust']).flatMap((entry) => {
+      if (typeof entry.value !== 'string' || parseCidr(entry.value)?.bits !== 0) return [];
+      return [
+        {
+          path: [...path, ...entry.path],
+          text: `found '${entry.value}', which trusts everybody; expected the addresses of that server`,
+        },
+      ];
+    }),
+  );
+}
+
+/** Pairs of numbers of which the first must not be above the second. */
+const ORDERED: ReadonlyArray<readonly [ConfigPath, string, number, string, number]> = [
+  [['registration', 'expires'], 'min', 60, 'default', 3_600],
+  [['registration', 'expires'], 'default', 3_600, 'max', 86_400],
+  [['queue', 'retry'], 'firstSeconds', 2, 'maxSeconds', 600],
+];
+
+function orderFaults(values: unknown): ValueFault[] {
+  return ORDERED.flatMap(([path, low, lowDefault, high, highDefault]) => {
+    const a = valueAt(values, [...path, low]) ?? lowDefault;
+    const b = valueAt(values, [...path, high]) ?? highDefault;
+    if (typeof a !== 'number' || typeof b !== 'number' || a <= b) return [];
+    const at = valueAt(values, [...path, low]) === undefined ? high : low;
+    return [{ path: [...path, at], text: `found ${low} ${a} and ${high} ${b}, expected ${low} not above ${high}` }];
+  });
+}
+
+function near(word: string, candidates: readonly string[]): string {
+  const found = nearest(word, candidates);
+  return found === undefined ? '' : `; did you mean ${found}?`;
+}
+
+function listAt(values: unknown, path: ConfigPath): ReadonlyArray<{ value: unknown; path: ConfigPath }> {
+  const list = valueAt(values, path);
+  return Array.isArray(list) ? list.map((value: unknown, at) => ({ value, path: [...path, at] })) : [];
+}
+
+function recordAt(values: unknown, path: ConfigPath): Record<string, unknown> {
+  const record = valueAt(values, path);
+  return typeof record === 'object' && record !== null && !Array.isArray(record)
+    ? (record as Record<string, unknown>)
+    : {};
+}
+
+function textAt(values: unknown, path: ConfigPath): string | undefined {
+  const value = valueAt(values, path);
+  return typeof value === 'string' ? value : undefined;
+}
+
+function domainAt(values: unknown, path: ConfigPath): string | undefined {
+  const value = textAt(values, path);
+  return value === undefined ? undefined : parseDomain(value);
+}

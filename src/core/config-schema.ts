@@ -1,0 +1,311 @@
+/**
+ * The shape of the configuration file. This schema is the one source: the checks, `config/example.yaml` and
+ * `docs/config.md` are made from it, and `z.infer` is never written down twice.
+ */
+import * as z from 'zod';
+import { parseCidr } from './cidr.ts';
+import { isDnsServer, parseDomain, parseHostPort, parseListen, parseNextHop } from './config-values.ts';
+
+/** What a key says about itself beside its type, in words for the operator. */
+type Meta = {
+  readonly about: string;
+  /** The value in `config/example.yaml`; a required key has one. */
+  readonly sample?: unknown;
+  /** Written as a comment in `config/example.yaml`, for the operator to fill in. */
+  readonly commented?: true;
+};
+
+const meta = ({ about, ...rest }: Meta): Record<string, unknown> => ({ description: about, ...rest });
+
+/** Text in a form that `holds` knows; `expects` is how the fault names the form. */
+const text = (expects: string, holds: (value: string) => boolean): z.ZodString =>
+  z.string().refine(holds, { error: expects });
+
+const plain = z.string().min(1);
+const domain = text('a domain name (other letters as xn-- labels)', (value) => parseDomain(value) !== undefined);
+const trust = z.array(
+  text('an IP address or a block of them, 192.0.2.0/24', (value) => parseCidr(value) !== undefined),
+);
+const seconds = (min: number, max = 366 * 86_400): z.ZodNumber => z.int().min(min).max(max);
+
+const ownDomain = z.union([
+  domain,
+  z.strictObject({
+    name: domain.meta(meta({ about: 'The domain.' })),
+    trust: trust.default([]).meta(
+      meta({
+        about:
+          'IP addresses of a SIP core that has authenticated the users of this domain: its requests are taken as theirs.',
+      }),
+    ),
+  }),
+]);
+
+const xmppComponent = z.strictObject({
+  type: z
+    .literal('xmpp-component')
+    .meta(meta({ about: 'An external component of an XMPP server (XEP-0114).', sample: 'xmpp-component' })),
+  host: plain.meta(meta({ about: 'Where the XMPP server listens for components.', sample: '127.0.0.1' })),
+  port: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .default(5347)
+    .meta(meta({ about: 'Its port for components.' })),
+  name: domain.meta(meta({ about: 'Our address on the XMPP side.', sample: 'sip.xmpp.example' })),
+  domain: domain.optional().meta(
+    meta({
+      about: 'The domain of ours that the link stands for; absent: the same as `name`.',
+      sample: 'sip.example',
+    }),
+  ),
+  secret: plain
+    .optional()
+    .meta(
+      meta({ about: 'The secret shared with the XMPP server; this or `secretFile`.', sample: '${INTERPRES_SECRET}' }),
+    ),
+  secretFile: plain
+    .optional()
+    .meta(meta({ about: 'A file whose first line is the secret; this or `secret`.', commented: true })),
+});
+
+const peer = z.strictObject({
+  domain: domain.meta(meta({ about: 'The domain of somebody else.', sample: 'xmpp.example' })),
+  link: plain.meta(
+    meta({ about: 'The link it is reached over: a name of the `links` section, or `sip`.', sample: 'office' }),
+  ),
+  nextHop: text(
+    'a SIP URI without user part, sip:host:port;transport=tcp',
+    (value) => parseNextHop(value) !== undefined,
+  )
+    .optional()
+    .meta(
+      meta({
+        about: 'Where its requests go, a SIP URI (only with `link: sip`); absent: found by DNS (RFC 3263).',
+        sample: 'sip:192.0.2.7:5060;transport=tcp',
+        commented: true,
+      }),
+    ),
+  trust: trust.default([]).meta(
+    meta({
+      about:
+        'IP addresses its requests may come from (only with `link: sip`); a TLS certificate for the domain does as well.',
+    }),
+  ),
+});
+
+const sip = z.strictObject({
+  listen: z
+    .array(text('udp|tcp|tls://address:port', (value) => parseListen(value) !== undefined))
+    .min(1)
+    .meta(
+      meta({
+        about: 'Where SIP is listened for: udp, tcp or tls, IPv6 in brackets.',
+        sample: ['udp://127.0.0.1:5060', 'tcp://127.0.0.1:5060'],
+      }),
+    ),
+  tls: z
+    .strictObject({
+      certificate: plain.meta(
+        meta({
+          about: 'PEM file with the certificate of this server and those between it and its root.',
+          sample: './cert.pem',
+        }),
+      ),
+      key: plain.meta(meta({ about: 'PEM file with its private key.', sample: './key.pem' })),
+      ca: plain.optional().meta(
+        meta({
+          about: 'PEM file with the roots that peers are checked against; absent: those of Node.',
+          sample: './ca.pem',
+        }),
+      ),
+    })
+    .optional()
+    .meta(meta({ about: 'Needed by a tls listener, and used for TLS towards peers.', commented: true })),
+});
+
+const queue = z.strictObject({
+  lifetimeSeconds: seconds(60)
+    .default(7 * 86_400)
+    .meta(meta({ about: 'How long a message is tried before its sender is told that it failed.' })),
+  deadLetterSeconds: seconds(0)
+    .default(30 * 86_400)
+    .meta(meta({ about: 'How long a message that failed is kept for `queue list --dead`.' })),
+  rememberSeconds: seconds(64)
+    .default(86_400)
+    .meta(
+      meta({
+        about: 'How long the id of a delivered message is remembered, so that a repeated request is no second message.',
+      }),
+    ),
+  limits: z
+    .strictObject({
+      total: z
+        .int()
+        .min(1)
+        .default(500_000)
+        .meta(meta({ about: 'Messages waiting in total; above it new ones are refused (503).' })),
+      perPeer: z
+        .int()
+        .min(1)
+        .default(250_000)
+        .meta(meta({ about: 'Messages waiting for one peer link, SIP peer or local user.' })),
+      perSender: z
+        .int()
+        .min(1)
+        .default(20_000)
+        .meta(meta({ about: 'Messages waiting from one sender.' })),
+    })
+    .prefault({})
+    .meta(meta({ about: 'Bounds of the queue.' })),
+  retry: z
+    .strictObject({
+      firstSeconds: seconds(1, 3_600)
+        .default(2)
+        .meta(meta({ about: 'Pause before the second attempt; it doubles with each further one.' })),
+      maxSeconds: seconds(1, 86_400)
+        .default(600)
+        .meta(meta({ about: 'The longest pause between two attempts.' })),
+    })
+    .prefault({})
+    .meta(meta({ about: 'Pauses between attempts of one message that was refused for now.' })),
+  redis: text('a URL of Redis, redis://host:port/0', (value) => /^rediss?:\/\/[^\s]+$/.test(value))
+    .optional()
+    .meta(
+      meta({
+        about: 'Keep the queue in this Redis (run with `appendonly yes`) instead of the data folder.',
+        sample: 'redis://127.0.0.1:6379/0',
+        commented: true,
+      }),
+    ),
+});
+
+const rates = z.strictObject({
+  perSenderPerSecond: z
+    .number()
+    .positive()
+    .max(1e6)
+    .default(10)
+    .meta(meta({ about: 'Messages per second from one sender, in the long run.' })),
+  burst: z
+    .int()
+    .min(1)
+    .max(1e6)
+    .default(60)
+    .meta(meta({ about: 'Messages one sender may send at once after a rest.' })),
+  perPeerPerSecond: z
+    .number()
+    .positive()
+    .max(1e6)
+    .default(500)
+    .meta(meta({ about: 'Messages per second from all of one peer domain.' })),
+  peerBurst: z
+    .int()
+    .min(1)
+    .max(1e6)
+    .default(2_000)
+    .meta(meta({ about: 'Messages a peer domain may send at once after a rest.' })),
+});
+
+export const ConfigSchema = z.strictObject({
+  domains: z
+    .array(ownDomain)
+    .min(1)
+    .meta(
+      meta({
+        about:
+          'What this server is authoritative for: a domain, or `{ name, trust: [addresses] }` for a domain behind a SIP core at these addresses that has authenticated its users.',
+        sample: ['sip.example'],
+      }),
+    ),
+  data: plain
+    .default('./data')
+    .meta(meta({ about: "The embedded store's folder: queue, users, registrations.", sample: './data' })),
+  sip: sip.meta(meta({ about: 'The SIP side.' })),
+  links: z
+    .record(plain, xmppComponent)
+    .default({})
+    .meta(
+      meta({ about: 'Ways to XMPP domains, each under a name of its own.', sample: { office: {} }, commented: true }),
+    ),
+  peers: z
+    .array(peer)
+    .default([])
+    .meta(meta({ about: 'Domains of others. One that is not named here is refused, in and out.', commented: true })),
+  http: z
+    .strictObject({
+      listen: text('address:port', (value) => parseHostPort(value) !== undefined).meta(
+        meta({ about: 'Where `GET /health` is answered.', sample: '127.0.0.1:8080' }),
+      ),
+    })
+    .optional()
+    .meta(meta({ about: 'The door for monitoring; absent: closed. It can change nothing.' })),
+  dns: z
+    .strictObject({
+      servers: z
+        .array(text('an IP address, with :port where it is not 53', isDnsServer))
+        .default([])
+        .meta(meta({ about: 'DNS servers to ask; empty: those of the system.' })),
+    })
+    .prefault({})
+    .meta(meta({ about: 'Finding SIP peers (RFC 3263).' })),
+  registration: z
+    .strictObject({
+      expires: z
+        .strictObject({
+          min: seconds(1)
+            .default(60)
+            .meta(meta({ about: 'Shorter than this is refused with 423. Seconds.' })),
+          default: seconds(1)
+            .default(3_600)
+            .meta(meta({ about: 'For a REGISTER that names no time. Seconds.' })),
+          max: seconds(1)
+            .default(86_400)
+            .meta(meta({ about: 'Longer than this is shortened to it. Seconds.' })),
+        })
+        .prefault({})
+        .meta(meta({ about: 'How long a contact stays registered.' })),
+      contactsMax: z
+        .int()
+        .min(1)
+        .max(1_000)
+        .default(10)
+        .meta(meta({ about: 'Contacts one user may have at once.' })),
+    })
+    .prefault({})
+    .meta(meta({ about: 'Registration of local users.' })),
+  queue: queue.prefault({}).meta(meta({ about: 'What was accepted and not yet delivered.' })),
+  limits: z
+    .strictObject({
+      messageBytes: z
+        .int()
+        .min(1_300)
+        .max(16 * 1024 * 1024)
+        .default(65_536)
+        .meta(meta({ about: 'Largest content of a message; above it 413.' })),
+      stanzaBytes: z
+        .int()
+        .min(10_000)
+        .max(64 * 1024 * 1024)
+        .default(262_144)
+        .meta(meta({ about: 'Largest stanza read from or written to a link.' })),
+    })
+    .prefault({})
+    .meta(meta({ about: 'Sizes, bytes.' })),
+  rateLimits: z
+    .union([z.literal('off'), rates])
+    .prefault({})
+    .meta(meta({ about: 'How fast messages are accepted; `off` only for load tests.' })),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['error', 'warn', 'info', 'debug', 'trace'])
+        .default('info')
+        .meta(meta({ about: 'The least that is logged; `trace` shows the wire without bodies and credentials.' })),
+    })
+    .prefault({})
+    .meta(meta({ about: 'The log, JSON lines on standard output.' })),
+});
+
+/** The file's values after the checks, defaults filled in, texts not yet taken apart. */
+export type ConfigValues = z.output<typeof ConfigSchema>;

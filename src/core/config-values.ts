@@ -1,0 +1,99 @@
+import { parseIpAddress } from './cidr.ts';
+
+/** Where SIP is listened for. */
+export type SipListen = {
+  readonly transport: 'udp' | 'tcp' | 'tls';
+  /** IP address or host name, IPv6 without brackets. */
+  readonly address: string;
+  /** 0 to 65535; 0 lets the system choose. */
+  readonly port: number;
+};
+
+export type HostPort = { readonly host: string; readonly port: number };
+
+/** The parts of a next hop that the core looks at. */
+export type NextHop = { readonly scheme: 'sip' | 'sips'; readonly host: string; readonly port?: number };
+
+const DOMAIN_LENGTH_MAX = 253;
+
+/**
+ * A domain as the configuration may name one: labels of letters, digits and hyphens, lower-cased.
+ *
+ * @returns undefined for what is none, names with other letters included: those are written as A-labels (`xn--`).
+ */
+export function parseDomain(text: string): string | undefined {
+  if (text.length === 0 || text.length > DOMAIN_LENGTH_MAX) return undefined;
+  const labels = text.toLowerCase().split('.');
+  for (const label of labels) {
+    if (label.length === 0 || label.length > 63 || !/^[a-z0-9_-]+$/.test(label)) return undefined;
+    if (label.startsWith('-') || label.endsWith('-')) return undefined;
+  }
+  return labels.join('.');
+}
+
+/** Reads `host:port`, IPv6 in brackets. @returns the host without brackets, or undefined. */
+export function parseHostPort(text: string): HostPort | undefined {
+  const colon = text.lastIndexOf(':');
+  if (colon <= 0) return undefined;
+  const port = parsePort(text.slice(colon + 1), 0);
+  const host = parseHost(text.slice(0, colon));
+  return port === undefined || host === undefined ? undefined : { host, port };
+}
+
+/** Reads `udp|tcp|tls://host:port`, IPv6 in brackets, with no path behind it. */
+export function parseListen(text: string): SipListen | undefined {
+  const end = text.indexOf('://');
+  if (end < 0) return undefined;
+  const transport = text.slice(0, end);
+  if (transport !== 'udp' && transport !== 'tcp' && transport !== 'tls') return undefined;
+  const where = parseHostPort(text.slice(end + 3));
+  return where === undefined ? undefined : { transport, address: where.host, port: where.port };
+}
+
+/** An address of a DNS server: an IP address, with `:port` where it is not 53. */
+export function isDnsServer(text: string): boolean {
+  if (parseIpAddress(text) !== undefined) return true;
+  const colon = text.lastIndexOf(':');
+  if (colon < 0 || parsePort(text.slice(colon + 1), 1) === undefined) return false;
+  const host = text.slice(0, colon);
+  return parseIpAddress(host) !== undefined && (host.startsWith('[') || !host.includes(':'));
+}
+
+/** Reads a SIP URI without user part that names a next hop: `sip:host[:port][;transport=udp|tcp|tls]`, `sips:...`. */
+export function parseNextHop(text: string): NextHop | undefined {
+  const colon = text.indexOf(':');
+  const scheme = text.slice(0, Math.max(0, colon)).toLowerCase();
+  if (scheme !== 'sip' && scheme !== 'sips') return undefined;
+  const [where = '', ...params] = text.slice(colon + 1).split(';');
+  for (const param of params) {
+    const [name = '', value] = param.split('=');
+    if (!/^[a-z0-9.-]+$/i.test(name) || (value !== undefined && !/^[a-z0-9.-]+$/i.test(value))) return undefined;
+    if (name.toLowerCase() === 'transport' && !['udp', 'tcp', 'tls'].includes((value ?? '').toLowerCase())) {
+      return undefined;
+    }
+  }
+  const closing = where.indexOf(']');
+  const portAt = where.indexOf(':', closing < 0 ? 0 : closing);
+  if (portAt < 0) {
+    const host = parseHost(where);
+    return host === undefined ? undefined : { scheme, host };
+  }
+  const port = parsePort(where.slice(portAt + 1), 1);
+  const host = parseHost(where.slice(0, portAt));
+  return port === undefined || host === undefined ? undefined : { scheme, host, port };
+}
+
+/** An IP address (v6 in brackets) or a domain; v6 comes back without brackets. */
+function parseHost(text: string): string | undefined {
+  if (text.startsWith('[')) {
+    const inner = text.slice(1, -1);
+    return text.endsWith(']') && inner.includes(':') && parseIpAddress(inner) !== undefined ? inner : undefined;
+  }
+  return parseDomain(text);
+}
+
+function parsePort(text: string, min: number): number | undefined {
+  if (text.length === 0 || text.length > 5 || !/^[0-9]+$/.test(text)) return undefined;
+  const port = Number(text);
+  return port < min || port > 65_535 ? undefined : port;
+}

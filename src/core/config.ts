@@ -1,0 +1,311 @@
+import {
+  isAlias,
+  isCollection,
+  isMap,
+  isPair,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type Node,
+} from 'yaml';
+import { crossFaults, secretFaults, type ReadFile } from './config-checks.ts';
+import { schemaFaults, type ConfigPath, type ValueFault } from './config-faults.ts';
+import { ConfigSchema, type ConfigValues } from './config-schema.ts';
+import { parseDomain, parseHostPort, parseListen, type HostPort, type SipListen } from './config-values.ts';
+
+/** A domain this server is authoritative for. */
+export type OwnDomain = {
+  /** Lower case. */
+  readonly name: string;
+  /** Addresses and CIDR blocks whose requests are taken as its users'. */
+  readonly trust: readonly string[];
+};
+
+export type LinkConfig = {
+  readonly type: 'xmpp-component';
+  readonly host: string;
+  readonly port: number;
+  /** Our address on the XMPP side, lower case. */
+  readonly name: string;
+  /** The own domain it stands for. */
+  readonly domain: string;
+  readonly secret: string;
+};
+
+export type PeerConfig = {
+  readonly domain: string;
+  /** Name of a link, or `sip`. */
+  readonly link: string;
+  /** A SIP URI. */
+  readonly nextHop?: string;
+  readonly trust: readonly string[];
+};
+
+/** PEM texts, read from the files that the configuration names. */
+export type TlsConfig = { readonly certificate: string; readonly key: string; readonly ca?: string };
+
+/** The configuration, checked whole: names meet, files were read, paths are absolute, defaults are filled in. */
+export type Config = {
+  readonly domains: readonly OwnDomain[];
+  /** Absolute path of the embedded store's folder. */
+  readonly data: string;
+  readonly sip: { readonly listen: readonly SipListen[]; readonly tls?: TlsConfig };
+  readonly links: Readonly<Record<string, LinkConfig>>;
+  readonly peers: readonly PeerConfig[];
+  readonly http?: { readonly listen: HostPort };
+  readonly dns: { readonly servers: readonly string[] };
+  readonly registration: {
+    /** Seconds. */
+    readonly expires: { readonly min: number; readonly default: number; readonly max: number };
+    readonly contactsMax: number;
+  };
+  readonly queue: {
+    readonly lifetimeSeconds: number;
+    readonly deadLetterSeconds: number;
+    readonly rememberSeconds: number;
+    readonly limits: { readonly total: number; readonly perPeer: number; readonly perSender: number };
+    readonly retry: { readonly firstSeconds: number; readonly maxSeconds: number };
+    /** URL; present: the queue is kept in Redis. */
+    readonly redis?: string;
+  };
+  readonly limits: { readonly messageBytes: number; readonly stanzaBytes: number };
+  readonly rateLimits: 'off' | RateLimits;
+  readonly log: { readonly level: 'error' | 'warn' | 'info' | 'debug' | 'trace' };
+};
+
+export type RateLimits = {
+  readonly perSenderPerSecond: number;
+  readonly burst: number;
+  readonly perPeerPerSecond: number;
+  readonly peerBurst: number;
+};
+
+/** What reading a configuration needs of the world. */
+export type ConfigWorld = {
+  /** Absolute path of the folder that relative paths in the file start from. */
+  readonly baseFolder: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly readFile: ReadFile;
+  readonly resolvePath: (folder: string, path: string) => string;
+};
+
+/** Everything that is wrong with a configuration file, in the order of its lines: `line:column path: found, expected`. */
+export class ConfigError extends Error {
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'));
+    this.name = 'ConfigError';
+    this.faults = faults;
+  }
+}
+
+const FILE_LENGTH_MAX = 4 * 1024 * 1024;
+/** Aliases beyond this many times the size of the file are an attack or a mistake ("billion laughs"). */
+const ALIASES_MAX = 100;
+
+/**
+ * Reads a configuration file.
+ *
+ * `${NAME}` in a value stands for a variable of the environment, `$${` for the two characters themselves. A relative
+ * path starts at `world.baseFolder`.
+ *
+ * @throws ConfigError with every fault at once.
+ */
+export function readConfig(text: string, world: ConfigWorld): Config {
+  if (text.length > FILE_LENGTH_MAX) throw new ConfigError([`1:1 (file): larger than ${FILE_LENGTH_MAX} characters`]);
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'silent' });
+  const syntax = [...document.errors, ...document.warnings].map((error) => ({
+    ...at(lines, error.pos[0]),
+    text: `(file): ${error.code === 'DUPLICATE_KEY' ? 'found a key a second time, expected each once' : error.message}`,
+  }));
+  // A key given twice leaves a tree that can be looked at further; a broken one does not.
+  if (document.errors.some((error) => error.code !== 'DUPLICATE_KEY')) throw inOrder(syntax);
+
+  const written = plainValues(document);
+  const faults: ValueFault[] = [];
+  const values = substituted(written, world.env, [], faults);
+  const checked = ConfigSchema.safeParse(values ?? {});
+  if (!checked.success) {
+    // What a missing variable leaves behind would be found wrong a second time.
+    const told = new Set(faults.map((fault) => pathText(fault.path)));
+    const found = schemaFaults(values ?? {}, written ?? {}, checked.error.issues);
+    faults.push(...found.filter((fault) => !told.has(pathText(fault.path))));
+  }
+  faults.push(...crossFaults(values));
+  const files = new FileTexts(world, faults);
+  const config = checked.success ? built(checked.data, world, files) : undefined;
+  if (config === undefined || faults.length > 0 || syntax.length > 0) {
+    const placed = faults.map((fault) => ({
+      ...at(lines, offsetOf(document, fault)),
+      text: `${pathText(fault.path)}: ${fault.text}`,
+    }));
+    throw inOrder([...syntax, ...placed]);
+  }
+  return config;
+}
+
+type PlacedFault = { readonly line: number; readonly col: number; readonly text: string };
+
+function inOrder(faults: readonly PlacedFault[]): ConfigError {
+  const sorted = [...faults].sort((a, b) => a.line - b.line || a.col - b.col);
+  return new ConfigError(sorted.map(({ line, col, text }) => `${line}:${col} ${text}`));
+}
+
+function at(lines: LineCounter, offset: number): { line: number; col: number } {
+  const { line, col } = lines.linePos(offset);
+  return { line: Math.max(1, line), col: Math.max(1, col) };
+}
+
+function plainValues(document: Document): unknown {
+  try {
+    return document.toJS({ maxAliasCount: ALIASES_MAX });
+  } catch (thrown) {
+    throw new ConfigError([`1:1 (file): ${thrown instanceof Error ? thrown.message : 'not readable'}`]);
+  }
+}
+
+/** The same values with every `${NAME}` replaced; a variable that is not set is a fault. */
+function substituted(value: unknown, env: ConfigWorld['env'], path: ConfigPath, faults: ValueFault[]): unknown {
+  if (typeof value === 'string') {
+    return value.replace(/\$?\$\{([^}]{0,200})\}/g, (whole, name: string) => {
+      if (whole.startsWith('$$')) return whole.slice(1);
+      const set = Object.hasOwn(env, name) ? env[name] : undefined;
+      if (set === undefined)
+        faults.push({ path, text: `found \${${name}}, expected the environment variable ${name} to be set` });
+      return set ?? `\${${name}}`;
+    });
+  }
+  if (Array.isArray(value))
+    return value.map((item: unknown, index) => substituted(item, env, [...path, index], faults));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, substituted(item, env, [...path, key], faults)]),
+  );
+}
+
+/** Reads the files that the configuration names; one that cannot be read is a fault of the key that names it. */
+class FileTexts {
+  readonly #world: ConfigWorld;
+  readonly #faults: ValueFault[];
+
+  constructor(world: ConfigWorld, faults: ValueFault[]) {
+    this.#world = world;
+    this.#faults = faults;
+  }
+
+  secret(file: string, path: ConfigPath): string {
+    const text = this.#read(file, path);
+    if (text === undefined) return '';
+    const secret = text.split(/\r?\n/, 1)[0] ?? '';
+    this.#faults.push(...secretFaults(secret, path));
+    return secret;
+  }
+
+  pem(file: string, path: ConfigPath): string {
+    const text = this.#read(file, path);
+    if (text !== undefined && !text.includes('-----BEGIN ')) {
+      this.#faults.push({ path, text: `found a file without -----BEGIN, expected PEM` });
+    }
+    return text ?? '';
+  }
+
+  #read(file: string, path: ConfigPath): string | undefined {
+    try {
+      return this.#world.readFile(this.#world.resolvePath(this.#world.baseFolder, file));
+    } catch (thrown) {
+      const reason = thrown instanceof Error ? thrown.message : 'cannot be read';
+      this.#faults.push({ path, text: `found a file that cannot be read (${reason}), expected a readable one` });
+      return undefined;
+    }
+  }
+}
+
+/** Takes the checked texts apart. The schema has seen each, so a text that still does not parse is its mistake. */
+function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Config {
+  const { tls } = values.sip;
+  const { redis, ...queue } = values.queue;
+  return {
+    domains: values.domains.map((own) =>
+      typeof own === 'string'
+        ? { name: known(parseDomain(own)), trust: [] }
+        : { name: known(parseDomain(own.name)), trust: own.trust },
+    ),
+    data: world.resolvePath(world.baseFolder, values.data),
+    sip: {
+      listen: values.sip.listen.map((listen) => known(parseListen(listen))),
+      ...(tls === undefined
+        ? {}
+        : {
+            tls: {
+              certificate: files.pem(tls.certificate, ['sip', 'tls', 'certificate']),
+              key: files.pem(tls.key, ['sip', 'tls', 'key']),
+              ...(tls.ca === undefined ? {} : { ca: files.pem(tls.ca, ['sip', 'tls', 'ca']) }),
+            },
+          }),
+    },
+    links: Object.fromEntries(
+      Object.entries(values.links).map(([key, { secretFile, ...link }]) => [
+        key,
+        {
+          ...link,
+          name: known(parseDomain(link.name)),
+          domain: known(parseDomain(link.domain ?? link.name)),
+          secret:
+            link.secret ?? (secretFile === undefined ? '' : files.secret(secretFile, ['links', key, 'secretFile'])),
+        },
+      ]),
+    ),
+    peers: values.peers.map(({ nextHop, ...peer }) => ({
+      ...peer,
+      domain: known(parseDomain(peer.domain)),
+      ...(nextHop === undefined ? {} : { nextHop }),
+    })),
+    ...(values.http === undefined ? {} : { http: { listen: known(parseHostPort(values.http.listen)) } }),
+    dns: values.dns,
+    registration: values.registration,
+    queue: { ...queue, ...(redis === undefined ? {} : { redis }) },
+    limits: values.limits,
+    rateLimits: values.rateLimits,
+    log: values.log,
+  };
+}
+
+function known<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the configuration schema let a value through that cannot be read');
+  return value;
+}
+
+/** Where in the text a fault is: at its value, at its key, or, for what is missing, at the nearest thing around it. */
+function offsetOf(document: Document, fault: ValueFault): number {
+  let node: Node | null | undefined = document.contents;
+  let offset = 0;
+  for (const [depth, part] of fault.path.entries()) {
+    if (isAlias(node)) node = node.resolve(document);
+    if (!isCollection(node)) return offset;
+    const isLast = depth === fault.path.length - 1;
+    if (isMap(node)) {
+      const pair = node.items.find(
+        (item) => isPair(item) && String(isScalar(item.key) ? item.key.value : item.key) === String(part),
+      );
+      if (pair === undefined) return offset;
+      const key = isScalar(pair.key) ? (pair.key.range?.[0] ?? offset) : offset;
+      offset = key;
+      node = pair.value as Node | null;
+      if (isLast && fault.atKey === true) return key;
+    } else {
+      node = node.items[Number(part)] as Node | undefined;
+    }
+    // A section is found by its key; what has none, or is one value, by itself.
+    if (typeof part === 'number' || !isMap(node)) offset = node?.range?.[0] ?? offset;
+  }
+  return offset;
+}
+
+function pathText(path: ConfigPath): string {
+  let text = '';
+  for (const part of path) text += typeof part === 'number' ? `[${part}]` : text === '' ? part : `.${part}`;
+  return text === '' ? '(file)' : text;
+}

@@ -1,0 +1,107 @@
+import { cidrHolds, parseCidr, parseIpAddress, type Cidr } from './cidr.ts';
+import type { Config, LinkConfig, PeerConfig } from './config.ts';
+import { parseNextHop } from './config-values.ts';
+
+/** Where a request came from, as far as it proves who sent it. */
+export type PeerEvidence = {
+  /** IP address it came from, IPv6 with or without brackets. */
+  readonly address: string;
+  /** Names in the certificate of its connection, when that was verified (RFC 5922, section 7.1). */
+  readonly peerNames?: readonly string[];
+};
+
+/** A domain this server is authoritative for. */
+export type Own = { readonly name: string; readonly hasTrustedCore: boolean };
+
+/** A domain of somebody else, by one of the ways to it. */
+export type Peer = {
+  readonly domain: string;
+  /** Name of a link, or `sip`. */
+  readonly link: string;
+  /** The own domain that the link stands for; absent with `sip`, which carries all of them. */
+  readonly standsFor?: string;
+  /** A SIP URI. */
+  readonly nextHop?: string;
+};
+
+type Trusted = { readonly blocks: readonly Cidr[]; readonly certificateNames: ReadonlySet<string> };
+
+/**
+ * Who is who: own domains, the domains of others and the ways to them, and who may speak for which.
+ *
+ * Domains are given in lower case, as `domainOf` returns them. A domain in no entry is a stranger's.
+ */
+export class PeerTable {
+  /** The links of the configuration by name. */
+  readonly links: ReadonlyMap<string, LinkConfig>;
+  readonly #own = new Map<string, Own>();
+  readonly #peers = new Map<string, readonly Peer[]>();
+  readonly #trusted = new Map<string, Trusted>();
+
+  constructor(config: Pick<Config, 'domains' | 'links' | 'peers'>) {
+    this.links = new Map(Object.entries(config.links));
+    for (const { name, trust } of config.domains) {
+      this.#own.set(name, { name, hasTrustedCore: trust.length > 0 });
+      this.#trusted.set(name, { blocks: blocksOf(trust), certificateNames: new Set() });
+    }
+    for (const entry of config.peers) this.#add(entry);
+  }
+
+  own(domain: string): Own | undefined {
+    return this.#own.get(domain);
+  }
+
+  get ownDomains(): readonly string[] {
+    return [...this.#own.keys()];
+  }
+
+  /** The first way to a domain; undefined for a stranger and for a domain of ours. */
+  peer(domain: string): Peer | undefined {
+    return this.#peers.get(domain)?.[0];
+  }
+
+  /** Every way to a domain, in the order of the configuration. */
+  peersOf(domain: string): readonly Peer[] {
+    return this.#peers.get(domain) ?? [];
+  }
+
+  /** Whether users of this domain may reach us over this link. */
+  isReachedOver(domain: string, link: string): boolean {
+    return this.peersOf(domain).some((peer) => peer.link === link);
+  }
+
+  /**
+   * Whether whoever sent a SIP request may speak for the users of a domain: a SIP peer by its addresses or by a
+   * certificate for its domain or its next hop (RFC 5922, section 7.2: no wildcards), a trusted core of a domain of
+   * ours by its addresses. Never true for strangers, nor for domains that are reached over an XMPP link only.
+   */
+  mayActFor(domain: string, evidence: PeerEvidence): boolean {
+    const trusted = this.#trusted.get(domain);
+    if (trusted === undefined) return false;
+    if (evidence.peerNames?.some((name) => trusted.certificateNames.has(name.toLowerCase())) === true) return true;
+    if (trusted.blocks.length === 0) return false;
+    const address = parseIpAddress(evidence.address);
+    return address !== undefined && trusted.blocks.some((block) => cidrHolds(block, address));
+  }
+
+  #add(entry: PeerConfig): void {
+    const standsFor = this.links.get(entry.link)?.domain;
+    const peer: Peer = {
+      domain: entry.domain,
+      link: entry.link,
+      ...(standsFor === undefined ? {} : { standsFor }),
+      ...(entry.nextHop === undefined ? {} : { nextHop: entry.nextHop }),
+    };
+    this.#peers.set(entry.domain, [...this.peersOf(entry.domain), peer]);
+    if (entry.link !== 'sip') return;
+    const host = entry.nextHop === undefined ? undefined : parseNextHop(entry.nextHop)?.host;
+    this.#trusted.set(entry.domain, {
+      blocks: blocksOf(entry.trust),
+      certificateNames: new Set(host === undefined ? [entry.domain] : [entry.domain, host]),
+    });
+  }
+}
+
+function blocksOf(trust: readonly string[]): readonly Cidr[] {
+  return trust.map(parseCidr).filter((block) => block !== undefined);
+}
