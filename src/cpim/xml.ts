@@ -49,10 +49,20 @@ export function readXml(text: string, limits: XmlLimits & { readonly bytesMax?: 
     },
     close: () => undefined,
   });
-  reader.write(text);
-  reader.end();
+  try {
+    reader.write(text);
+    reader.end();
+  } catch (thrown) {
+    throw asXmlError(thrown);
+  }
   if (root === undefined) throw new XmlError('not-well-formed', 'no root element');
   return root;
+}
+
+/** What the parser throws by itself says that the input is ill-formed, where and why. */
+function asXmlError(thrown: unknown): XmlError {
+  if (thrown instanceof XmlError) return thrown;
+  return new XmlError('not-well-formed', thrown instanceof Error ? thrown.message : 'ill-formed input');
 }
 
 function checkSurrogates(text: string): void {
@@ -166,9 +176,7 @@ export class XmlStreamReader {
     } catch (thrown) {
       this.#over = true;
       if (this.#inCallback) throw thrown;
-      this.#events.onError(
-        thrown instanceof XmlError ? thrown : new XmlError('not-well-formed', 'the parser gave up on the input'),
-      );
+      this.#events.onError(asXmlError(thrown));
     }
   }
 }
