@@ -1,0 +1,162 @@
+import { addressKey, type Address } from '../cpim/address.ts';
+import { GatewayError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { Binding, BindingStore, Clock, HopId } from './ports.ts';
+import { userHop } from './router.ts';
+
+export type RegisterContact = {
+  /** Contact URI as sent. */
+  readonly uri: string;
+  /** 0 to 1000; absent: 1000. */
+  readonly q?: number;
+  /** The `expires` parameter, seconds. */
+  readonly expiresSeconds?: number;
+  readonly instance?: string;
+};
+
+/** What a REGISTER asks for, whoever sent it having proved that he may (RFC 3261, section 10.2). */
+export type RegisterRequest = {
+  readonly callId: string;
+  readonly cseq: number;
+  /** None: only asks what is registered. `*`: remove all, with `expiresSeconds` 0. */
+  readonly contacts: '*' | readonly RegisterContact[];
+  /** The Expires header field, seconds. */
+  readonly expiresSeconds?: number;
+  readonly flow?: string;
+  readonly userAgent?: string;
+};
+
+export type RegistrationLimits = {
+  /** Seconds. */
+  readonly expires: { readonly min: number; readonly default: number; readonly max: number };
+  readonly contactsMax: number;
+};
+
+/** Whether two contact URIs are one (RFC 3261, section 19.1.4). */
+export type SameContact = (a: string, b: string) => boolean;
+
+export type RegistrationDeps = {
+  readonly store: BindingStore;
+  readonly limits: RegistrationLimits;
+  readonly sameContact: SameContact;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly log: Log;
+  /** Told of each user who has just come or come again, so that what waits for him can go. */
+  readonly wake: (hop: HopId) => void;
+};
+
+/** Below this a wish is refused for brevity only when it is also below the configured minimum. */
+const BRIEF_BELOW_SECONDS = 3_600;
+
+/** Who is registered where. */
+export class RegistrationService {
+  readonly #deps: RegistrationDeps;
+  /** The last registration under way of each user: the next one starts from its result. */
+  readonly #underWay = new Map<string, Promise<readonly Binding[]>>();
+
+  constructor(deps: RegistrationDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Carries out a REGISTER, whole or not at all.
+   *
+   * @returns the bindings of the user after it, none expired.
+   * @throws GatewayError 'interval-too-brief' (with `minExpiresSeconds`), 'request-malformed' for a wrong `*`,
+   *   'request-unexpected' for one older than what is stored, 'policy-violated' for too many contacts, and what the
+   *   store throws.
+   * @see RFC 3261, section 10.3, steps 6 to 8
+   */
+  async register(user: Address, request: RegisterRequest): Promise<readonly Binding[]> {
+    const userKey = addressKey(user);
+    const apply = (): Promise<readonly Binding[]> => this.#apply(userKey, request);
+    const before = this.#underWay.get(userKey);
+    // One that fails has changed nothing, so the next starts from the same set.
+    const mine = before === undefined ? apply() : before.then(apply, apply);
+    this.#underWay.set(userKey, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#underWay.get(userKey) === mine) this.#underWay.delete(userKey);
+    }
+  }
+
+  /** The contacts of a user that have not expired, best first. Answers from memory. */
+  contactsOf(userKey: string): readonly Binding[] {
+    const bindings = this.#deps.store.of(userKey, this.#deps.clock.nowMs());
+    return bindings.length < 2 ? bindings : [...bindings].sort((a, b) => b.q - a.q);
+  }
+
+  async #apply(userKey: string, request: RegisterRequest): Promise<readonly Binding[]> {
+    const { store, clock, limits, sameContact, log, wake } = this.#deps;
+    const nowMs = clock.nowMs();
+    const current = store.of(userKey, nowMs);
+    if (request.contacts.length === 0) return current;
+    const { bindings, isReachable } = bindingsAfter(current, request, limits, nowMs, sameContact);
+    await store.replace(userKey, bindings);
+    log.info({ aor: userKey, callId: request.callId, contacts: bindings.length }, 'registration changed');
+    if (isReachable) wake(userHop(userKey));
+    return bindings;
+  }
+}
+
+/** What a REGISTER makes of a user's bindings; `isReachable` when it added or refreshed one. Pure. */
+export function bindingsAfter(
+  current: readonly Binding[],
+  request: RegisterRequest,
+  limits: RegistrationLimits,
+  nowMs: number,
+  sameContact: SameContact,
+): { readonly bindings: readonly Binding[]; readonly isReachable: boolean } {
+  const live = current.filter((binding) => binding.expiresAtMs > nowMs);
+  if (request.contacts === '*') {
+    if (request.expiresSeconds !== 0) throw new GatewayError('request-malformed', 'contact * without Expires: 0');
+    for (const binding of live) refuseOlder(binding, request);
+    return { bindings: [], isReachable: false };
+  }
+  let bindings = live;
+  let isReachable = false;
+  for (const contact of request.contacts) {
+    const seconds = secondsOf(contact, request, limits);
+    const stored = live.find((binding) => sameContact(binding.contact, contact.uri));
+    if (stored !== undefined) refuseOlder(stored, request);
+    bindings = bindings.filter((binding) => !sameContact(binding.contact, contact.uri));
+    if (seconds === 0) continue;
+    bindings.push(bindingOf(contact, request, nowMs + seconds * 1_000));
+    isReachable = true;
+  }
+  if (bindings.length > limits.contactsMax) {
+    throw new GatewayError('policy-violated', `more than ${limits.contactsMax} contacts for one user`);
+  }
+  return { bindings, isReachable };
+}
+
+/** RFC 3261, section 10.3, step 7: within one Call-ID only a higher CSeq may change a binding. */
+function refuseOlder(binding: Binding, request: RegisterRequest): void {
+  if (binding.callId === request.callId && request.cseq <= binding.cseq) {
+    throw new GatewayError('request-unexpected', 'CSeq is not above that of the binding');
+  }
+}
+
+function secondsOf(contact: RegisterContact, request: RegisterRequest, limits: RegistrationLimits): number {
+  const seconds = contact.expiresSeconds ?? request.expiresSeconds ?? limits.expires.default;
+  if (seconds > 0 && seconds < BRIEF_BELOW_SECONDS && seconds < limits.expires.min) {
+    throw new GatewayError('interval-too-brief', 'registration shorter than allowed', {
+      details: { minExpiresSeconds: limits.expires.min },
+    });
+  }
+  return Math.min(seconds, limits.expires.max);
+}
+
+function bindingOf(contact: RegisterContact, request: RegisterRequest, expiresAtMs: number): Binding {
+  return {
+    contact: contact.uri,
+    q: contact.q ?? 1_000,
+    expiresAtMs,
+    callId: request.callId,
+    cseq: request.cseq,
+    ...(contact.instance === undefined ? {} : { instance: contact.instance }),
+    ...(request.flow === undefined ? {} : { flow: request.flow }),
+    ...(request.userAgent === undefined ? {} : { userAgent: request.userAgent }),
+  };
+}
