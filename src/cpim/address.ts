@@ -1,4 +1,5 @@
 import { domainInCanonicalForm } from './domain.ts';
+import { hexPair } from './hex.ts';
 import { DOMAIN_BYTES_MAX, LOCALPART_BYTES_MAX } from './limits.ts';
 import { decodeUtf8 } from './utf8.ts';
 import { isWellFormed } from './well-formed.ts';
@@ -110,21 +111,12 @@ function percentDecoded(raw: string): string | undefined {
   for (let at = 0; at < from.length; at += 1) {
     let byte = from[at] ?? 0;
     if (byte === 0x25) {
-      const high = hexDigit(from[at + 1]);
-      const low = hexDigit(from[at + 2]);
-      if (high < 0 || low < 0) return undefined;
-      byte = high * 16 + low;
+      byte = hexPair(from[at + 1], from[at + 2]);
+      if (byte < 0) return undefined;
       at += 2;
     }
     to[length] = byte;
     length += 1;
   }
   return decodeUtf8(to.subarray(0, length));
-}
-
-function hexDigit(code: number | undefined): number {
-  if (code === undefined) return -1;
-  if (code >= 0x30 && code <= 0x39) return code - 0x30;
-  const letter = code | 0x20;
-  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }
