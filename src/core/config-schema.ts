@@ -22,7 +22,7 @@ const text = (expects: string, holds: (value: string) => boolean): z.ZodString =
   z.string().refine(holds, { error: expects });
 
 const plain = z.string().min(1);
-const domain = text('a domain name (other letters as xn-- labels)', (value) => parseDomain(value) !== undefined);
+const domain = text('a domain name', (value) => parseDomain(value) !== undefined);
 const trust = z.array(
   text('an IP address or a block of them, 192.0.2.0/24', (value) => parseCidr(value) !== undefined),
 );

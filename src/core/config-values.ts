@@ -1,3 +1,4 @@
+import { domainInCanonicalForm } from '../cpim/domain.ts';
 import { parseIpAddress } from './cidr.ts';
 
 /** Where SIP is listened for. */
@@ -14,21 +15,9 @@ export type HostPort = { readonly host: string; readonly port: number };
 /** The parts of a next hop that the core looks at. */
 export type NextHop = { readonly scheme: 'sip' | 'sips'; readonly host: string; readonly port?: number };
 
-const DOMAIN_LENGTH_MAX = 253;
-
-/**
- * A domain as the configuration may name one: labels of letters, digits and hyphens, lower-cased.
- *
- * @returns undefined for what is none, names with other letters included: those are written as A-labels (`xn--`).
- */
+/** A domain in canonical form, other letters as A-labels; undefined for what is none. */
 export function parseDomain(text: string): string | undefined {
-  if (text.length === 0 || text.length > DOMAIN_LENGTH_MAX) return undefined;
-  const labels = text.toLowerCase().split('.');
-  for (const label of labels) {
-    if (label.length === 0 || label.length > 63 || !/^[a-z0-9_-]+$/.test(label)) return undefined;
-    if (label.startsWith('-') || label.endsWith('-')) return undefined;
-  }
-  return labels.join('.');
+  return domainInCanonicalForm(text);
 }
 
 /** Reads `host:port`, IPv6 in brackets. @returns the host without brackets, or undefined. */

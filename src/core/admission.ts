@@ -1,0 +1,83 @@
+import { addressKey, domainOf, type Address } from '../cpim/address.ts';
+import type { Content } from '../cpim/content.ts';
+import type { InstantMessage } from '../cpim/operation.ts';
+import type { Config } from './config.ts';
+import { GatewayError } from './errors.ts';
+import type { PeerTable } from './peers.ts';
+import type { Clock } from './ports.ts';
+import { RateTable } from './rate-table.ts';
+
+/** Who handed an operation over, as the side that received it has made sure. */
+export type Origin =
+  /** A user of ours who has proved who he is, or whose trusted core has. */
+  | { readonly kind: 'local'; readonly user: Address }
+  /** A SIP peer that may act for this domain. */
+  | { readonly kind: 'sip-peer'; readonly domain: string }
+  /** A link, and the domain that the server at its far end vouches for. */
+  | { readonly kind: 'link'; readonly link: string; readonly domain: string };
+
+export type AdmissionDeps = {
+  readonly peers: PeerTable;
+  readonly limits: Pick<Config['limits'], 'messageBytes'>;
+  readonly rateLimits: Config['rateLimits'];
+  readonly clock: Pick<Clock, 'nowMs'>;
+};
+
+/** Decides whether an operation is taken at all: whose it is, how fast they come, how large it is, how far it went. */
+export class Admission {
+  readonly #deps: AdmissionDeps;
+  readonly #senders: RateTable | undefined;
+  readonly #domains: RateTable | undefined;
+
+  constructor(deps: AdmissionDeps) {
+    this.#deps = deps;
+    const { rateLimits, clock } = deps;
+    if (rateLimits === 'off') return;
+    this.#senders = new RateTable({ perSecond: rateLimits.perSenderPerSecond, burst: rateLimits.burst }, clock);
+    this.#domains = new RateTable({ perSecond: rateLimits.perPeerPerSecond, burst: rateLimits.peerBurst }, clock);
+  }
+
+  /**
+   * @throws GatewayError 'sender-forbidden' for a source that its origin may not speak for, 'rate-exceeded' (with
+   *   `retryAfterSeconds`), 'content-too-large' (with `sizeMax`), 'hops-exhausted'.
+   */
+  admit(message: InstantMessage, origin: Origin): void {
+    this.#checkSource(message.source.address, origin);
+    this.#senders?.take(addressKey(message.source.address));
+    if (origin.kind !== 'local') this.#domains?.take(origin.domain);
+    const sizeMax = this.#deps.limits.messageBytes;
+    if (isLarger(message.content, sizeMax)) {
+      throw new GatewayError('content-too-large', `content of more than ${sizeMax} bytes`, { details: { sizeMax } });
+    }
+    if (message.hops < 1) throw new GatewayError('hops-exhausted', 'no hop left for the message');
+  }
+
+  #checkSource(source: Address, origin: Origin): void {
+    const { peers } = this.#deps;
+    const domain = domainOf(source);
+    switch (origin.kind) {
+      case 'local':
+        if (peers.own(domain) !== undefined && addressKey(source) === addressKey(origin.user)) return;
+        break;
+      case 'sip-peer':
+        if (domain === origin.domain && peers.isReachedOver(domain, 'sip')) return;
+        break;
+      case 'link':
+        if (domain === origin.domain && peers.isReachedOver(domain, origin.link)) return;
+        break;
+    }
+    throw new GatewayError('sender-forbidden', `${source} does not come from where it was sent`);
+  }
+}
+
+/** Whether a content has more than so many bytes on the wire. */
+function isLarger(content: Content, bytesMax: number): boolean {
+  if ('base64' in content) {
+    const { base64 } = content;
+    const padding = base64.endsWith('==') ? 2 : base64.endsWith('=') ? 1 : 0;
+    return (base64.length / 4) * 3 - padding > bytesMax;
+  }
+  // A UTF-16 unit is at least one byte of UTF-8 and at most three, so most texts need not be counted.
+  if (content.text.length > bytesMax) return true;
+  return content.text.length * 3 > bytesMax && Buffer.byteLength(content.text, 'utf8') > bytesMax;
+}

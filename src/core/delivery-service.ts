@@ -1,0 +1,337 @@
+import { addressKey, domainOf, localpartOf, type Address } from '../cpim/address.ts';
+import { pauseMs, type Backoff } from './backoff.ts';
+import { GatewayError, type ErrorCode } from './errors.ts';
+import { failureReport, reportableOf, reportEntry, type Reportable } from './failure-report.ts';
+import { HopStates, type HopState } from './hop-states.ts';
+import type { Log } from './log.ts';
+import type {
+  AttemptOutcome,
+  Binding,
+  Clock,
+  Delivery,
+  DeliveryQueue,
+  HopId,
+  OperationSender,
+  Random,
+  Route,
+} from './ports.ts';
+import { RecentDeliveries } from './recent-deliveries.ts';
+import type { Router } from './router.ts';
+import { Settlements, type Settlement, type Waiting } from './settlements.ts';
+
+export type DeliveryDeps = {
+  readonly queue: Pick<DeliveryQueue, 'add' | 'wake'>;
+  readonly router: Router;
+  readonly senders: Readonly<Record<Route['kind'], OperationSender>>;
+  readonly contactsOf: (userKey: string) => readonly Binding[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Lifetime of a report. */
+  readonly lifetimeMs: number;
+  readonly retry: Backoff;
+  /** How long a sender on the line waits for the first attempt; 2 s when absent. */
+  readonly patienceMs?: number;
+  /** Requests under way at once to one SIP peer or local user; 64 when absent. */
+  readonly concurrency?: number;
+};
+
+/** How many entries of one lane may be under way to a link: it keeps their order itself. */
+const LINK_LANE_WINDOW = 256;
+const PATIENCE_MS = 2_000;
+const CONCURRENCY = 64;
+/** How long to wait for a place in the queue for a report before the message is looked at again. */
+const REPORT_PAUSE: Backoff = { firstMs: 5_000, maxMs: 300_000 };
+const REPORT_TRIES_MAX = 12;
+/** For what waits for a hop under which the queue does not know it: the peer table has changed since. */
+const OTHER_HOP_PAUSE_MS = 60_000;
+
+/** Failures that say nothing about whether the peer is there. */
+const OWN_FAILURES: ReadonlySet<ErrorCode> = new Set(['internal', 'shutting-down', 'store-unavailable', 'queue-full']);
+
+/**
+ * Makes the attempts of the queue: chooses the sender, keeps away from peers that are down, says what became of each
+ * operation, and tells senders of failures. The one place in the core that catches.
+ */
+export class DeliveryService {
+  readonly #deps: DeliveryDeps;
+  readonly #hops: HopStates;
+  readonly #settlements: Settlements;
+  readonly #recent = new RecentDeliveries();
+  /** What is under way over links, and the error stanza that came before the confirmation. */
+  readonly #onLinks = new Map<string, { readonly delivery: Delivery; failure?: GatewayError }>();
+
+  constructor(deps: DeliveryDeps) {
+    this.#deps = deps;
+    this.#settlements = new Settlements(deps.clock, deps.patienceMs ?? PATIENCE_MS);
+    this.#hops = new HopStates({
+      clock: deps.clock,
+      random: deps.random,
+      log: deps.log,
+      concurrency: deps.concurrency ?? CONCURRENCY,
+      wake: (hop, lanesMax) => deps.queue.wake(hop, lanesMax),
+    });
+  }
+
+  /** How many entries of one lane may be under way at once: many on a link, else one (RFC 3428, section 8). */
+  window(hop: HopId): number {
+    return hop.startsWith('link:') ? LINK_LANE_WINDOW : 1;
+  }
+
+  /** A link is up, or a user has registered. Links count as down until the first call. */
+  hopUp(hop: HopId): void {
+    this.#hops.up(hop);
+  }
+
+  hopDown(hop: HopId): void {
+    this.#hops.down(hop);
+  }
+
+  /** Whether attempts towards a hop go out at present; for health. */
+  isReachable(hop: HopId): boolean {
+    return this.#hops.isReachable(hop);
+  }
+
+  /** Begins to wait for the first attempt of an operation; 'pending' when the patience is over. Before it is added. */
+  whenSettled(id: string): Waiting {
+    return this.#settlements.wait(id);
+  }
+
+  /** What whoever waited for an operation was told within the last minute. */
+  settledLately(id: string): Settlement | undefined {
+    return this.#settlements.recent(id);
+  }
+
+  stop(): void {
+    this.#hops.stop();
+    this.#settlements.stop();
+  }
+
+  /**
+   * Makes one attempt (see AttemptDelivery). Towards a link the sender is called before this returns, so that the
+   * order of the calls is the order on the stream.
+   */
+  async attempt(delivery: Delivery): Promise<AttemptOutcome> {
+    const { clock, log } = this.#deps;
+    const startedAtMs = clock.nowMs();
+    try {
+      return await this.#tried(delivery, startedAtMs);
+    } catch (thrown) {
+      // Whatever it was, the entry is not given up for a mistake of ours around the attempt.
+      log.error({ messageId: delivery.id, nextHop: delivery.hop, error: thrown }, 'attempt failed unexpectedly');
+      return this.#again(delivery, GatewayError.of(thrown));
+    }
+  }
+
+  /**
+   * An error came for something that had been sent: its sender is told, unless it is not known any more, is itself a
+   * report, or the error is from somebody else than whom it was sent to.
+   */
+  failedLater(id: string, error: GatewayError, from: Address): void {
+    const { clock, log } = this.#deps;
+    const underWay = this.#onLinks.get(id);
+    const recent = underWay === undefined ? this.#recent.get(id, clock.nowMs()) : undefined;
+    const sent = underWay?.delivery.operation ?? recent;
+    if (sent === undefined || !isFromDestination(from, sent.destination.address)) {
+      log.info({ messageId: id, code: error.code, from }, 'error for nothing that was sent');
+      return;
+    }
+    if (underWay !== undefined) underWay.failure = error;
+    if (recent === undefined) return;
+    this.#recent.forget(id);
+    log.info({ messageId: id, code: error.code, error }, 'operation failed after delivery');
+    void this.#reportUntilTaken(recent, error, 1);
+  }
+
+  async #tried(delivery: Delivery, startedAtMs: number): Promise<AttemptOutcome> {
+    const { router, contactsOf } = this.#deps;
+    const { source, destination } = delivery.operation;
+    const hop = this.#hops.enter(delivery.hop);
+    try {
+      if (delivery.expiresAtMs <= startedAtMs) {
+        hop.breaker?.skipped();
+        return await this.#dead(delivery, new GatewayError('lifetime-over', 'the lifetime is over'));
+      }
+      let route: Route;
+      try {
+        route = router.routeOf(source.address, destination.address);
+      } catch (thrown) {
+        hop.breaker?.skipped();
+        return await this.#dead(delivery, GatewayError.of(thrown));
+      }
+      if (route.kind === 'local' && contactsOf(route.userKey).length === 0)
+        return this.#held(delivery, route, hop, hop.wakes);
+      if (route.kind === 'link' && !this.#hops.isReachable(route.hop))
+        return this.#held(delivery, route, hop, hop.wakes);
+      if (hop.breaker?.isOpen === true) return this.#held(delivery, route, hop, hop.wakes);
+      return await this.#sent(delivery, route, hop);
+    } finally {
+      this.#hops.leave(delivery.hop, hop);
+    }
+  }
+
+  async #sent(delivery: Delivery, route: Route, hop: HopState): Promise<AttemptOutcome> {
+    const { clock, senders } = this.#deps;
+    const turn = hop.turnstile?.enter();
+    if (turn !== undefined) await turn;
+    try {
+      const { wakes } = hop;
+      if (hop.breaker?.admit() === false) return this.#held(delivery, route, hop, wakes);
+      const startedAtMs = clock.nowMs();
+      try {
+        if (route.kind === 'link') {
+          const refusal = await this.#sendOnLink(delivery, route);
+          // What the far side said no to is over, even where it might take it later: others of the lane went since.
+          if (refusal !== undefined) return await this.#dead(delivery, refusal);
+        } else {
+          await senders[route.kind].send(delivery, route);
+        }
+      } catch (thrown) {
+        const error = GatewayError.of(thrown);
+        const isAnswer = tellBreaker(hop, error, startedAtMs);
+        if (!error.transient) return await this.#dead(delivery, error);
+        this.#settlements.settle(delivery.id, { kind: 'pending' });
+        const isAway = isAnswer ? false : !this.#hops.isReachable(route.hop);
+        return isAway ? this.#held(delivery, route, hop, wakes) : this.#again(delivery, error, hop.wakes !== wakes);
+      }
+      hop.breaker?.answered();
+      return this.#delivered(delivery, route);
+    } finally {
+      hop.turnstile?.leave();
+    }
+  }
+
+  /** @returns the error stanza that came before the confirmation that covers its message. */
+  async #sendOnLink(delivery: Delivery, route: Route): Promise<GatewayError | undefined> {
+    const underWay: { readonly delivery: Delivery; failure?: GatewayError } = { delivery };
+    this.#onLinks.set(delivery.id, underWay);
+    try {
+      await this.#deps.senders.link.send(delivery, route);
+    } finally {
+      this.#onLinks.delete(delivery.id);
+    }
+    return underWay.failure;
+  }
+
+  #delivered(delivery: Delivery, route: Route): AttemptOutcome {
+    const { clock, log } = this.#deps;
+    const { operation } = delivery;
+    const nowMs = clock.nowMs();
+    this.#settlements.settle(delivery.id, { kind: 'delivered' });
+    if (route.kind === 'link' && operation.op === 'message') this.#recent.put(reportableOf(operation), nowMs);
+    log.info(
+      {
+        messageId: delivery.id,
+        operation: operation.op,
+        nextHop: route.hop,
+        attempt: delivery.attempt,
+        durationMs: nowMs - operation.acceptedAtMs,
+      },
+      'operation delivered',
+    );
+    return { kind: 'delivered' };
+  }
+
+  async #dead(delivery: Delivery, error: GatewayError): Promise<AttemptOutcome> {
+    const { clock, log } = this.#deps;
+    const { operation } = delivery;
+    const isTold = this.#settlements.settle(delivery.id, { kind: 'failed', error });
+    if (operation.op === 'message' && !isTold) {
+      const unreported = await this.#report(reportableOf(operation), error);
+      if (unreported !== undefined) return this.#again(delivery, unreported);
+    }
+    log[error.code === 'internal' ? 'error' : 'info'](
+      {
+        messageId: delivery.id,
+        operation: operation.op,
+        nextHop: delivery.hop,
+        attempt: delivery.attempt,
+        code: error.code,
+        durationMs: clock.nowMs() - operation.acceptedAtMs,
+        error,
+      },
+      'operation failed',
+    );
+    return { kind: 'dead', code: error.code, reason: error.message };
+  }
+
+  /** Waits for the hop, unless it was woken since `wakes` was read, or is another than the one the queue knows. */
+  #held(delivery: Delivery, route: Route, hop: HopState, wakes: number): AttemptOutcome {
+    const { clock, log } = this.#deps;
+    this.#settlements.settle(delivery.id, { kind: 'pending' });
+    if (hop.wakes !== wakes) return { kind: 'again', atMs: clock.nowMs() };
+    if (route.hop !== delivery.hop) return { kind: 'again', atMs: clock.nowMs() + OTHER_HOP_PAUSE_MS };
+    log.debug({ messageId: delivery.id, nextHop: delivery.hop }, 'operation waits for its hop');
+    return { kind: 'held' };
+  }
+
+  #again(delivery: Delivery, error: GatewayError, isWoken = false): AttemptOutcome {
+    const { clock, random, log, retry } = this.#deps;
+    const nowMs = clock.nowMs();
+    const pause = isWoken ? 0 : pauseMs(retry, delivery.attempt, random);
+    const asked = (error.details.retryAfterSeconds ?? 0) * 1_000;
+    // Not past the end of its lifetime, where the sender is told.
+    const atMs = Math.max(nowMs, Math.min(nowMs + Math.max(pause, asked), delivery.expiresAtMs));
+    this.#settlements.settle(delivery.id, { kind: 'pending' });
+    log.info(
+      {
+        messageId: delivery.id,
+        nextHop: delivery.hop,
+        attempt: delivery.attempt,
+        code: error.code,
+        againInMs: atMs - nowMs,
+        error,
+      },
+      'operation will be tried again',
+    );
+    return { kind: 'again', atMs };
+  }
+
+  /** Queues the report of a failure. @returns why it could not be queued for now; undefined when all is done. */
+  async #report(about: Reportable, error: GatewayError): Promise<GatewayError | undefined> {
+    const { router, queue, clock, log, lifetimeMs } = this.#deps;
+    try {
+      const { hop } = router.routeOf(about.destination.address, about.source.address);
+      const report = failureReport(about, error, clock.nowMs(), lifetimeMs);
+      const added = await queue.add(reportEntry(report, hop, lifetimeMs));
+      if (added === 'added')
+        log.info({ messageId: report.id, about: about.id, operation: 'report', nextHop: hop }, 'operation accepted');
+      return undefined;
+    } catch (thrown) {
+      const failure = GatewayError.of(thrown);
+      if (failure.transient) return failure;
+      log.warn({ messageId: about.id, code: failure.code, error: failure }, 'sender cannot be told of a failure');
+      return undefined;
+    }
+  }
+
+  async #reportUntilTaken(about: Reportable, error: GatewayError, tries: number): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    const unreported = await this.#report(about, error);
+    if (unreported === undefined) return;
+    if (tries >= REPORT_TRIES_MAX) {
+      log.error({ messageId: about.id, error: unreported }, 'sender was not told of a failure');
+      return;
+    }
+    clock.after(pauseMs(REPORT_PAUSE, tries, random), () => void this.#reportUntilTaken(about, error, tries + 1));
+  }
+}
+
+/** @returns whether the peer has answered, well or badly. */
+function tellBreaker(hop: HopState, error: GatewayError, startedAtMs: number): boolean {
+  const isTransport = error.code === 'peer-unreachable' || error.code === 'peer-timeout';
+  if (isTransport && error.details.status === undefined) {
+    hop.breaker?.failed(startedAtMs);
+    return false;
+  }
+  // A failure of ours leaves a peer that is being tried untried.
+  if (OWN_FAILURES.has(error.code) && hop.breaker?.isClosed === false) hop.breaker.failed(startedAtMs);
+  else if (!OWN_FAILURES.has(error.code)) hop.breaker?.answered();
+  return true;
+}
+
+/** An error may come from whom it was sent to, or from his server. */
+function isFromDestination(from: Address, destination: Address): boolean {
+  if (domainOf(from) !== domainOf(destination)) return false;
+  return localpartOf(from) === undefined || addressKey(from) === addressKey(destination);
+}

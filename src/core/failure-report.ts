@@ -1,0 +1,97 @@
+import { addressKey } from '../cpim/address.ts';
+import type { FailureReport, InstantMessage } from '../cpim/operation.ts';
+import type { GatewayError } from './errors.ts';
+import type { HopId, QueueEntry } from './ports.ts';
+
+const ID_LENGTH_MAX = 40;
+const EXCERPT_LENGTH_MAX = 80;
+const SAID_LENGTH_MAX = 300;
+
+/** What of a message its report needs, small enough to be kept for many messages. */
+export type Reportable = Pick<InstantMessage, 'id' | 'source' | 'destination' | 'thread' | 'senderId'> & {
+  readonly subject?: string;
+  readonly excerpt?: string;
+};
+
+export function reportableOf(message: InstantMessage): Reportable {
+  const { id, source, destination, thread, senderId, subjects, content } = message;
+  const subject = subjects?.[0]?.text;
+  const excerpt = 'text' in content ? firstWords(content.text) : '';
+  return {
+    id,
+    source,
+    destination,
+    ...(thread === undefined ? {} : { thread }),
+    ...(senderId === undefined ? {} : { senderId }),
+    ...(subject === undefined ? {} : { subject: firstWords(subject) }),
+    ...(excerpt === '' ? {} : { excerpt }),
+  };
+}
+
+/** Writes the report that tells the sender of a message why it was not delivered. Same message, same id. */
+export function failureReport(
+  about: Reportable,
+  error: GatewayError,
+  nowMs: number,
+  lifetimeMs: number,
+): FailureReport {
+  const said = error.details.text === undefined ? '' : withoutControls(error.details.text).slice(0, SAID_LENGTH_MAX);
+  return {
+    op: 'report',
+    id: reportId(about.id),
+    source: about.destination,
+    destination: about.source,
+    acceptedAtMs: nowMs,
+    expiresAtMs: nowMs + lifetimeMs,
+    ...(about.thread === undefined ? {} : { thread: about.thread }),
+    about: {
+      id: about.id,
+      ...(about.senderId === undefined ? {} : { senderId: about.senderId }),
+      ...(about.subject === undefined ? {} : { subject: about.subject }),
+      ...(about.excerpt === undefined ? {} : { excerpt: about.excerpt }),
+    },
+    code: error.code,
+    ...(said === '' ? {} : { text: said }),
+  };
+}
+
+/** The queue entry of a report that goes over `hop`. */
+export function reportEntry(report: FailureReport, hop: HopId, lifetimeMs: number): QueueEntry {
+  const owner = addressKey(report.source.address);
+  return {
+    id: report.id,
+    lane: `${owner}\n${addressKey(report.destination.address)}`,
+    hop,
+    owner,
+    expiresAtMs: report.expiresAtMs ?? report.acceptedAtMs + lifetimeMs,
+    operation: report,
+  };
+}
+
+/** `r-` and the message's id; one too long for that is shortened, with a sum of the whole so that ids stay apart. */
+function reportId(messageId: string): string {
+  const id = `r-${messageId}`;
+  return id.length <= ID_LENGTH_MAX ? id : `r-${messageId.slice(-(ID_LENGTH_MAX - 10))}-${sumOf(messageId)}`;
+}
+
+/** FNV-1a, 32 bits, 7 characters. */
+function sumOf(text: string): string {
+  let sum = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) sum = Math.imul(sum ^ text.charCodeAt(at), 0x01000193);
+  return (sum >>> 0).toString(36).padStart(7, '0');
+}
+
+/** At most 80 characters of a text on one line, cut between characters. */
+function firstWords(text: string): string {
+  const line = withoutControls(text.slice(0, EXCERPT_LENGTH_MAX * 4)).trim();
+  if (line.length <= EXCERPT_LENGTH_MAX) return line;
+  const cut = line.slice(0, EXCERPT_LENGTH_MAX - 3);
+  // Half of a surrogate pair is no character.
+  const last = cut.charCodeAt(cut.length - 1);
+  return `${last >= 0xd800 && last <= 0xdbff ? cut.slice(0, -1) : cut}...`;
+}
+
+/** Control characters, line breaks included, become spaces. */
+function withoutControls(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ');
+}

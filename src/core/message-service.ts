@@ -1,0 +1,128 @@
+import { addressKey, domainOf } from '../cpim/address.ts';
+import { ContentError } from '../cpim/content-error.ts';
+import type { Content } from '../cpim/content.ts';
+import type { InstantMessage } from '../cpim/operation.ts';
+import { readableFromContent } from '../cpim/readable.ts';
+import type { Admission, Origin } from './admission.ts';
+import type { DeliveryService } from './delivery-service.ts';
+import { GatewayError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { PeerTable } from './peers.ts';
+import type { Binding, Clock, CredentialStore, DeliveryQueue, Route } from './ports.ts';
+import type { Router } from './router.ts';
+
+export type MessageServiceDeps = {
+  readonly admission: Pick<Admission, 'admit'>;
+  readonly router: Pick<Router, 'routeOf'>;
+  readonly peers: PeerTable;
+  readonly credentials: Pick<CredentialStore, 'find'>;
+  readonly contactsOf: (userKey: string) => readonly Binding[];
+  readonly queue: Pick<DeliveryQueue, 'add'>;
+  readonly delivery: Pick<DeliveryService, 'whenSettled' | 'settledLately'>;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly log: Log;
+  /** Of a message that names none itself. */
+  readonly lifetimeMs: number;
+};
+
+/** Takes messages over from both sides. */
+export class MessageService {
+  readonly #deps: MessageServiceDeps;
+
+  constructor(deps: MessageServiceDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Takes a message over: from here on it is delivered, or its sender is told why not.
+   *
+   * Resolves only after the message is stored: 'queued' then, or 'delivered' when a contact of a local recipient has
+   * taken it within the patience of the delivery service. That is waited for only when the sender is on the line (not
+   * for messages from a link) and the recipient has contacts. Up to the queue everything happens before this returns,
+   * so messages are stored in the order of the calls.
+   *
+   * @throws GatewayError when it is refused, by admission, router, content, queue, or by the recipient while the
+   *   sender waited; then nobody is told a second time.
+   */
+  accept(message: InstantMessage, origin: Origin): Promise<'delivered' | 'queued'> {
+    try {
+      return this.#accepted(message, origin);
+    } catch (thrown) {
+      return Promise.reject(GatewayError.of(thrown));
+    }
+  }
+
+  #accepted(message: InstantMessage, origin: Origin): Promise<'delivered' | 'queued'> {
+    const { admission, router, clock, lifetimeMs } = this.#deps;
+    admission.admit(message, origin);
+    const route = router.routeOf(message.source.address, message.destination.address);
+    this.#checkRecipient(message, route);
+    const expiresAtMs = Math.min(message.expiresAtMs ?? Number.POSITIVE_INFINITY, message.acceptedAtMs + lifetimeMs);
+    if (expiresAtMs <= clock.nowMs()) {
+      throw new GatewayError('lifetime-over', 'the message was over before it came');
+    }
+    return this.#queued({ ...message, hops: message.hops - 1, expiresAtMs }, expiresAtMs, route, origin);
+  }
+
+  #checkRecipient(message: InstantMessage, route: Route): void {
+    const { peers, credentials } = this.#deps;
+    if (route.kind === 'link') {
+      // RFC 7247, section 8: what sips asks for ends where XMPP begins.
+      if (message.secure === true) throw new GatewayError('scheme-unsupported', 'sips to an XMPP domain');
+      checkReadable(message.content);
+    } else if (route.kind === 'local') {
+      // Users of a domain behind a trusted core may be known to the core alone.
+      const isKnown =
+        peers.own(domainOf(message.destination.address))?.hasTrustedCore === true ||
+        credentials.find(route.userKey) !== undefined;
+      if (!isKnown) throw new GatewayError('recipient-unknown', `no user ${route.userKey}`);
+    }
+  }
+
+  async #queued(
+    message: InstantMessage,
+    expiresAtMs: number,
+    route: Route,
+    origin: Origin,
+  ): Promise<'delivered' | 'queued'> {
+    const { queue, delivery, contactsOf, log } = this.#deps;
+    const waits = origin.kind !== 'link' && route.kind === 'local' && contactsOf(route.userKey).length > 0;
+    // Before the entry is there: its first attempt may end before `add` has resolved.
+    const waiting = waits ? delivery.whenSettled(message.id) : undefined;
+    const owner = addressKey(message.source.address);
+    let added: 'added' | 'known';
+    try {
+      added = await queue.add({
+        id: message.id,
+        lane: `${owner}\n${addressKey(message.destination.address)}`,
+        hop: route.hop,
+        owner,
+        expiresAtMs,
+        operation: message,
+      });
+    } catch (thrown) {
+      waiting?.leave();
+      throw thrown;
+    }
+    const fields = { messageId: message.id, operation: 'message', nextHop: route.hop, origin: origin.kind };
+    log.info(fields, added === 'added' ? 'operation accepted' : 'operation known already');
+    if (waiting === undefined) return 'queued';
+    // A repeated request gets the answer that the first one got.
+    const known = added === 'known' ? delivery.settledLately(message.id) : undefined;
+    if (known !== undefined) waiting.leave();
+    const outcome = known ?? (await waiting.settled);
+    if (outcome.kind === 'failed') throw outcome.error;
+    return outcome.kind === 'delivered' ? 'delivered' : 'queued';
+  }
+}
+
+/** What goes to XMPP must have a text in it. @throws GatewayError 'content-unsupported' or 'content-malformed'. */
+function checkReadable(content: Content): void {
+  if ('text' in content) return;
+  try {
+    readableFromContent(content);
+  } catch (cause) {
+    if (!(cause instanceof ContentError)) throw cause;
+    throw new GatewayError(`content-${cause.kind}`, cause.message, { cause });
+  }
+}
