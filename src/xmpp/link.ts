@@ -11,9 +11,14 @@ export type LinkState = {
 };
 
 export type LinkEvents = {
-  /** One stanza came in, size and form checked; its `from` and `to` are not judged yet. Must not throw or block. */
-  onStanza(stanza: XmlElement): void;
+  /**
+   * One stanza came in, size and form checked; its `from` and `to` are not judged yet. Must not throw or block.
+   * A promise says that it is under way until that settles; see promise 11.
+   */
+  onStanza(stanza: XmlElement): void | Promise<void>;
+  /** The link is up; stanzas can be sent from within. */
   onUp(): void;
+  /** It was up and is lost. */
   onDown(reason: string): void;
 };
 
@@ -35,12 +40,17 @@ export type LinkEvents = {
  *  7. At most `window` stanzas wait for confirmation; further calls of `send` wait in memory, in order.
  *  8. Stanzas come to `onStanza` in the order of the stream, text intact whatever the packets it came in.
  *  9. `stop` waits for unconfirmed stanzas at most `graceMs`, ends the stream properly, and connects no more.
+ * 10. `post` writes without waiting for confirmation and outside the window, for answers that are worth nothing once
+ *     the link is gone: while it is down they are dropped. What promise 4 says holds for them too.
+ * 11. While many stanzas that came in are under way, or a peer that does not read leaves answers unwritten, nothing
+ *     more is read from the stream, so that what is held in memory stays bounded. Reading goes on by itself.
  */
 export interface XmppLink {
   readonly name: string;
   /** Starts connecting; resolves when the first try has ended, either way. */
   start(events: LinkEvents): Promise<void>;
   send(stanza: XmlElement): Promise<void>;
+  post(stanza: XmlElement): void;
   state(): LinkState;
   stop(graceMs: number): Promise<void>;
 }

@@ -1,0 +1,166 @@
+import { randomBytes } from 'node:crypto';
+import type { Address } from '../cpim/address.ts';
+import type { InstantMessage } from '../cpim/operation.ts';
+import type { XmlElement } from '../cpim/xml.ts';
+import { type ErrorCode, GatewayError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { Clock } from '../core/ports.ts';
+import { answerToIq } from './iq-handler.ts';
+import { formatJid, type Jid, parseJid } from './jid.ts';
+import { addressFromJid, type ComponentDomains } from './map-address.ts';
+import { messageFromStanza } from './map-message.ts';
+import { failureFrom, stanzaErrorFrom } from './stanza-error.ts';
+import { errorAnswer, type MessageStanza, type PresenceStanza, readStanza, type Stanza } from './stanza.ts';
+
+/** What the stanzas of one link need of the world. */
+export type XmppDispatchDeps = {
+  /** The link's name. */
+  readonly link: string;
+  readonly domains: ComponentDomains;
+  /** Answers over the link (`XmppLink.post`). */
+  readonly post: (stanza: XmlElement) => void;
+  /** Whether this domain is a peer that is reached over this link. */
+  readonly isPeer: (domain: string) => boolean;
+  /** Takes a message over; its calls are made in the order of the stream. */
+  readonly accept: (
+    message: InstantMessage,
+    origin: { readonly kind: 'link'; readonly link: string; readonly domain: string },
+  ) => Promise<unknown>;
+  /** An error came for what was delivered under this id; the core checks that `from` is whom it went to. */
+  readonly failedLater: (id: string, error: GatewayError, from: Address) => void;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly log: Log;
+  /** Our version, for XEP-0092. */
+  readonly version: string;
+};
+
+/** The form of ids that operations have (see InstantMessage). */
+const OPERATION_ID = /^[A-Za-z0-9_-]{1,40}$/;
+
+/**
+ * Makes the handler for the stanzas of one link (`LinkEvents.onStanza`): says who may speak, hands messages to the core,
+ * answers what is to be answered. The one place on the XMPP side that turns a failure into an error stanza.
+ *
+ * Guarantees: an iq request gets exactly one answer; nothing that is an error or a result gets any (RFC 6120, section
+ * 8.3.1); the identity of a sender is the stanza's `from` and nothing inside the stanza.
+ *
+ * The handler returns a promise while a message is being stored, and never rejects or throws.
+ */
+export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => Promise<void> | undefined {
+  const log = deps.log.child({ link: deps.link });
+
+  /** Tells a stanza's sender no, unless that would answer an answer. */
+  const refuse = (element: XmlElement, thrown: unknown): void => {
+    const error = GatewayError.of(thrown);
+    const { id, from, type } = element.attrs;
+    const fields = {
+      ...(id === undefined ? {} : { stanzaId: id }),
+      jid: from ?? '',
+      stanza: element.name,
+      code: error.code,
+    };
+    if (error.code === 'internal') log.error({ ...fields, error }, 'stanza failed');
+    else log.info({ ...fields, reason: error.message }, 'stanza refused');
+    if (type === 'error' || type === 'result') return;
+    const answer = errorAnswer(element, stanzaErrorFrom(error.code, error.details));
+    // Where `to` was no JID the answer can only come from the domain.
+    const isFromJid = parseJid(answer.attrs['from'] ?? '') !== undefined;
+    deps.post(
+      isFromJid ? answer : { ...answer, attrs: { ...answer.attrs, from: formatJid({ domain: deps.domains.name }) } },
+    );
+  };
+
+  const message = (stanza: MessageStanza, element: XmlElement): Promise<void> | undefined => {
+    if (stanza.type === 'error') {
+      failed(stanza, deps);
+      return undefined;
+    }
+    if (stanza.type === 'groupchat') throw new GatewayError('request-malformed', 'groupchat to what is no room');
+    const { domains, clock } = deps;
+    const operation = messageFromStanza(stanza, { domains, nowMs: clock.nowMs(), randomId });
+    if (operation === undefined) {
+      log.debug({ stanzaId: stanza.id ?? '' }, 'message without a text has nothing to carry');
+      return undefined;
+    }
+    if (stanza.to.local === undefined) throw new GatewayError('service-refused', 'message to the domain itself');
+    const origin = { kind: 'link', link: deps.link, domain: stanza.from.domain } as const;
+    return deps.accept(operation, origin).then(
+      () => undefined,
+      (thrown: unknown) => refuse(element, thrown),
+    );
+  };
+
+  const handle = (stanza: Stanza, element: XmlElement): Promise<void> | undefined => {
+    switch (stanza.kind) {
+      case 'message':
+        return message(stanza, element);
+      case 'iq':
+        if (stanza.type === 'get' || stanza.type === 'set') deps.post(answerToIq(stanza, element, deps));
+        else log.debug({ stanzaId: stanza.id ?? '' }, 'answer to nothing we asked ignored');
+        return undefined;
+      case 'presence':
+        checkPresence(stanza);
+        return undefined;
+    }
+  };
+
+  return (element) => {
+    const { from, to } = element.attrs;
+    const sender = from === undefined ? undefined : parseJid(from);
+    const reason = reasonToDrop(sender, element, deps);
+    if (sender === undefined || reason !== undefined) {
+      log.warn({ jid: from ?? '', to: to ?? '', stanza: element.name, reason }, 'stanza dropped');
+      return undefined;
+    }
+    try {
+      if (!deps.isPeer(sender.domain)) {
+        throw new GatewayError('sender-forbidden', 'the sender is in no domain that is reached over this link');
+      }
+      const stanza = readStanza(element);
+      if (stanza.kind === 'misfit') throw misfit(stanza.fault);
+      return handle(stanza, element);
+    } catch (thrown) {
+      refuse(element, thrown);
+      return undefined;
+    }
+  };
+}
+
+/** Why a stanza gets neither handling nor answer: nobody could be told, it claims to be ours, or it is for others. */
+function reasonToDrop(sender: Jid | undefined, element: XmlElement, deps: XmppDispatchDeps): string | undefined {
+  const { name, domain } = deps.domains;
+  if (sender === undefined) return 'sender is no JID';
+  if (sender.domain === name || sender.domain === domain) return 'sender claims our own domain';
+  const to = element.attrs['to'] ?? '';
+  // What is no JID but ends in our name was meant for us, and is answered jid-malformed.
+  if ((parseJid(to)?.domain ?? domainPart(to)) !== name) return 'addressed to another domain than ours';
+  if (element.name === 'presence' && !deps.isPeer(sender.domain)) return 'presence from a domain that is no peer';
+  return undefined;
+}
+
+function domainPart(text: string): string | undefined {
+  const bare = text.split('/', 1)[0] ?? '';
+  return parseJid(bare.slice(bare.lastIndexOf('@') + 1))?.domain;
+}
+
+function misfit(fault: 'from-malformed' | 'to-malformed' | 'request-malformed'): GatewayError {
+  const code: ErrorCode = fault === 'request-malformed' ? fault : 'address-malformed';
+  return new GatewayError(code, `malformed stanza: ${fault}`);
+}
+
+/** An error for what we delivered; anything else is nobody's. */
+function failed(stanza: MessageStanza, deps: XmppDispatchDeps): void {
+  const { id, error } = stanza;
+  if (id === undefined || error === undefined || !OPERATION_ID.test(id)) return;
+  const from = addressFromJid(stanza.from, deps.domains);
+  if (from !== undefined) deps.failedLater(id, failureFrom(error, stanza.from), from);
+}
+
+/** Presence is not served yet: who asks for it is told so, all else passes unanswered (RFC 6121, section 3.1.3). */
+function checkPresence(stanza: PresenceStanza): void {
+  if (stanza.type === 'subscribe') throw new GatewayError('service-refused', 'presence is not served');
+}
+
+function randomId(): string {
+  return `x${randomBytes(23).toString('base64url')}`;
+}

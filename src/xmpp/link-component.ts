@@ -1,0 +1,399 @@
+import { randomBytes } from 'node:crypto';
+import { writeXml, type XmlElement } from '../cpim/xml.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { Clock, Random } from '../core/ports.ts';
+import { formatJid, type Jid, parseJid } from './jid.ts';
+import { ComponentStream, type StreamEnd } from './link-component-stream.ts';
+import type { LinkEvents, LinkState, XmppLink } from './link.ts';
+import { reconnectPauseMs } from './reconnect-pause.ts';
+import { SendWindow } from './send-window.ts';
+import { StreamPulse } from './stream-pulse.ts';
+
+export type ComponentLinkLimits = {
+  /** Largest stanza, in and out, bytes of UTF-8 as written. */
+  readonly stanzaBytesMax: number;
+  /** Stanzas that may wait for confirmation at once. */
+  readonly window: number;
+  /** Bytes that may wait for confirmation at once. */
+  readonly windowBytes: number;
+  /** Stanzas that came in and may be under way at once; over it nothing is read until half of them are done. */
+  readonly inboundMax: number;
+  /** Bytes of answers that may wait to be written; over it nothing is read. */
+  readonly answerBytesMax: number;
+};
+
+export type ComponentLinkOptions = {
+  /** The link's name in the configuration. */
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  /** Our address on the server: the JID domain of the component. */
+  readonly component: string;
+  readonly secret: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits?: Partial<ComponentLinkLimits>;
+};
+
+const LIMITS: ComponentLinkLimits = {
+  stanzaBytesMax: 262_144,
+  window: 2048,
+  windowBytes: 16_777_216,
+  inboundMax: 500,
+  answerBytesMax: 1_048_576,
+};
+
+/** Connecting, header and handshake together, ms. */
+const OPEN_MS = 10_000;
+/** A stream that stood this long was a good one: the next pause is the first again, ms. */
+const STOOD_WELL_MS = 10_000;
+/** Steps in which a stream's age is counted, ms. */
+const STEP_MS = 50;
+/** Over this much unsent in the socket nothing more is given to it, bytes. */
+const SOCKET_BYTES_MAX = 1_048_576;
+
+/** Stream errors that an operator must mend, and how. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  'not-authorized': 'the secret of this link is not the one the server has for this component: correct one of them',
+  'host-unknown': 'the server has no component of this name: add it there, or correct the name of this link',
+  'host-gone': 'the server serves this component name no more: add it there, or correct the name of this link',
+  'invalid-namespace': 'this port is not one for components (XEP-0114): correct the port of this link',
+  conflict: 'another connection holds this component name: end it',
+};
+
+/** A link over the component protocol (XEP-0114). What it promises stands in `link.ts`. */
+export class ComponentLink implements XmppLink {
+  readonly name: string;
+  readonly #options: ComponentLinkOptions;
+  readonly #limits: ComponentLinkLimits;
+  readonly #log: Log;
+  readonly #jid: Jid;
+  /** Our address as it stands on the wire. */
+  readonly #address: string;
+  readonly #window: SendWindow;
+  #events: LinkEvents | undefined;
+  #stream: ComponentStream | undefined;
+  #pulse = new StreamPulse('', false);
+  #state: Omit<LinkState, 'unconfirmed'>;
+  #failures = 0;
+  /** How long the present stream has stood, ms, in steps. */
+  #stoodMs = 0;
+  #stopping = false;
+  #answers = '';
+  #flushing = false;
+  #inbound = 0;
+  #holding = false;
+  #firstTryEnded: () => void = () => undefined;
+  #drained: () => void = () => undefined;
+  #cancelPause: () => void = () => undefined;
+  #cancelStep: () => void = () => undefined;
+  #lastReason: string | undefined;
+
+  /** @throws GatewayError('address-malformed') when the component's address is no JID domain */
+  constructor(options: ComponentLinkOptions) {
+    const jid = parseJid(options.component);
+    if (jid === undefined || jid.local !== undefined || jid.resource !== undefined) {
+      throw new GatewayError('address-malformed', 'the component address of a link is no domain');
+    }
+    this.name = options.name;
+    this.#options = options;
+    this.#limits = { ...LIMITS, ...options.limits };
+    this.#log = options.log.child({ link: options.name });
+    this.#jid = jid;
+    this.#address = formatJid(jid);
+    this.#window = new SendWindow({ stanzasMax: this.#limits.window, bytesMax: this.#limits.windowBytes });
+    this.#state = { at: 'down', sinceMs: options.clock.nowMs(), reason: 'not started' };
+  }
+
+  start(events: LinkEvents): Promise<void> {
+    this.#events = events;
+    return new Promise((resolve) => {
+      this.#firstTryEnded = resolve;
+      this.#connect();
+    });
+  }
+
+  async send(stanza: XmlElement): Promise<void> {
+    if (this.#state.at !== 'up' || this.#stopping) throw unreachable(this.#state.reason ?? this.#state.at);
+    const text = this.#written(stanza);
+    const bytes = Buffer.byteLength(text);
+    return new Promise((taken, lost) => {
+      this.#window.add({ text, bytes, taken, lost });
+      this.#flushSoon();
+    });
+  }
+
+  post(stanza: XmlElement): void {
+    if (this.#state.at !== 'up') return;
+    try {
+      this.#answers += this.#written(stanza);
+    } catch (thrown) {
+      this.#log.error({ error: thrown, stanza: stanza.name }, 'answer cannot be written');
+      return;
+    }
+    this.#flushSoon();
+    this.#holdOrRead();
+  }
+
+  state(): LinkState {
+    return { ...this.#state, unconfirmed: this.#window.unconfirmed };
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#cancelPause();
+    if (this.#state.at === 'up' && this.#window.unconfirmed + this.#window.waiting > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#options.clock.after(graceMs, resolve);
+        this.#drained = () => {
+          cancel();
+          resolve();
+        };
+      });
+    }
+    const stream = this.#stream;
+    if (this.#state.at === 'up') stream?.close('this server stops');
+    else stream?.abort('this server stops');
+    this.#become('stopped', 'stopped');
+    this.#firstTryEnded();
+  }
+
+  #connect(): void {
+    const { host, port, secret, clock } = this.#options;
+    const { stanzaBytesMax } = this.#limits;
+    this.#become('connecting', this.#state.reason);
+    const stream: ComponentStream = new ComponentStream(
+      { host, port, secret, name: this.#address, stanzaUnitsMax: stanzaBytesMax, openMs: OPEN_MS, clock },
+      {
+        onUp: () => this.#up(),
+        onStanza: (stanza) => this.#stanza(stanza),
+        onDrain: () => this.#flushSoon(),
+        onEnd: (end) => this.#ended(end),
+      },
+    );
+    this.#stream = stream;
+    stream.open();
+  }
+
+  #up(): void {
+    this.#pulse = new StreamPulse(`ping-${randomBytes(12).toString('base64url')}`, this.#pulse.answers);
+    this.#stoodMs = 0;
+    this.#lastReason = undefined;
+    this.#become('up');
+    this.#log.info({ peer: this.#peer() }, 'link up');
+    this.#step();
+    this.#holdOrRead();
+    this.#flush(true);
+    this.#guarded(() => this.#events?.onUp());
+    this.#firstTryEnded();
+  }
+
+  /** Everything that follows from the end of a stream, whatever ended it. */
+  #ended(end: StreamEnd): void {
+    const wasUp = this.#state.at === 'up';
+    const remedy = end.condition === undefined ? undefined : REMEDIES[end.condition];
+    const reason = remedy === undefined ? end.reason : `${end.reason}; ${remedy}`;
+    this.#stream = undefined;
+    this.#cancelStep();
+    this.#answers = '';
+    this.#holding = false;
+    this.#become(this.#stopping ? 'stopped' : 'down', reason);
+    this.#window.rejectAll(unreachable(reason));
+    this.#drained();
+    if (wasUp) this.#guarded(() => this.#events?.onDown(reason));
+    this.#firstTryEnded();
+    if (this.#stopping) return;
+    this.#failures = wasUp && this.#stoodMs >= STOOD_WELL_MS ? 0 : this.#failures;
+    const pauseMs = reconnectPauseMs(this.#failures, remedy !== undefined, this.#options.random);
+    this.#failures += 1;
+    this.#tellLoss(end, remedy, wasUp, pauseMs);
+    this.#cancelPause = this.#options.clock.after(pauseMs, () => this.#connect());
+  }
+
+  /** Said loudly once per reason, not with every attempt. */
+  #tellLoss(end: StreamEnd, remedy: string | undefined, wasUp: boolean, pauseMs: number): void {
+    const isNews = this.#lastReason !== end.reason;
+    this.#lastReason = end.reason;
+    const fields = { peer: this.#peer(), reason: end.reason, againInMs: pauseMs };
+    if (remedy !== undefined) this.#log[isNews ? 'error' : 'info']({ ...fields, remedy }, 'link refused');
+    else if (wasUp) this.#log.warn(fields, 'link lost');
+    else this.#log[isNews ? 'warn' : 'debug'](fields, 'link cannot be opened');
+  }
+
+  #stanza(stanza: XmlElement): void {
+    if (this.#isPulse(stanza)) return;
+    let done: void | Promise<void> = undefined;
+    this.#guarded(() => {
+      done = this.#events?.onStanza(stanza);
+    });
+    if (!isPromise(done)) return;
+    this.#inbound += 1;
+    const settled = (): void => {
+      this.#inbound -= 1;
+      this.#holdOrRead();
+    };
+    done.then(settled, (thrown: unknown) => {
+      this.#log.error({ error: thrown }, 'stanza handler failed');
+      settled();
+    });
+    this.#holdOrRead();
+  }
+
+  /** Answers to our pings are ours alone: by id and by sender, in whatever form the server sends them back. */
+  #isPulse(stanza: XmlElement): boolean {
+    const { id, from } = stanza.attrs;
+    if (stanza.name !== 'iq' || id === undefined || !this.#pulse.isOurs(id)) return false;
+    if (from !== this.#address && !isSameDomain(from, this.#jid)) {
+      this.#log.warn({ stanzaId: id, jid: from ?? '' }, 'answer to a ping from the wrong sender ignored');
+      return true;
+    }
+    const confirmed = this.#pulse.answered(id);
+    if (confirmed !== undefined) this.#confirmed(confirmed);
+    return true;
+  }
+
+  #confirmed(count: number): void {
+    this.#window.confirm(count);
+    if (this.#window.unconfirmed + this.#window.waiting > 0) this.#flushSoon();
+    else this.#drained();
+  }
+
+  /** Everything given in one turn of the event loop leaves in one write. */
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      this.#flush(false);
+    });
+  }
+
+  #flush(pingDue: boolean): void {
+    const stream = this.#stream;
+    if (stream === undefined || this.#state.at !== 'up') return;
+    const pulse = this.#pulse;
+    let text = '';
+    if (stream.bytesWaiting < SOCKET_BYTES_MAX) {
+      text = this.#answers + this.#window.take();
+      if (this.#answers !== '') {
+        this.#answers = '';
+        this.#holdOrRead();
+      }
+    }
+    if (pingDue || (!pulse.pinging && this.#window.unconfirmed > 0)) text += this.#ping();
+    if (text === '') return;
+    const { written } = this.#window;
+    stream.write(text, () => pulse.flushed(written));
+  }
+
+  #ping(): string {
+    const id = this.#pulse.ping(this.#window.written);
+    return `<iq type="get" id="${id}" from="${this.#address}" to="${this.#address}"><ping xmlns="urn:xmpp:ping"/></iq>`;
+  }
+
+  /** Time goes on for the stream. One timer for all that waits. */
+  #step(): void {
+    this.#cancelStep = this.#options.clock.after(STEP_MS, () => {
+      const stream = this.#stream;
+      if (stream === undefined || this.#state.at !== 'up') return;
+      this.#stoodMs += STEP_MS;
+      const { dead, mute, pingDue, confirmed } = this.#pulse.passed(STEP_MS, {
+        holding: this.#holding,
+        bytesWaiting: stream.bytesWaiting,
+      });
+      if (dead !== undefined) {
+        stream.abort(dead);
+        return;
+      }
+      if (mute === true) {
+        const fields = { peer: this.#peer(), remedy: 'let the server route what the component sends to itself' };
+        this.#log.warn(fields, 'server answers no pings: stanzas count as taken unless the stream breaks soon after');
+      }
+      if (confirmed !== undefined) this.#confirmed(confirmed);
+      if (pingDue === true) this.#flush(true);
+      this.#step();
+    });
+  }
+
+  /** Stops reading while too much is under way, reads on when enough of it is done. */
+  #holdOrRead(): void {
+    const { inboundMax, answerBytesMax } = this.#limits;
+    const isOver = this.#inbound > inboundMax || this.#answers.length > answerBytesMax;
+    const isDone = this.#inbound <= inboundMax / 2 && this.#answers.length <= answerBytesMax / 2;
+    if (!this.#holding && isOver) {
+      this.#holding = true;
+      this.#stream?.pause();
+    } else if (this.#holding && isDone) {
+      this.#holding = false;
+      this.#stream?.resume();
+    }
+  }
+
+  /** The stanza's text; promise 4: nothing that a server ends the stream for. */
+  #written(stanza: XmlElement): string {
+    const { from, to } = stanza.attrs;
+    if (!isStanza(stanza)) throw new GatewayError('internal', 'not a stanza of this stream');
+    if (!isSameDomain(from, this.#jid)) throw new GatewayError('internal', 'stanza from an address that is not ours');
+    if (to === undefined || parseJid(to) === undefined) throw new GatewayError('internal', 'stanza to no address');
+    const text = serialized(stanza);
+    const { stanzaBytesMax } = this.#limits;
+    // Three bytes at most for a UTF-16 unit.
+    if (text.length * 3 > stanzaBytesMax && Buffer.byteLength(text) > stanzaBytesMax) {
+      throw new GatewayError('content-too-large', 'stanza over the size limit', {
+        details: { sizeMax: stanzaBytesMax },
+      });
+    }
+    return text;
+  }
+
+  #become(at: LinkState['at'], reason?: string): void {
+    if (this.#state.at === 'stopped') return;
+    const sinceMs = this.#state.at === at ? this.#state.sinceMs : this.#options.clock.nowMs();
+    this.#state = { at, sinceMs, ...(reason === undefined ? {} : { reason }) };
+  }
+
+  #peer(): string {
+    return `${this.#options.host}:${this.#options.port}`;
+  }
+
+  /** A listener's fault is ours, not the stream's: it must not come out in the socket's handler. */
+  #guarded(listener: () => void): void {
+    try {
+      listener();
+    } catch (thrown) {
+      this.#log.error({ error: thrown }, 'link listener failed');
+    }
+  }
+}
+
+function unreachable(reason: string): GatewayError {
+  return new GatewayError('peer-unreachable', `link is not up: ${reason}`);
+}
+
+function isPromise(value: unknown): value is Promise<void> {
+  return value instanceof Promise;
+}
+
+function isStanza({ name, attrs }: XmlElement): boolean {
+  const namespace = attrs['xmlns'];
+  return (
+    (name === 'message' || name === 'iq' || name === 'presence') &&
+    (namespace === undefined || namespace === 'jabber:component:accept')
+  );
+}
+
+function isSameDomain(address: string | undefined, own: Jid): boolean {
+  return address !== undefined && parseJid(address)?.domain === own.domain;
+}
+
+/** @throws GatewayError('internal') for a name that XML does not allow, which no mapper of ours writes */
+function serialized(stanza: XmlElement): string {
+  try {
+    return writeXml(stanza);
+  } catch (thrown) {
+    throw new GatewayError('internal', 'stanza cannot be written', { cause: thrown });
+  }
+}

@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto';
+import { ContentError } from '../cpim/content-error.ts';
+import type { FailureReport, InstantMessage, LocalizedText } from '../cpim/operation.ts';
+import { type Readable, readableFromContent } from '../cpim/readable.ts';
+import { ERROR_CODES, type ErrorCode, GatewayError } from '../core/errors.ts';
+import { formatJid } from './jid.ts';
+import { type ComponentDomains, entityFromJid, jidFromEntity } from './map-address.ts';
+import { stanzaErrorFrom } from './stanza-error.ts';
+import type { MessageStanza } from './stanza.ts';
+
+/** XMPP counts no hops; a message from there starts with what RFC 3261, section 8.1.1.6 recommends. */
+const HOPS = 70;
+/** What waited longer than this is marked as delayed, ms. */
+const DELAY_MS = 30_000;
+/** A clock that is further behind than this is not believed, ms. */
+const SENT_BEFORE_MAX_MS = 7 * 86_400_000;
+const LANGUAGE = /^[A-Za-z0-9-]{1,35}$/;
+
+/**
+ * The message that a stanza carries (RFC 7572, section 4). Its bodies are one text in several languages: one is taken,
+ * in the language of the stanza if there is one.
+ *
+ * @param randomId names a message whose sender gave it no id: a token of at most 40 characters
+ * @returns undefined when it carries no text: composing notices, receipts, markers
+ * @throws GatewayError 'address-malformed' for a JID that no address can be made of
+ */
+export function messageFromStanza(
+  stanza: MessageStanza,
+  context: { readonly domains: ComponentDomains; readonly nowMs: number; readonly randomId: () => string },
+): InstantMessage | undefined {
+  const body = preferred(stanza.bodies, stanza.language);
+  if (body === undefined || body.text === '') return undefined;
+  const source = entityFromJid(stanza.from, context.domains);
+  const destination = entityFromJid(stanza.to, context.domains);
+  if (source === undefined || destination === undefined) {
+    throw new GatewayError('address-malformed', 'JID that has no address');
+  }
+  const language = body.language ?? stanza.language;
+  const subjects = subjectsFrom(stanza);
+  const sentAtMs = sentAt(stanza, context.nowMs);
+  return {
+    op: 'message',
+    id: idOf(stanza, body.text) ?? context.randomId(),
+    source,
+    destination,
+    hops: HOPS,
+    acceptedAtMs: context.nowMs,
+    ...(sentAtMs === undefined ? {} : { sentAtMs }),
+    ...(stanza.thread === undefined ? {} : { thread: stanza.thread }),
+    ...(stanza.id === undefined ? {} : { senderId: stanza.id }),
+    ...(subjects.length === 0 ? {} : { subjects }),
+    ...(language === undefined ? {} : { language }),
+    content: { type: 'text/plain;charset=UTF-8', text: body.text },
+  };
+}
+
+/**
+ * The stanza that carries a message (RFC 7572, section 5): pager mode, so without a type.
+ *
+ * @param context.maybeSent it may have gone out before: a delay stamp lets the recipient see that
+ * @throws GatewayError 'content-unsupported' or 'content-malformed' for content without a text that can be read,
+ * 'address-malformed' for an address that has no JID
+ */
+export function stanzaFromMessage(
+  message: InstantMessage,
+  context: { readonly domains: ComponentDomains; readonly nowMs: number; readonly maybeSent: boolean },
+): MessageStanza {
+  const { domains, nowMs, maybeSent } = context;
+  const readable = readableFrom(message);
+  const { from, to } = addressed(message, domains);
+  const language = legalLanguage(readable.language ?? message.language);
+  const stampMs = stampOf(message.sentAtMs ?? readable.sentAtMs, message.acceptedAtMs);
+  return {
+    kind: 'message',
+    type: 'normal',
+    from,
+    to,
+    id: message.id,
+    ...(language === undefined ? {} : { language }),
+    subjects: onePerLanguage(message.subjects ?? readable.subjects ?? []),
+    bodies: [{ text: readable.text }],
+    ...(message.thread === undefined ? {} : { thread: message.thread }),
+    originId: message.id,
+    ...(maybeSent || nowMs - stampMs > DELAY_MS ? { delay: { from: { domain: domains.name }, stampMs } } : {}),
+  };
+}
+
+/**
+ * The error stanza that a report becomes: as if the recipient's side had refused the stanza itself, with its id
+ * (RFC 6120, section 8.3.1).
+ *
+ * @throws GatewayError 'address-malformed'
+ */
+export function stanzaFromReport(report: FailureReport, domains: ComponentDomains): MessageStanza {
+  const { from, to } = addressed(report, domains);
+  const { senderId } = report.about;
+  const code = isErrorCode(report.code) ? report.code : 'internal';
+  return {
+    kind: 'message',
+    type: 'error',
+    from,
+    to,
+    ...(senderId === undefined ? {} : { id: senderId }),
+    subjects: [],
+    bodies: [],
+    error: stanzaErrorFrom(code, report.text === undefined ? {} : { text: report.text }),
+  };
+}
+
+function addressed(
+  operation: InstantMessage | FailureReport,
+  domains: ComponentDomains,
+): Pick<MessageStanza, 'from' | 'to'> {
+  const from = jidFromEntity(operation.source, domains);
+  const to = jidFromEntity(operation.destination, domains);
+  if (from === undefined || to === undefined) throw new GatewayError('address-malformed', 'address that has no JID');
+  if (from.domain !== domains.name) {
+    throw new GatewayError('sender-forbidden', 'the link does not stand for the domain of the sender');
+  }
+  return { from, to };
+}
+
+function readableFrom(message: InstantMessage): Readable {
+  try {
+    return readableFromContent(message.content);
+  } catch (thrown) {
+    if (!(thrown instanceof ContentError)) throw thrown;
+    throw new GatewayError(`content-${thrown.kind}`, thrown.message, { cause: thrown });
+  }
+}
+
+/**
+ * Names a message by what its sender repeats when he sends it again, so that it is taken once. Long lengths stand before
+ * the parts, so that no two messages give one sum by moving characters from one part to the next.
+ */
+function idOf(stanza: MessageStanza, text: string): string | undefined {
+  const { originId, id } = stanza;
+  if (originId === undefined && id === undefined) return undefined;
+  const parts = [
+    formatJid(stanza.from),
+    formatJid(stanza.to),
+    ...(originId === undefined ? ['id', id ?? '', text] : ['origin-id', originId]),
+  ];
+  const sum = createHash('sha256');
+  for (const part of parts) sum.update(`${part.length}:${part}`);
+  return `x${sum.digest('base64url').slice(0, 31)}`;
+}
+
+/** The text in this language, else the first without one, else the first. */
+function preferred(texts: readonly LocalizedText[], language: string | undefined): LocalizedText | undefined {
+  return (
+    texts.find((text) => text.language === language) ?? texts.find((text) => text.language === undefined) ?? texts[0]
+  );
+}
+
+function subjectsFrom(stanza: MessageStanza): readonly LocalizedText[] {
+  const { subjects, language } = stanza;
+  const first = preferred(subjects, language);
+  if (first === undefined) return [];
+  const ordered = [first, ...subjects.filter((subject) => subject !== first)];
+  return ordered
+    .filter(({ text }) => text.trim() !== '')
+    .map((subject) =>
+      subject.language === undefined && language !== undefined ? { text: subject.text, language } : subject,
+    );
+}
+
+/** One element per language is all that RFC 6121, section 5.2.4 allows. */
+function onePerLanguage(texts: readonly LocalizedText[]): readonly LocalizedText[] {
+  const seen = new Set<string>();
+  const kept: LocalizedText[] = [];
+  for (const { text, language: tag } of texts) {
+    const language = legalLanguage(tag);
+    const key = language?.toLowerCase() ?? '';
+    if (text === '' || seen.has(key)) continue;
+    seen.add(key);
+    kept.push(language === undefined ? { text } : { text, language });
+  }
+  return kept;
+}
+
+function legalLanguage(language: string | undefined): string | undefined {
+  return language !== undefined && LANGUAGE.test(language) ? language : undefined;
+}
+
+/** A delay is believed when the sender's own domain states it (XEP-0203, section 4), and not when it lies ahead. */
+function sentAt({ delay, from }: MessageStanza, nowMs: number): number | undefined {
+  if (delay?.from?.domain !== from.domain) return undefined;
+  return delay.stampMs >= 0 && delay.stampMs <= nowMs ? delay.stampMs : undefined;
+}
+
+/** When a message was sent, as far as its author's clock can be right. */
+function stampOf(sentAtMs: number | undefined, acceptedAtMs: number): number {
+  const isCredible =
+    sentAtMs !== undefined && sentAtMs <= acceptedAtMs && sentAtMs >= acceptedAtMs - SENT_BEFORE_MAX_MS;
+  return isCredible ? sentAtMs : acceptedAtMs;
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return (ERROR_CODES as readonly string[]).includes(code);
+}

@@ -1,0 +1,38 @@
+import { GatewayError } from '../core/errors.ts';
+import type { Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
+import type { XmppLink } from './link.ts';
+import type { ComponentDomains } from './map-address.ts';
+import { stanzaFromMessage, stanzaFromReport } from './map-message.ts';
+import { elementFromMessage } from './stanza.ts';
+
+export type LinkSenderDeps = {
+  /** A link by its name in the configuration, and the names of the domain it stands for. */
+  readonly linkOf: (name: string) => { readonly link: XmppLink; readonly domains: ComponentDomains } | undefined;
+  readonly clock: Pick<Clock, 'nowMs'>;
+};
+
+/**
+ * Sends operations over links: a message as a message stanza, a report as the error stanza for the stanza it is about.
+ *
+ * `send` has given the stanza to the link before it returns, so that the order of calls is the order on the stream.
+ * It resolves when the link has confirmed it.
+ */
+export function linkSender(deps: LinkSenderDeps): OperationSender {
+  return {
+    async send(delivery: Delivery, route: Route): Promise<void> {
+      if (route.kind !== 'link') throw new GatewayError('internal', 'route does not lead over a link');
+      const found = deps.linkOf(route.link);
+      if (found === undefined) throw new GatewayError('peer-unknown', `no link ${route.link}`);
+      const { link, domains } = found;
+      const { operation, maybeSent } = delivery;
+      if (operation.op === 'report') {
+        await link.send(elementFromMessage(stanzaFromReport(operation, domains)));
+        return;
+      }
+      // RFC 7247, section 8: what was asked to be secure all the way does not go on into XMPP.
+      if (operation.secure === true) throw new GatewayError('scheme-unsupported', 'sips message for an XMPP recipient');
+      const context = { domains, maybeSent, nowMs: deps.clock.nowMs() };
+      await link.send(elementFromMessage(stanzaFromMessage(operation, context)));
+    },
+  };
+}

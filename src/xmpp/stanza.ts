@@ -1,0 +1,205 @@
+import type { LocalizedText } from '../cpim/operation.ts';
+import { formatRfc3339, parseRfc3339 } from '../cpim/rfc3339.ts';
+import { textOf, type XmlElement } from '../cpim/xml.ts';
+import { formatJid, type Jid, parseJid } from './jid.ts';
+import { elementFromStanzaError, readStanzaError, type StanzaError } from './stanza-error.ts';
+
+/** What every stanza has. `id` as sent. */
+type Addressed = { readonly from: Jid; readonly to: Jid; readonly id?: string };
+
+/** A message (RFC 6121, section 5), with what we understand of its content and nothing else. */
+export type MessageStanza = Addressed & {
+  readonly kind: 'message';
+  readonly type: 'normal' | 'chat' | 'headline' | 'groupchat' | 'error';
+  /** xml:lang of the stanza. */
+  readonly language?: string;
+  /** In the order of the stanza; `language` only where the element itself has one. */
+  readonly subjects: readonly LocalizedText[];
+  readonly bodies: readonly LocalizedText[];
+  /** Trimmed; never empty. */
+  readonly thread?: string;
+  /** XEP-0359. */
+  readonly originId?: string;
+  /** XEP-0203: who says so, and when it was sent, ms since the epoch. */
+  readonly delay?: { readonly from?: Jid; readonly stampMs: number };
+  /** Present when `type` is `error`. */
+  readonly error?: StanzaError;
+};
+
+export type IqStanza = Addressed & {
+  readonly kind: 'iq';
+  readonly type: 'get' | 'set' | 'result' | 'error';
+  /** The only child element, the error left out; its namespace. */
+  readonly payload?: { readonly name: string; readonly namespace: string };
+};
+
+export type PresenceStanza = Addressed & { readonly kind: 'presence'; readonly type: string };
+
+export type Stanza = MessageStanza | IqStanza | PresenceStanza;
+
+/** What an element of the stream is, when it is no stanza that can be handled. */
+export type Misfit = {
+  readonly kind: 'misfit';
+  /** The fault; answered with the condition that fits it where `from` can be told anything. */
+  readonly fault: 'from-malformed' | 'to-malformed' | 'request-malformed';
+};
+
+export const COMPONENT_NAMESPACE = 'jabber:component:accept';
+export const ORIGIN_ID_NAMESPACE = 'urn:xmpp:sid:0';
+export const DELAY_NAMESPACE = 'urn:xmpp:delay';
+
+/** RFC 5646, section 2.1 has no longer tag in use; longer ones and odd ones are left out. */
+const LANGUAGE = /^[A-Za-z0-9-]{1,35}$/;
+
+/**
+ * Reads a stanza as the stream gave it.
+ *
+ * Elements count by namespace: a `<body/>` of another namespace is no body. Elements that are not understood are left
+ * out. An unknown type of a message is `normal` (RFC 6121, section 5.2.2).
+ */
+export function readStanza(element: XmlElement): Stanza | Misfit {
+  const { attrs } = element;
+  const from = attrs['from'] === undefined ? undefined : parseJid(attrs['from']);
+  if (from === undefined) return { kind: 'misfit', fault: 'from-malformed' };
+  const to = attrs['to'] === undefined ? undefined : parseJid(attrs['to']);
+  if (to === undefined) return { kind: 'misfit', fault: 'to-malformed' };
+  const addressed = { from, to, ...(attrs['id'] === undefined ? {} : { id: attrs['id'] }) };
+  switch (element.name) {
+    case 'message':
+      return { kind: 'message', ...addressed, ...messageContent(element) };
+    case 'iq':
+      return iq(element, addressed);
+    case 'presence':
+      return { kind: 'presence', ...addressed, type: attrs['type'] ?? 'available' };
+    default:
+      return { kind: 'misfit', fault: 'request-malformed' };
+  }
+}
+
+function messageContent(element: XmlElement): Omit<MessageStanza, 'kind' | 'from' | 'to' | 'id'> {
+  const own = element.attrs['xmlns'] ?? COMPONENT_NAMESPACE;
+  const subjects: LocalizedText[] = [];
+  const bodies: LocalizedText[] = [];
+  let thread: string | undefined;
+  let originId: string | undefined;
+  let delay: MessageStanza['delay'];
+  let error: XmlElement | undefined;
+  for (const child of element.children) {
+    if (typeof child === 'string') continue;
+    const namespace = child.attrs['xmlns'] ?? own;
+    if (namespace === own) {
+      if (child.name === 'body') bodies.push(localized(child));
+      else if (child.name === 'subject') subjects.push(localized(child));
+      else if (child.name === 'thread') thread ??= nonEmpty(textOf(child).trim());
+      else if (child.name === 'error') error ??= child;
+    } else if (namespace === ORIGIN_ID_NAMESPACE && child.name === 'origin-id') {
+      originId ??= nonEmpty(child.attrs['id'] ?? '');
+    } else if (namespace === DELAY_NAMESPACE && child.name === 'delay') {
+      delay ??= readDelay(child);
+    }
+  }
+  const type = messageType(element.attrs['type']);
+  const language = readLanguage(element);
+  return {
+    type,
+    subjects,
+    bodies,
+    ...(language === undefined ? {} : { language }),
+    ...(thread === undefined ? {} : { thread }),
+    ...(originId === undefined ? {} : { originId }),
+    ...(delay === undefined ? {} : { delay }),
+    ...(type === 'error' ? { error: readStanzaError(error) } : {}),
+  };
+}
+
+function messageType(type: string | undefined): MessageStanza['type'] {
+  return type === 'chat' || type === 'headline' || type === 'groupchat' || type === 'error' ? type : 'normal';
+}
+
+function iq(element: XmlElement, addressed: Addressed): IqStanza | Misfit {
+  const { type, xmlns } = element.attrs;
+  if (type === 'result' || type === 'error') return { kind: 'iq', ...addressed, type };
+  const children = element.children.filter((child) => typeof child !== 'string');
+  const [child] = children;
+  // RFC 6120, section 8.2.3: a request has an id and exactly one child.
+  if ((type !== 'get' && type !== 'set') || child === undefined || children.length > 1 || addressed.id === undefined) {
+    return { kind: 'misfit', fault: 'request-malformed' };
+  }
+  const payload = { name: child.name, namespace: child.attrs['xmlns'] ?? xmlns ?? COMPONENT_NAMESPACE };
+  return { kind: 'iq', ...addressed, type, payload };
+}
+
+/** The stanza as an element for the stream. A message of type `normal` gets no type (RFC 7572, section 5). */
+export function elementFromMessage(stanza: MessageStanza): XmlElement {
+  const { language, thread, originId, delay, error } = stanza;
+  const children: XmlElement[] = [
+    ...stanza.subjects.map((subject) => localizedElement('subject', subject)),
+    ...stanza.bodies.map((body) => localizedElement('body', body)),
+  ];
+  if (thread !== undefined) children.push({ name: 'thread', attrs: {}, children: [thread] });
+  if (error !== undefined) children.push(elementFromStanzaError(error));
+  if (originId !== undefined) {
+    children.push({ name: 'origin-id', attrs: { xmlns: ORIGIN_ID_NAMESPACE, id: originId }, children: [] });
+  }
+  if (delay !== undefined) {
+    const from = delay.from === undefined ? {} : { from: formatJid(delay.from) };
+    const stamp = formatRfc3339(delay.stampMs);
+    children.push({ name: 'delay', attrs: { xmlns: DELAY_NAMESPACE, ...from, stamp }, children: [] });
+  }
+  const attrs = {
+    from: formatJid(stanza.from),
+    to: formatJid(stanza.to),
+    ...(stanza.id === undefined ? {} : { id: stanza.id }),
+    ...(stanza.type === 'normal' ? {} : { type: stanza.type }),
+    ...(language === undefined ? {} : { 'xml:lang': language }),
+  };
+  return { name: 'message', attrs, children };
+}
+
+/**
+ * The error that answers a stanza: its addresses turned round, its id kept (RFC 6120, section 8.3.1). The content is
+ * not sent back: the sender's server need not carry twice what was too much once.
+ */
+export function errorAnswer(element: XmlElement, error: StanzaError): XmlElement {
+  return { name: element.name, attrs: answerAttrs(element, 'error'), children: [elementFromStanzaError(error)] };
+}
+
+/** The result that answers an iq request. */
+export function resultAnswer(element: XmlElement, payload?: XmlElement): XmlElement {
+  return { name: 'iq', attrs: answerAttrs(element, 'result'), children: payload === undefined ? [] : [payload] };
+}
+
+function answerAttrs(element: XmlElement, type: string): Record<string, string> {
+  const { from, to, id } = element.attrs;
+  return {
+    type,
+    ...(to === undefined ? {} : { from: to }),
+    ...(from === undefined ? {} : { to: from }),
+    ...(id === undefined ? {} : { id }),
+  };
+}
+
+function readLanguage(element: XmlElement): string | undefined {
+  const language = element.attrs['xml:lang'];
+  return language !== undefined && LANGUAGE.test(language) ? language : undefined;
+}
+
+function localized(element: XmlElement): LocalizedText {
+  const language = readLanguage(element);
+  return language === undefined ? { text: textOf(element) } : { text: textOf(element), language };
+}
+
+function localizedElement(name: string, { text, language }: LocalizedText): XmlElement {
+  return { name, attrs: language === undefined ? {} : { 'xml:lang': language }, children: [text] };
+}
+
+function readDelay(element: XmlElement): MessageStanza['delay'] {
+  const stampMs = parseRfc3339(element.attrs['stamp'] ?? '');
+  if (stampMs === undefined) return undefined;
+  const from = element.attrs['from'] === undefined ? undefined : parseJid(element.attrs['from']);
+  return from === undefined ? { stampMs } : { from, stampMs };
+}
+
+function nonEmpty(text: string): string | undefined {
+  return text === '' ? undefined : text;
+}
