@@ -138,6 +138,7 @@ export class LaneScheduler {
     this.#cancelTick?.();
     this.#due.stop();
     if (this.#underWay === 0) return true;
+    if (graceMs <= 0) return false;
     return new Promise((resolve) => {
       const cancel = this.#clock.after(graceMs, () => {
         this.#idle = undefined;

@@ -1,0 +1,128 @@
+import type { Log } from '../core/log.ts';
+import type { BindingStore, Clock, CredentialStore, DeliveryQueue, QueueBounds } from '../core/ports.ts';
+import { EmbeddedQueue } from './embedded-queue.ts';
+import { SqliteBindings } from './sqlite-bindings.ts';
+import { SqliteCredentials } from './sqlite-credentials.ts';
+import { checkDatabase, databaseFile, lockFolder, openDatabase } from './sqlite-database.ts';
+import { directExecutor, threadExecutor } from './sqlite-executor.ts';
+import { SqliteMedium } from './sqlite-queue.ts';
+import { SqliteWriter } from './sqlite-writer.ts';
+
+export type SqliteStoreOptions = {
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly bounds: QueueBounds;
+  /** How long an id that left the queue is known. Default 900. */
+  readonly rememberSeconds?: number;
+  /** How long dead letters are kept. Default 30 days. */
+  readonly deadLetterSeconds?: number;
+  /** Default 16 million characters, which take about 32 MB. */
+  readonly operationSizeMax?: number;
+  /** Where commits are made. Default 'thread'; 'here' for tests, and for commands that have nothing else to do. */
+  readonly commits?: 'thread' | 'here';
+  /** More pragmas for the connection that writes, for tests: `PRAGMA max_page_count = 50` is a small disk. */
+  readonly pragmas?: string;
+};
+
+export type SqliteStore = {
+  readonly queue: DeliveryQueue;
+  readonly bindings: BindingStore;
+  readonly credentials: CredentialStore;
+  /** Stops the queue if that was not done, writes what is left to write, and lets the folder go. */
+  close(): Promise<void>;
+};
+
+const REMEMBER_SECONDS = 900;
+const DEAD_LETTER_SECONDS = 30 * 86_400;
+const REMEMBER_MAX = 5_000_000;
+
+/**
+ * Opens the store of a server in its folder, and keeps other servers out of it.
+ *
+ * @throws GatewayError 'store-unavailable' naming the file and the remedy
+ */
+export function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  return settledIn(() => {
+    const unlock = lockFolder(options.folder);
+    try {
+      return openLocked(options, unlock);
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+  });
+}
+
+/** Opens only the users' credentials, also beside a running server. */
+export function openCredentials(
+  folder: string,
+): Promise<{ readonly credentials: CredentialStore; close(): Promise<void> }> {
+  return settledIn(() => {
+    const connection = openDatabase(folder, Date.now());
+    const executor = directExecutor(databaseFile(folder));
+    const writer = new SqliteWriter({ executor, clock: NO_CLOCK, log: NO_LOG, file: databaseFile(folder) });
+    return {
+      credentials: new SqliteCredentials(connection, writer),
+      close: async () => {
+        await writer.close();
+        connection.close();
+      },
+    };
+  });
+}
+
+function openLocked(options: SqliteStoreOptions, unlock: () => void): SqliteStore {
+  const { folder, clock, log, bounds, operationSizeMax } = options;
+  const file = databaseFile(folder);
+  const connection = openDatabase(folder, clock.nowMs());
+  try {
+    checkDatabase(connection, folder);
+    const execute = options.commits === 'here' ? directExecutor : threadExecutor;
+    const writer = new SqliteWriter({ executor: execute(file, options.pragmas), clock, log, file });
+    const medium = new SqliteMedium(connection, writer, {
+      rememberSeconds: options.rememberSeconds ?? REMEMBER_SECONDS,
+      rememberMax: REMEMBER_MAX,
+      nowMs: () => clock.nowMs(),
+    });
+    const queue = new EmbeddedQueue(medium, {
+      clock,
+      log,
+      bounds,
+      deadLetterSeconds: options.deadLetterSeconds ?? DEAD_LETTER_SECONDS,
+      ...(operationSizeMax === undefined ? {} : { operationSizeMax }),
+    });
+    const bindings = new SqliteBindings(connection, writer);
+    const credentials = new SqliteCredentials(connection, writer);
+    return {
+      queue,
+      bindings,
+      credentials,
+      close: async () => {
+        await queue.stop(0);
+        await writer.close();
+        connection.close();
+        unlock();
+      },
+    };
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+function settledIn<T>(open: () => T): Promise<T> {
+  return new Promise((resolve) => resolve(open()));
+}
+
+/** The command line reports a failed write by its exit; nothing waits for a time there. */
+const NO_CLOCK: Clock = { nowMs: () => Date.now(), after: () => () => undefined };
+const nothing = (): void => undefined;
+const NO_LOG: Log = {
+  error: nothing,
+  warn: nothing,
+  info: nothing,
+  debug: nothing,
+  trace: nothing,
+  child: () => NO_LOG,
+};

@@ -1,0 +1,195 @@
+import { GatewayError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { Clock } from '../core/ports.ts';
+import type { SqliteFailure, SqliteRow } from './sqlite-driver.ts';
+import type { BatchExecutor } from './sqlite-executor.ts';
+import type { BatchResult, ReadOp, WriteOp } from './sqlite-writes.ts';
+
+export type SqliteWriterOptions = {
+  readonly executor: BatchExecutor;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** For the log. */
+  readonly file: string;
+};
+
+type Waiter<T> = { readonly resolve: (value: T) => void; readonly reject: (error: GatewayError) => void };
+type Write = { readonly op: WriteOp; readonly waiter: Waiter<number> | undefined };
+type Read = { readonly op: ReadOp; readonly waiter: Waiter<readonly SqliteRow[]> };
+
+/** What one transaction takes at most: more would make those behind it wait too long. */
+const BATCH_MAX = 2_000;
+/** With so many writes in the last batch, the next gathers for GATHER_MS before it goes. */
+const GATHER_FROM = 12;
+const GATHER_MS = 2;
+const TRY_AGAIN_MS = 1_000;
+/** Writes nobody waits for that are kept while the medium fails. */
+const KEPT_MAX = 200_000;
+const RETRY_AFTER_SECONDS = 30;
+
+/**
+ * The one way by which the server writes to its store: a group commit.
+ *
+ * While one batch is being committed, the next gathers. With little to do a write goes at once; under load the next
+ * batch waits until 2 ms after the last began, because a commit costs the same for one write as for fifty.
+ */
+export class SqliteWriter {
+  readonly #options: SqliteWriterOptions;
+  #writes: Write[] = [];
+  #reads: Read[] = [];
+  /** Failed writes that nobody waits for: they go again before all others. */
+  #kept: Write[] = [];
+  #isBusy = false;
+  #isScheduled = false;
+  #lastSize = 0;
+  #lastBeganAt = 0;
+  #isFailing = false;
+  #cancelRetry: (() => void) | undefined;
+  #idle: Array<() => void> = [];
+
+  constructor(options: SqliteWriterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves with the number of changed rows (for the writes that count them) when it is durable.
+   *
+   * @throws GatewayError 'store-unavailable'
+   */
+  write(op: WriteOp): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#writes.push({ op, waiter: { resolve, reject } });
+      this.#schedule();
+    });
+  }
+
+  /** Writes as soon as may be, in order; tries again until the medium takes it. */
+  writeLater(op: WriteOp): void {
+    this.#writes.push({ op, waiter: undefined });
+    this.#schedule();
+  }
+
+  /** Reads after everything that was given before. @throws GatewayError 'store-unavailable' */
+  read(op: ReadOp): Promise<readonly SqliteRow[]> {
+    return new Promise((resolve, reject) => {
+      this.#reads.push({ op, waiter: { resolve, reject } });
+      this.#schedule();
+    });
+  }
+
+  /** Resolves when everything given so far has been tried. */
+  async settled(): Promise<void> {
+    while (this.#isBusy || this.#isScheduled) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  async close(): Promise<void> {
+    await this.settled();
+    if (this.#kept.length > 0) {
+      this.#cancelRetry?.();
+      this.#cancelRetry = undefined;
+      this.#schedule();
+      await this.settled();
+    }
+    this.#cancelRetry?.();
+    await this.#options.executor.close();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isBusy) return;
+    this.#isScheduled = true;
+    const waitMs = this.#lastSize >= GATHER_FROM ? this.#lastBeganAt + GATHER_MS - performance.now() : 0;
+    // Half a millisecond is not worth a timer.
+    if (waitMs > 0.5) setTimeout(() => void this.#commit(), waitMs);
+    else setImmediate(() => void this.#commit());
+  }
+
+  async #commit(): Promise<void> {
+    this.#isScheduled = false;
+    this.#isBusy = true;
+    if (this.#kept.length > 0) {
+      this.#cancelRetry?.();
+      this.#cancelRetry = undefined;
+      this.#writes = [...this.#kept, ...this.#writes];
+      this.#kept = [];
+    }
+    const writes = this.#writes.length > BATCH_MAX ? this.#writes.splice(0, BATCH_MAX) : this.#writes;
+    if (writes === this.#writes) this.#writes = [];
+    // What is read must see what was written before: not in a batch that leaves some of it for the next.
+    const reads = this.#writes.length === 0 ? this.#reads : [];
+    if (reads === this.#reads) this.#reads = [];
+    this.#lastSize = writes.length;
+    this.#lastBeganAt = performance.now();
+    let result: BatchResult;
+    try {
+      result = await this.#options.executor.run({
+        writes: writes.map(({ op }) => op),
+        reads: reads.map(({ op }) => op),
+      });
+    } catch (error) {
+      const said = error instanceof Error ? error.message : String(error);
+      result = {
+        failed: writes.map((_, index) => [index, 'io', said] as const),
+        changes: [],
+        rows: reads.map(() => said),
+      };
+    }
+    this.#isBusy = false;
+    this.#answer(writes, reads, result);
+    if (this.#writes.length > 0 || this.#reads.length > 0) this.#schedule();
+    else if (this.#kept.length > 0) {
+      this.#cancelRetry ??= this.#options.clock.after(TRY_AGAIN_MS, () => {
+        this.#cancelRetry = undefined;
+        this.#schedule();
+      });
+    }
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #answer(writes: readonly Write[], reads: readonly Read[], { failed, changes, rows }: BatchResult): void {
+    const first = failed[0];
+    if (first !== undefined) this.#failed(first[1], first[2]);
+    else if (writes.length > 0) this.#worked();
+    const failures = new Map(failed.map(([index, failure, said]) => [index, { failure, said }]));
+    const counts = new Map(changes);
+    writes.forEach(({ op, waiter }, index) => {
+      const why = failures.get(index);
+      if (why === undefined) waiter?.resolve(counts.get(index) ?? 0);
+      else if (waiter !== undefined) waiter.reject(unavailable(why.said));
+      else if (why.failure === 'other') {
+        this.#options.log.error({ write: op[0], error: why.said }, 'store refused a write');
+      } else this.#keep({ op, waiter });
+    });
+    reads.forEach(({ waiter }, index) => {
+      const found = rows[index] ?? 'no answer';
+      if (typeof found === 'string') waiter.reject(unavailable(found));
+      else waiter.resolve(found);
+    });
+  }
+
+  #keep(write: Write): void {
+    if (this.#kept.length >= KEPT_MAX) {
+      // What is lost is the note that something was delivered: it will be delivered again after a restart.
+      this.#kept.shift();
+      this.#options.log.error({ kept: KEPT_MAX }, 'store fails for so long that a note had to be dropped');
+    }
+    this.#kept.push(write);
+  }
+
+  #failed(failure: SqliteFailure, said: string): void {
+    if (this.#isFailing || failure === 'other') return;
+    this.#isFailing = true;
+    this.#options.log.error({ file: this.#options.file, failure, error: said }, 'store cannot be written');
+  }
+
+  #worked(): void {
+    if (!this.#isFailing) return;
+    this.#isFailing = false;
+    this.#options.log.info({ file: this.#options.file }, 'store can be written again');
+  }
+}
+
+function unavailable(said: string): GatewayError {
+  return new GatewayError('store-unavailable', `the store failed: ${said}`, {
+    details: { retryAfterSeconds: RETRY_AFTER_SECONDS },
+  });
+}
