@@ -41,6 +41,8 @@ export class TreeReader {
   #endedUnits = 0;
   /** Where the last reported thing ended. */
   #mark = 0;
+  /** How much has been read; the position that saxes gives is good inside of its handlers only. */
+  #fed = 0;
 
   constructor(limits: XmlLimits, isStream: boolean, sink: TreeSink) {
     this.#sink = sink;
@@ -63,7 +65,7 @@ export class TreeReader {
 
   /** UTF-16 units read since the last reported thing ended. */
   get unitsPending(): number {
-    return this.#parser.position - this.#mark;
+    return this.#fed - this.#mark;
   }
 
   /** How many elements are open, the root included. */
@@ -73,6 +75,7 @@ export class TreeReader {
 
   /** Reads on. `text` must not hold lone surrogates: saxes takes one and the character after it for one character. */
   write(text: string): void {
+    this.#fed += text.length;
     this.#parser.write(text);
     this.#report();
   }

@@ -115,8 +115,8 @@ export class XmlStreamReader {
         this.#report(() => events.onElement(element));
       },
       close: () => {
-        this.#over = true;
         this.#report(() => events.onClose());
+        this.#over = true;
       },
     });
   }
@@ -165,6 +165,7 @@ export class XmlStreamReader {
   }
 
   #report(callback: () => void): void {
+    if (this.#over) return;
     this.#inCallback = true;
     callback();
     this.#inCallback = false;
@@ -174,8 +175,10 @@ export class XmlStreamReader {
     try {
       action();
     } catch (thrown) {
+      const wasOver = this.#over;
       this.#over = true;
       if (this.#inCallback) throw thrown;
+      if (wasOver) return;
       this.#events.onError(asXmlError(thrown));
     }
   }

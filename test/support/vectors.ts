@@ -21,8 +21,9 @@ export type Vector<In, Out> = {
  */
 export function loadVectors<In, Out>(name: string): ReadonlyArray<Vector<In, Out>> {
   const url = new URL(`../vectors/${name}.json`, import.meta.url);
-  const rows = JSON.parse(readFileSync(url, 'utf8')) as ReadonlyArray<Vector<In, Out>>;
-  if (!Array.isArray(rows) || rows.length === 0) throw new Error(`test/vectors/${name}.json holds no rows`);
+  const parsed: unknown = JSON.parse(readFileSync(url, 'utf8'));
+  if (!Array.isArray(parsed) || parsed.length === 0) throw new Error(`test/vectors/${name}.json holds no rows`);
+  const rows = parsed as ReadonlyArray<Vector<In, Out>>;
   const ids = new Set(rows.map((row) => row.id));
   if (ids.size !== rows.length) throw new Error(`test/vectors/${name}.json uses an id twice`);
   for (const row of rows) {
