@@ -11,9 +11,12 @@ export type ValueFault = { readonly path: ConfigPath; readonly text: string; rea
 export type SchemaNode = {
   readonly type?: string;
   readonly description?: string;
+  /** What a text looks like, in words. */
+  readonly form?: string;
   readonly default?: unknown;
   readonly sample?: unknown;
   readonly commented?: boolean;
+  readonly shown?: boolean;
   readonly const?: string | number;
   readonly enum?: readonly unknown[];
   readonly minimum?: number;
@@ -72,7 +75,7 @@ export function describeType(node: SchemaNode): string {
     case 'number':
       return `a number${range(node)}`;
     case 'string':
-      return 'a text';
+      return node.form ?? 'a text';
     case 'array':
       return `a list (${node.items === undefined ? 'anything' : describeType(node.items)})`;
     case 'object':

@@ -11,15 +11,17 @@ type Meta = {
   readonly about: string;
   /** The value in `config/example.yaml`; a required key has one. */
   readonly sample?: unknown;
-  /** Written as a comment in `config/example.yaml`, for the operator to fill in. */
+  /** Fits only where another choice is made than that of `config/example.yaml`: a comment there in any case. */
   readonly commented?: true;
+  /** Stands in `config/example.yaml` although it need not be given. */
+  readonly shown?: true;
 };
 
 const meta = ({ about, ...rest }: Meta): Record<string, unknown> => ({ description: about, ...rest });
 
 /** Text in a form that `holds` knows; `expects` is how the fault names the form. */
 const text = (expects: string, holds: (value: string) => boolean): z.ZodString =>
-  z.string().refine(holds, { error: expects });
+  z.string().refine(holds, { error: expects }).meta({ form: expects });
 
 const plain = z.string().min(1);
 const domain = text('a domain name', (value) => parseDomain(value) !== undefined);
@@ -66,7 +68,13 @@ const xmppComponent = z.strictObject({
     ),
   secretFile: plain
     .optional()
-    .meta(meta({ about: 'A file whose first line is the secret; this or `secret`.', commented: true })),
+    .meta(
+      meta({
+        about: 'A file whose first line is the secret; this or `secret`.',
+        sample: './component.secret',
+        commented: true,
+      }),
+    ),
 });
 
 const peer = z.strictObject({
@@ -90,6 +98,8 @@ const peer = z.strictObject({
     meta({
       about:
         'IP addresses its requests may come from (only with `link: sip`); a TLS certificate for the domain does as well.',
+      sample: ['192.0.2.7'],
+      commented: true,
     }),
   ),
 });
@@ -121,7 +131,7 @@ const sip = z.strictObject({
       ),
     })
     .optional()
-    .meta(meta({ about: 'Needed by a tls listener, and used for TLS towards peers.', commented: true })),
+    .meta(meta({ about: 'Needed by a tls listener, and used for TLS towards peers.' })),
 });
 
 const queue = z.strictObject({
@@ -220,18 +230,16 @@ export const ConfigSchema = z.strictObject({
     ),
   data: plain
     .default('./data')
-    .meta(meta({ about: "The embedded store's folder: queue, users, registrations.", sample: './data' })),
+    .meta(meta({ about: "The embedded store's folder: queue, users, registrations.", sample: './data', shown: true })),
   sip: sip.meta(meta({ about: 'The SIP side.' })),
   links: z
     .record(plain, xmppComponent)
     .default({})
-    .meta(
-      meta({ about: 'Ways to XMPP domains, each under a name of its own.', sample: { office: {} }, commented: true }),
-    ),
+    .meta(meta({ about: 'Ways to XMPP domains, each under a name of its own.' })),
   peers: z
     .array(peer)
     .default([])
-    .meta(meta({ about: 'Domains of others. One that is not named here is refused, in and out.', commented: true })),
+    .meta(meta({ about: 'Domains of others. One that is not named here is refused, in and out.' })),
   http: z
     .strictObject({
       listen: text('address:port', (value) => parseHostPort(value) !== undefined).meta(
@@ -239,7 +247,7 @@ export const ConfigSchema = z.strictObject({
       ),
     })
     .optional()
-    .meta(meta({ about: 'The door for monitoring; absent: closed. It can change nothing.' })),
+    .meta(meta({ about: 'The door for monitoring; absent: closed. It can change nothing.', shown: true })),
   dns: z
     .strictObject({
       servers: z
