@@ -51,6 +51,8 @@ const OPEN_MS = 10_000;
 const STOOD_WELL_MS = 10_000;
 /** Steps in which a stream's age is counted, ms. */
 const STEP_MS = 50;
+/** A burst has a ping after so many stanzas, so that a slow server is seen to go on. */
+const PING_EVERY = 128;
 /** Over this much unsent in the socket nothing more is given to it, bytes. */
 const SOCKET_BYTES_MAX = 1_048_576;
 
@@ -277,10 +279,14 @@ export class ComponentLink implements XmppLink {
     const pulse = this.#pulse;
     let text = '';
     if (stream.bytesWaiting < SOCKET_BYTES_MAX) {
-      text = this.#answers + this.#window.take();
-      if (this.#answers !== '') {
-        this.#answers = '';
-        this.#holdOrRead();
+      text = this.#answers;
+      this.#answers = '';
+      this.#holdOrRead();
+      for (;;) {
+        const before = this.#window.written;
+        text += this.#window.take(PING_EVERY);
+        if (this.#window.written - before < PING_EVERY) break;
+        text += this.#ping();
       }
     }
     if (pingDue || (!pulse.pinging && this.#window.unconfirmed > 0)) text += this.#ping();

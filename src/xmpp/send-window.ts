@@ -42,10 +42,10 @@ export class SendWindow {
     this.#entries.push(outgoing);
   }
 
-  /** Text of all that may be written now, which then counts as written; empty when there is none or no room. */
-  take(): string {
+  /** Text of what may be written now, at most `max` stanzas, which then count as written; empty when there is none. */
+  take(max: number): string {
     let text = '';
-    while (this.unconfirmed < this.#stanzasMax) {
+    for (let taken = 0; taken < max && this.unconfirmed < this.#stanzasMax; taken += 1) {
       const outgoing = this.#entries[this.#next];
       if (outgoing === undefined) break;
       if (this.unconfirmed > 0 && this.#bytes + outgoing.bytes > this.#bytesMax) break;

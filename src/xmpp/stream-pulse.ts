@@ -10,7 +10,7 @@ export type PulseVerdict = {
   readonly confirmed?: number;
 };
 
-/** An unanswered ping for this long, or bytes that nobody takes, mean that nobody is there, ms. */
+/** Pings unanswered for this long, or bytes that nobody takes, mean that nobody is there, ms. */
 const DEAD_MS = 20_000;
 /** A ping is sent when none was sent for this long, ms. */
 const IDLE_MS = 60_000;
@@ -19,13 +19,14 @@ const MUTE_MS = 3_000;
 /** What a mute peer has not refused for this long after it left counts as taken, ms. */
 const OUTLIVED_MS = 250;
 
-type Ping = { readonly id: string; readonly covers: number; sentAtMs: number };
+type Ping = { readonly id: string; readonly covers: number };
 
 /**
  * The pings of one stream and what follows from them: which stanzas are confirmed, whether the peer is alive.
  *
  * An XEP-0114 stream has no acknowledgements. But a server handles what comes over one stream in order, so that a ping
- * that comes back, in whatever form, says that all before it has been handled. At most one ping is under way.
+ * that comes back, in whatever form, says that all before it has been handled. Several may be under way, so that a slow
+ * server shows that it goes on.
  *
  * Pure: time comes in through `passed`, in steps, so that a wall clock that jumps means nothing here.
  */
@@ -37,7 +38,10 @@ export class StreamPulse {
   #nowMs = 0;
   #sent = 0;
   #lastPingMs = 0;
-  #ping: Ping | undefined;
+  /** Under way, oldest first. */
+  #pings: Ping[] = [];
+  /** Since when an answer is waited for: the last answer, or the first ping after all were answered. */
+  #waitingSinceMs = 0;
   /** Stanzas that have left our system, and when; kept only while the peer has never answered. */
   readonly #left: Array<{ readonly count: number; readonly atMs: number }> = [];
   /** When bytes were last seen to leave, or none were waiting. */
@@ -56,16 +60,19 @@ export class StreamPulse {
     return this.#answers;
   }
 
-  /** Whether a ping is under way; while one is, no other is sent. */
+  /** Whether a ping is under way. */
   get pinging(): boolean {
-    return this.#ping !== undefined;
+    return this.#pings.length > 0;
   }
 
   /** A new ping for what has been written so far. @returns its id */
   ping(written: number): string {
     this.#sent += 1;
     const id = `${this.#prefix}-${this.#sent}`;
-    this.#ping = { id, covers: written, sentAtMs: this.#nowMs };
+    if (this.#pings.length === 0) this.#waitingSinceMs = this.#nowMs;
+    // To one that answers none, the newest is enough.
+    if (this.#mute) this.#pings.length = 0;
+    this.#pings.push({ id, covers: written });
     this.#lastPingMs = this.#nowMs;
     return id;
   }
@@ -75,11 +82,17 @@ export class StreamPulse {
     return id.startsWith(this.#prefix);
   }
 
-  /** An answer from the right sender. @returns how many stanzas ever written are taken; undefined: not the ping under way */
+  /**
+   * An answer from the right sender. It stands for the pings before it too.
+   *
+   * @returns how many stanzas ever written are taken; undefined when no such ping is under way
+   */
   answered(id: string): number | undefined {
-    const ping = this.#ping;
-    if (ping?.id !== id) return undefined;
-    this.#ping = undefined;
+    const at = this.#pings.findIndex((ping) => ping.id === id);
+    const ping = this.#pings[at];
+    if (ping === undefined) return undefined;
+    this.#pings.splice(0, at + 1);
+    this.#waitingSinceMs = this.#nowMs;
     this.#answers = true;
     this.#mute = false;
     this.#left.length = 0;
@@ -101,16 +114,15 @@ export class StreamPulse {
     this.#nowMs += ms;
     if (state.bytesWaiting === 0) this.#movedAtMs = this.#nowMs;
     else if (this.#nowMs - this.#movedAtMs >= DEAD_MS) return { dead: 'the server reads nothing' };
-    const ping = this.#ping;
-    if (ping !== undefined && state.holding) ping.sentAtMs += ms;
-    const unansweredMs = ping === undefined ? 0 : this.#nowMs - ping.sentAtMs;
+    if (state.holding) this.#waitingSinceMs += ms;
+    const unansweredMs = this.pinging ? this.#nowMs - this.#waitingSinceMs : 0;
     if (this.#answers && unansweredMs >= DEAD_MS) return { dead: 'the server answers no pings any more' };
     const isNewlyMute = !this.#answers && !this.#mute && unansweredMs >= MUTE_MS;
     if (isNewlyMute) this.#mute = true;
     const confirmed = this.#mute ? this.#outlived() : undefined;
     return {
       ...(isNewlyMute ? { mute: true } : {}),
-      ...(this.#nowMs - this.#lastPingMs >= IDLE_MS && (ping === undefined || this.#mute) ? { pingDue: true } : {}),
+      ...(this.#nowMs - this.#lastPingMs >= IDLE_MS && (!this.pinging || this.#mute) ? { pingDue: true } : {}),
       ...(confirmed === undefined ? {} : { confirmed }),
     };
   }
