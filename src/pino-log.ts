@@ -1,14 +1,26 @@
-import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
+import { destination, pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 import type { Log, LogFields } from './core/log.ts';
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** Lines gather up to this much before they are written, bytes. */
+const GATHER_BYTES = 4_096;
+/** And at most this long, ms. */
+const GATHER_MS = 250;
+
+/** Standard output in gathered writes, so that a busy server does not pay a system call a line. */
+export function logDestination(): DestinationStream & { flushSync(): void } {
+  return destination({ fd: 1, sync: false, minLength: GATHER_BYTES, periodicFlush: GATHER_MS });
+}
+
+/** Standard error, line by line: for commands, whose output is their answer. */
+export function errorDestination(): DestinationStream {
+  return destination({ fd: 2, sync: true });
+}
+
 /**
  * The log as JSON lines: `level` in words, `time` in ISO form, `msg` a constant, the rest fields of `core/log.ts`.
- *
- * Lines are written in batches of up to 4 KiB or one second, so that a busy server does not pay a system call a line;
- * errors are flushed at once, and what is left when the process ends is written by pino's exit hook.
  */
 export function createPinoLog(level: LogLevel, destination: DestinationStream): Log {
   const root = pino(

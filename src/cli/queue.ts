@@ -1,0 +1,124 @@
+import { mkdirSync } from 'node:fs';
+import type { DeliveryQueue, QueueFigures, QueueFilter, QueueItem } from '../core/ports.ts';
+import type { Operation } from '../cpim/operation.ts';
+import { contentText } from './content-text.ts';
+import { CommandError } from './command-error.ts';
+import { askServer } from './control-client.ts';
+import { controlSocketPath } from './control-socket.ts';
+import { loadConfig } from './load-config.ts';
+import { openQueueOffline } from '../app.ts';
+import { createPinoLog, errorDestination } from '../pino-log.ts';
+import { systemClock } from '../system-clock.ts';
+
+type Listing = { readonly figures: QueueFigures; readonly items: readonly QueueItem[] };
+type Shown = QueueItem & { readonly operation: Operation };
+type ListOptions = {
+  readonly dead?: true;
+  readonly hop?: string;
+  readonly sender?: string;
+  readonly limit: string;
+  readonly json?: true;
+};
+
+/** Prints entries of the queue, of the running server where there is one, of the store itself where there is none. */
+export async function listQueue(configPath: string, options: ListOptions): Promise<void> {
+  const limit = Number(options.limit);
+  if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
+    throw new CommandError(`--limit takes a number from 1 to 10000, not ${options.limit}`, 2);
+  }
+  const filter: QueueFilter = {
+    state: options.dead === true ? 'dead' : 'live',
+    limit,
+    ...(options.hop === undefined ? {} : { hop: options.hop }),
+    ...(options.sender === undefined ? {} : { owner: options.sender }),
+  };
+  const query = new URLSearchParams(
+    Object.entries(filter).map(([name, value]): [string, string] => [name, String(value)]),
+  );
+  const listing = await either<Listing>(configPath, 'GET', `/queue?${query.toString()}`, async (queue) => ({
+    figures: queue.figures(),
+    items: await queue.list(filter),
+  }));
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify(listing, null, 2)}\n`);
+    return;
+  }
+  process.stdout.write(table(listing.items));
+  const { figures } = listing;
+  process.stdout.write(`${figures.live} live, ${figures.underWay} under way, ${figures.dead} dead\n`);
+}
+
+/** Shows, retries or drops one entry. */
+export async function onEntry(configPath: string, what: 'show' | 'retry' | 'drop', id: string): Promise<void> {
+  const path = `/queue/${encodeURIComponent(id)}`;
+  if (what === 'show') {
+    const item = await either<Shown | undefined>(configPath, 'GET', path, (queue) => queue.show(id));
+    if (item === undefined) throw new CommandError(`no entry ${id} in the queue`);
+    const { operation, ...rest } = item;
+    const readable = operation.op === 'message' ? { ...operation, content: contentText(operation.content) } : operation;
+    process.stdout.write(`${JSON.stringify({ ...rest, operation: readable }, null, 2)}\n`);
+    return;
+  }
+  const done = await either<{ done: boolean } | undefined>(
+    configPath,
+    what === 'retry' ? 'POST' : 'DELETE',
+    what === 'retry' ? `${path}/retry` : path,
+    async (queue) => ({ done: what === 'retry' ? await queue.retry(id) : await queue.drop(id) }),
+  );
+  if (done?.done !== true) throw new CommandError(`no entry ${id} in the queue`);
+  process.stdout.write(what === 'retry' ? `${id}: will be tried now\n` : `${id}: dropped\n`);
+}
+
+/**
+ * The running server owns its queue: while it runs it is asked; while it does not, the store is opened here.
+ *
+ * @returns undefined when the server says that it has no such entry.
+ */
+async function either<T>(
+  configPath: string,
+  method: string,
+  path: string,
+  offline: (queue: DeliveryQueue) => Promise<T>,
+): Promise<T> {
+  const config = loadConfig(configPath);
+  const answer = await askServer(controlSocketPath(config.data), method, path);
+  if (answer !== undefined) {
+    if (answer.status === 404) return undefined as T;
+    if (answer.status !== 200) throw new CommandError(`the server refused: ${JSON.stringify(answer.body)}`);
+    return answer.body as T;
+  }
+  mkdirSync(config.data, { recursive: true, mode: 0o700 });
+  const store = await openQueueOffline({ config, clock: systemClock, log: createPinoLog('error', errorDestination()) });
+  try {
+    return await offline(store.queue);
+  } finally {
+    await store.close();
+  }
+}
+
+function table(items: readonly QueueItem[]): string {
+  const rows = items.map((item) => [
+    item.id,
+    item.state,
+    item.hop,
+    item.lane.replace('\n', ' -> '),
+    new Date(item.acceptedAtMs).toISOString(),
+    String(item.attempts),
+    [item.code, item.reason].filter((part) => part !== undefined).join(': '),
+  ]);
+  if (rows.length === 0) return '';
+  const head = ['id', 'state', 'next hop', 'from -> to', 'accepted', 'tries', 'why'];
+  const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => printable(cell).padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
+  return `${[head, ...rows].map(line).join('\n')}\n`;
+}
+
+/** What came from the wire may hold control characters that would steer the operator's terminal. */
+function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
+}
