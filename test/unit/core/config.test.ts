@@ -1,0 +1,438 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import { ConfigError, readConfig, type Config, type ConfigWorld } from '../../../src/core/config.ts';
+import { editDistance, nearest } from '../../../src/core/config-faults.ts';
+import { configReference, exampleConfig } from '../../../src/core/config-reference.ts';
+
+const ISSUE_FILE = `domains:
+  - sip.example
+  - { name: core.example, trust: ['127.0.0.1'] }
+data: ./data
+sip:
+  listen: ['udp://127.0.0.1:5060', 'tcp://127.0.0.1:5060', 'tls://127.0.0.1:5061']
+  tls: { certificate: ./cert.pem, key: ./key.pem, ca: ./ca.pem }
+links:
+  office:
+    type: xmpp-component
+    host: 127.0.0.1
+    port: 5347
+    name: sip.xmpp.example
+    domain: sip.example
+    secret: a-secret-of-our-own
+peers:
+  - domain: xmpp.example
+    link: office
+  - domain: partner.example
+    link: sip
+    nextHop: 'sip:127.0.0.1:5070;transport=tcp'
+    trust: ['127.0.0.1']
+http: { listen: '127.0.0.1:8080' }
+rateLimits: off
+`;
+
+const FILES: Readonly<Record<string, string>> = {
+  '/etc/interpres/./cert.pem': '-----BEGIN CERTIFICATE-----\nc\n',
+  '/etc/interpres/./key.pem': '-----BEGIN PRIVATE KEY-----\nk\n',
+  '/etc/interpres/./ca.pem': '-----BEGIN CERTIFICATE-----\na\n',
+  '/etc/interpres/good.secret': 'from-a-file-5c1\nsecond line\n',
+  '/etc/interpres/bad.secret': 'Change-Me\n',
+  '/etc/interpres/empty.secret': '',
+  '/etc/interpres/text.txt': 'no PEM',
+};
+
+const WORLD: ConfigWorld = {
+  baseFolder: '/etc/interpres',
+  env: { COMPONENT_SECRET: 'from-the-env-77', PORT: '8081', LAZY: 'password' },
+  readFile: (path) => {
+    const text = FILES[path];
+    if (text === undefined) throw new Error('ENOENT: no such file');
+    return text;
+  },
+  resolvePath: (folder, path) => (path.startsWith('/') ? path : `${folder}/${path}`),
+};
+
+const read = (text: string): Config => readConfig(text, WORLD);
+
+function faultsOf(text: string): readonly string[] {
+  try {
+    read(text);
+  } catch (thrown) {
+    assert.ok(thrown instanceof ConfigError, String(thrown));
+    return thrown.faults;
+  }
+  return [];
+}
+
+test('config: the file of the manual is understood whole', () => {
+  const config = read(ISSUE_FILE);
+  assert.deepEqual(config.domains, [
+    { name: 'sip.example', trust: [] },
+    { name: 'core.example', trust: ['127.0.0.1'] },
+  ]);
+  assert.equal(config.data, '/etc/interpres/./data');
+  assert.deepEqual(config.sip.listen[2], { transport: 'tls', address: '127.0.0.1', port: 5061 });
+  assert.equal(config.sip.tls?.key, '-----BEGIN PRIVATE KEY-----\nk\n');
+  assert.deepEqual(config.links['office'], {
+    type: 'xmpp-component',
+    host: '127.0.0.1',
+    port: 5347,
+    name: 'sip.xmpp.example',
+    domain: 'sip.example',
+    secret: 'a-secret-of-our-own',
+  });
+  assert.deepEqual(config.peers, [
+    { domain: 'xmpp.example', link: 'office', trust: [] },
+    { domain: 'partner.example', link: 'sip', nextHop: 'sip:127.0.0.1:5070;transport=tcp', trust: ['127.0.0.1'] },
+  ]);
+  assert.deepEqual(config.http, { listen: { host: '127.0.0.1', port: 8080 } });
+  assert.equal(config.rateLimits, 'off');
+});
+
+const MINIMAL = `domains: [sip.example]\nsip: { listen: ['udp://[::1]:5060'] }\n`;
+
+test('config: what is not said has its default', () => {
+  const config = read(MINIMAL);
+  assert.deepEqual(config.sip.listen, [{ transport: 'udp', address: '::1', port: 5060 }]);
+  assert.equal(config.http, undefined);
+  assert.equal(config.queue.lifetimeSeconds, 7 * 86_400);
+  assert.deepEqual(config.queue.retry, { firstSeconds: 2, maxSeconds: 600 });
+  assert.deepEqual(config.registration, { expires: { min: 60, default: 3_600, max: 86_400 }, contactsMax: 10 });
+  assert.notEqual(config.rateLimits, 'off');
+  assert.equal(config.log.level, 'info');
+  assert.deepEqual(config.links, {});
+});
+
+const link = (rest: string): string =>
+  `${MINIMAL}links:\n  office: { type: xmpp-component, host: h, name: sip.example, ${rest} }\n`;
+const SECRETS: ReadonlyArray<readonly [name: string, text: string, secret: string]> = [
+  ['from the environment', link("secret: '${COMPONENT_SECRET}'"), 'from-the-env-77'],
+  ['with the variable inside a text', link("secret: 'x-${COMPONENT_SECRET}-y'"), 'x-from-the-env-77-y'],
+  ['with $${ for ${', link("secret: 'x$${COMPONENT_SECRET}'"), 'x${COMPONENT_SECRET}'],
+  ['from the first line of a file', link('secretFile: good.secret'), 'from-a-file-5c1'],
+];
+for (const [name, text, secret] of SECRETS) {
+  test(`config: a secret ${name}`, () => {
+    assert.equal(read(text).links['office']?.secret, secret);
+  });
+}
+
+test('config: a link without domain stands for the domain of its name', () => {
+  assert.equal(read(link('secret: rig-5f1c')).links['office']?.domain, 'sip.example');
+});
+
+test('config: domains are known by their canonical form', () => {
+  const config = read(`domains: [SIP.Example, bücher.example]\nsip: { listen: ['udp://127.0.0.1:0'] }`);
+  assert.deepEqual(
+    config.domains.map(({ name }) => name),
+    ['sip.example', 'xn--bcher-kva.example'],
+  );
+});
+
+const D = 'domains: [sip.example]\n';
+const S = "sip: { listen: ['udp://127.0.0.1:5060'] }\n";
+const L =
+  'links:\n  office: { type: xmpp-component, host: h, name: x.example, domain: sip.example, secret: rig-5f1c }\n';
+
+/** A file and the faults it must give; each is a part of one fault, in the order of the lines. */
+const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readonly string[]]> = [
+  ['an empty file', '', ['1:1 domains: is missing', '1:1 sip: is missing']],
+  ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, sip"]],
+  ['a list', '- a', ['1:1 (file): found a list']],
+  ['no YAML', 'domains: [', ['1:11 (file): ']],
+  ['a key given twice', `${D}${S}data: a\ndata: b`, ['4:1 (file): found a key a second time']],
+  ['a tag', `domains: !!x [a.example]\n${S}`, ['1:10 (file): Unresolved tag']],
+  [
+    'aliases that blow up',
+    'a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c]',
+    ['1:1 (file): Excessive alias count'],
+  ],
+  [
+    'an unknown key',
+    `${D}${S}datta: x`,
+    [
+      '3:1 datta: unknown key, expected one of domains, data, sip, links, peers, http, dns, registration, queue, limits, rateLimits, log; did you mean data?',
+    ],
+  ],
+  [
+    'an unknown key inside',
+    `${D}sip:\n  lissen: []\n  listen: ['udp://127.0.0.1:1']`,
+    ['3:3 sip.lissen: unknown key, expected one of listen, tls; did you mean listen?'],
+  ],
+  [
+    'an unknown key in a list',
+    `${D}${S}peers:\n  - domain: a.example\n    link: sip\n    nexthop: x`,
+    ['6:5 peers[0].nexthop: unknown key, expected one of domain, link, nextHop, trust; did you mean nextHop?'],
+  ],
+  ['an unknown key like none', `${D}${S}log: { colour: red }`, ['3:8 log.colour: unknown key, expected one of level']],
+  ['a merge key', `${D}${S}log:\n  <<: {}`, ['4:3 log.<<: unknown key']],
+  [
+    'a wrong type',
+    `${D}${S}${L.replace('host: h', "host: h, port: '5347'")}`,
+    ["links.office.port: found '5347', expected a whole number from 1 to 65535"],
+  ],
+  [
+    'a number out of range',
+    `${D}${S}queue: { lifetimeSeconds: 5 }`,
+    ['3:27 queue.lifetimeSeconds: found 5, expected a whole number from 60 to'],
+  ],
+  [
+    'one of many',
+    `${D}${S}log: { level: loud }`,
+    ["3:15 log.level: found 'loud', expected one of error, warn, info, debug, trace"],
+  ],
+  ['nothing', `${D}${S}queue:\n`, ['queue: found nothing, expected a section with lifetimeSeconds']],
+  [
+    'neither off nor a section',
+    `${D}${S}rateLimits: on`,
+    ["rateLimits: found 'on', expected off or a section with perSenderPerSecond"],
+  ],
+  [
+    'a wrong rate',
+    `${D}${S}rateLimits: { burst: 0 }`,
+    ['3:22 rateLimits.burst: found 0, expected a whole number from 1 to'],
+  ],
+  ['no domain', `domains: ['a b']\n${S}`, ["1:11 domains[0]: found 'a b', expected a domain name"]],
+  [
+    'a domain of another kind',
+    `domains: [5]\n${S}`,
+    ['1:11 domains[0]: found 5, expected a domain name or a section with name, trust'],
+  ],
+  [
+    'a domain without a name',
+    `domains: [{ trust: [] }]\n${S}`,
+    ['1:11 domains[0].name: is missing; expected a domain name'],
+  ],
+  ['a domain twice', `domains: [a.example, A.example]\n${S}`, ['1:22 domains[1]: a.example is named a second time']],
+  ['no listener', `${D}sip: { listen: [] }`, ['2:16 sip.listen: found a list']],
+  [
+    'a listener without transport',
+    `${D}sip: { listen: ['127.0.0.1:5060'] }`,
+    ["2:17 sip.listen[0]: found '127.0.0.1:5060', expected udp|tcp|tls://address:port"],
+  ],
+  ['a listener with a path', `${D}sip: { listen: ['udp://127.0.0.1:5060/x'] }`, ['sip.listen[0]: found']],
+  ['a listener with a port too high', `${D}sip: { listen: ['udp://127.0.0.1:65536'] }`, ['sip.listen[0]: found']],
+  [
+    'a listener twice',
+    `${D}sip: { listen: ['udp://127.0.0.1:1', 'udp://127.0.0.1:1'] }`,
+    ['2:38 sip.listen[1]: is listened for already'],
+  ],
+  [
+    'tls without a certificate',
+    `${D}sip: { listen: ['tls://127.0.0.1:1'] }`,
+    ['2:17 sip.listen[0]: found a tls listener, expected a section sip.tls'],
+  ],
+  [
+    'a certificate that is not there',
+    `${D}sip: { listen: ['tls://127.0.0.1:1'], tls: { certificate: ./no.pem, key: text.txt } }`,
+    ['sip.tls.certificate: found a file that cannot be read (ENOENT', 'sip.tls.key: found a file without -----BEGIN'],
+  ],
+  [
+    'a link that stands for nobody',
+    `${D}${S}${L.replace('domain: sip.example', 'domain: sip.exampel')}`,
+    [
+      'links.office.domain: found sip.exampel, expected the link to stand for one of our domains (sip.example); did you mean sip.example?',
+    ],
+  ],
+  [
+    'a link whose name stands for nobody',
+    `${D}${S}${L.replace('domain: sip.example, ', '')}`,
+    [
+      'links.office.name: found x.example, expected the link to stand for one of our domains (sip.example): say which with `domain`',
+    ],
+  ],
+  ['a link called sip', `${D}${S}${L.replace('office', 'sip')}`, ["4:3 links.sip: found the name 'sip'"]],
+  [
+    'a link of an unknown type',
+    `${D}${S}${L.replace('xmpp-component', 'xmpp')}`,
+    ["links.office.type: found 'xmpp', expected xmpp-component"],
+  ],
+  [
+    'two links that are one',
+    `${D}${S}${L}${L.replace('links:\n', '').replace('office', 'other')}`,
+    ['5:49 links.other.name: x.example at the same server'],
+  ],
+  [
+    'no secret',
+    `${D}${S}${L.replace(', secret: rig-5f1c', '')}`,
+    ['4:3 links.office.secret: is missing; expected `secret` or `secretFile`'],
+  ],
+  [
+    'two secrets',
+    `${D}${S}${L.replace('secret:', 'secretFile: good.secret, secret:')}`,
+    ['links.office.secret: found `secret` and `secretFile`'],
+  ],
+  [
+    'a secret file that is not there',
+    `${D}${S}${L.replace('secret: rig-5f1c', 'secretFile: no.secret')}`,
+    ['links.office.secretFile: found a file that cannot be read'],
+  ],
+  [
+    'a secret file with a known secret',
+    `${D}${S}${L.replace('secret: rig-5f1c', 'secretFile: bad.secret')}`,
+    ['links.office.secretFile: is a secret that manuals'],
+  ],
+  [
+    'an empty secret file',
+    `${D}${S}${L.replace('secret: rig-5f1c', 'secretFile: empty.secret')}`,
+    ['links.office.secretFile: is empty'],
+  ],
+  [
+    'a variable that is not set',
+    `${D}${S}http: { listen: '127.0.0.1:\${NO}' }`,
+    ['3:17 http.listen: found ${NO}, expected the environment variable NO to be set'],
+  ],
+  [
+    'a known secret from the environment',
+    `${D}${S}${L.replace('rig-5f1c', "'${LAZY}'")}`,
+    ['links.office.secret: is a secret that manuals'],
+  ],
+  [
+    'a peer without a link of that name',
+    `${D}${S}${L}peers: [{ domain: b.example, link: offise }]`,
+    ["5:36 peers[0].link: found 'offise', expected one of sip, office; did you mean office?"],
+  ],
+  [
+    'a peer that is ourselves',
+    `${D}${S}peers: [{ domain: sip.example, link: sip }]`,
+    ['peers[0].domain: sip.example is one of our domains'],
+  ],
+  [
+    'a peer twice over one link',
+    `${D}${S}${L}peers:\n  - { domain: b.example, link: office }\n  - { domain: b.example, link: office }`,
+    ['7:5 peers[1]: b.example is named a second time for a link that stands for sip.example'],
+  ],
+  [
+    'a SIP peer twice',
+    `${D}${S}peers:\n  - { domain: b.example, link: sip }\n  - { domain: b.example, link: sip }`,
+    ['5:5 peers[1]: b.example is named a second time for link: sip'],
+  ],
+  [
+    'a next hop over a link',
+    `${D}${S}${L}peers: [{ domain: b.example, link: office, nextHop: 'sip:h' }]`,
+    ['peers[0].nextHop: belongs to a peer with link: sip'],
+  ],
+  [
+    'a next hop that is no SIP URI',
+    `${D}${S}peers: [{ domain: b.example, link: sip, nextHop: 'http://h' }]`,
+    ["peers[0].nextHop: found 'http://h', expected a SIP URI"],
+  ],
+  [
+    'a next hop with a user',
+    `${D}${S}peers: [{ domain: b.example, link: sip, nextHop: 'sip:a@h' }]`,
+    ['peers[0].nextHop: found'],
+  ],
+  [
+    'a next hop with an unknown transport',
+    `${D}${S}peers: [{ domain: b.example, link: sip, nextHop: 'sip:h;transport=ws' }]`,
+    ['peers[0].nextHop: found'],
+  ],
+  [
+    'trust in no address',
+    `${D}${S}peers: [{ domain: b.example, link: sip, trust: [gw.example] }]`,
+    ["peers[0].trust[0]: found 'gw.example', expected an IP address or a block"],
+  ],
+  [
+    'trust in everybody',
+    `domains: [{ name: a.example, trust: ['0.0.0.0/0', '::/0'] }]\n${S}`,
+    ['domains[0].trust[0]: ', 'domains[0].trust[1]: '],
+  ],
+  ['a DNS server that is a name', `${D}${S}dns: { servers: ['dns.example'] }`, ['dns.servers[0]: found']],
+  [
+    'limits that cross',
+    `${D}${S}registration: { expires: { min: 7200 } }`,
+    ['registration.expires.min: found min 7200 and default 3600'],
+  ],
+  [
+    'retries that cross',
+    `${D}${S}queue: { retry: { maxSeconds: 1 } }`,
+    ['queue.retry.maxSeconds: found firstSeconds 2 and maxSeconds 1'],
+  ],
+  [
+    'a Redis that is none',
+    `${D}${S}queue: { redis: 'localhost' }`,
+    ["queue.redis: found 'localhost', expected a URL of Redis"],
+  ],
+];
+for (const [name, text, expected] of FAULTS) {
+  test(`config fault: ${name}`, () => {
+    const faults = faultsOf(text);
+    assert.equal(faults.length, expected.length, faults.join('\n'));
+    for (const part of expected)
+      assert.ok(
+        faults.some((fault) => fault.includes(part)),
+        `${part}\nis not in\n${faults.join('\n')}`,
+      );
+  });
+}
+
+for (const secret of ['change-me', 'Change Me', 'changeme', 'secret', 'password', 'a long random text', '12345678']) {
+  test(`config: the known secret "${secret}" does not work and is not repeated`, () => {
+    const faults = faultsOf(`${D}${S}${L.replace('rig-5f1c', JSON.stringify(secret))}`);
+    assert.equal(faults.length, 1);
+    assert.match(faults[0] ?? '', /links\.office\.secret: is a secret that manuals and examples use/);
+  });
+}
+
+test('config: all faults of a file come at once, in the order of its lines', () => {
+  const faults = faultsOf(
+    `domains: [sip.example, 5]\nsipp: {}\nsip:\n  listen: ['udp:/1']\n${L}peers:\n  - { domain: b.example, link: offise }\nlog: { level: x }\n`,
+  );
+  assert.deepEqual(
+    faults.map((fault) => fault.split(' ', 2).join(' ')),
+    ['1:24 domains[1]:', '2:1 sipp:', '4:12 sip.listen[0]:', '8:32 peers[0].link:', '9:15 log.level:'],
+  );
+});
+
+test('config: no fault shows a secret', () => {
+  const faults = faultsOf(
+    `${D}${S}links:\n  office: { type: xmpp-component, host: 7, name: sip.example, secret: 'topsecret-91' }`,
+  );
+  assert.equal(faults.length, 1);
+  assert.doesNotMatch(faults.join(), /topsecret/);
+  assert.doesNotMatch(faultsOf(`${D}${S}http: { listen: '\${COMPONENT_SECRET}' }`).join(), /from-the-env/);
+});
+
+test('config: the example starts as it is', () => {
+  const config = read(exampleConfig());
+  assert.deepEqual(config.links, {});
+  assert.ok(config.sip.listen.every(({ address }) => address === '127.0.0.1'));
+});
+
+test('config: the example is still in order when every comment is taken', () => {
+  const all = exampleConfig()
+    .split('\n')
+    .map((line) => (/^# \S/.test(line) ? line : line.replace(/^#/, '')))
+    .join('\n')
+    .replace('${INTERPRES_SECRET}', 'rig-5f1c');
+  const config = read(all);
+  assert.equal(config.peers[0]?.link, 'office');
+  assert.equal(config.queue.limits.total, 500_000);
+});
+
+const GENERATED: ReadonlyArray<readonly [file: string, text: () => string]> = [
+  ['config/example.yaml', exampleConfig],
+  ['docs/config.md', configReference],
+];
+for (const [file, text] of GENERATED) {
+  test(`config: ${file} is what the schema says (node --import tsx scripts/write-config-docs.ts)`, () => {
+    assert.equal(readFileSync(new URL(`../../../${file}`, import.meta.url), 'utf8'), text());
+  });
+}
+
+const DISTANCES: ReadonlyArray<readonly [string, string, number]> = [
+  ['', '', 0],
+  ['kitten', 'sitting', 3],
+  ['listen', 'listen', 0],
+  ['', 'abc', 3],
+  ['nextHop', 'nexthop', 1],
+];
+for (const [a, b, distance] of DISTANCES) {
+  test(`config: from "${a}" to "${b}" it is ${distance} letters`, () => assert.equal(editDistance(a, b), distance));
+}
+
+test('config: a key is proposed only when it is near', () => {
+  assert.equal(nearest('lisen', ['listen', 'tls']), 'listen');
+  assert.equal(nearest('colour', ['level']), undefined);
+  assert.equal(nearest('x', []), undefined);
+});
