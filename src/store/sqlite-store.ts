@@ -5,6 +5,7 @@ import { SqliteBindings } from './sqlite-bindings.ts';
 import { SqliteCredentials } from './sqlite-credentials.ts';
 import { checkDatabase, databaseFile, lockFolder, openDatabase } from './sqlite-database.ts';
 import { directExecutor, threadExecutor } from './sqlite-executor.ts';
+import type { BatchExecutor } from './sqlite-executor.ts';
 import { SqliteMedium } from './sqlite-queue.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
 
@@ -42,44 +43,43 @@ const REMEMBER_MAX = 5_000_000;
  *
  * @throws GatewayError 'store-unavailable' naming the file and the remedy
  */
-export function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
-  return settledIn(() => {
-    const unlock = lockFolder(options.folder);
-    try {
-      return openLocked(options, unlock);
-    } catch (error) {
-      unlock();
-      throw error;
-    }
-  });
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  const unlock = lockFolder(options.folder);
+  try {
+    return await openLocked(options, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
 }
 
 /** Opens only the users' credentials, also beside a running server. */
 export function openCredentials(
   folder: string,
 ): Promise<{ readonly credentials: CredentialStore; close(): Promise<void> }> {
-  return settledIn(() => {
+  return new Promise((resolve) => {
     const connection = openDatabase(folder, Date.now());
     const executor = directExecutor(databaseFile(folder));
     const writer = new SqliteWriter({ executor, clock: NO_CLOCK, log: NO_LOG, file: databaseFile(folder) });
-    return {
+    resolve({
       credentials: new SqliteCredentials(connection, writer),
       close: async () => {
         await writer.close();
         connection.close();
       },
-    };
+    });
   });
 }
 
-function openLocked(options: SqliteStoreOptions, unlock: () => void): SqliteStore {
+async function openLocked(options: SqliteStoreOptions, unlock: () => void): Promise<SqliteStore> {
   const { folder, clock, log, bounds, operationSizeMax } = options;
   const file = databaseFile(folder);
   const connection = openDatabase(folder, clock.nowMs());
+  let executor: BatchExecutor | undefined;
   try {
     checkDatabase(connection, folder);
-    const execute = options.commits === 'here' ? directExecutor : threadExecutor;
-    const writer = new SqliteWriter({ executor: execute(file, options.pragmas), clock, log, file });
+    executor = (options.commits === 'here' ? directExecutor : threadExecutor)(file, options.pragmas);
+    const writer = new SqliteWriter({ executor, clock, log, file });
     const medium = new SqliteMedium(connection, writer, {
       rememberSeconds: options.rememberSeconds ?? REMEMBER_SECONDS,
       rememberMax: REMEMBER_MAX,
@@ -94,6 +94,8 @@ function openLocked(options: SqliteStoreOptions, unlock: () => void): SqliteStor
     });
     const bindings = new SqliteBindings(connection, writer);
     const credentials = new SqliteCredentials(connection, writer);
+    // The writer is there, and works, before anybody is told that the store is open.
+    await writer.read(['dead-one', '']);
     return {
       queue,
       bindings,
@@ -106,13 +108,10 @@ function openLocked(options: SqliteStoreOptions, unlock: () => void): SqliteStor
       },
     };
   } catch (error) {
+    await executor?.close();
     connection.close();
     throw error;
   }
-}
-
-function settledIn<T>(open: () => T): Promise<T> {
-  return new Promise((resolve) => resolve(open()));
 }
 
 /** The command line reports a failed write by its exit; nothing waits for a time there. */

@@ -19,9 +19,16 @@ type Read = { readonly op: ReadOp; readonly waiter: Waiter<readonly SqliteRow[]>
 
 /** What one transaction takes at most: more would make those behind it wait too long. */
 const BATCH_MAX = 2_000;
-/** With so many writes in the last batch, the next gathers for GATHER_MS before it goes. */
-const GATHER_FROM = 12;
+/** From so many writes per ms on, a batch goes no sooner than GATHER_MS after the one before it. */
+const GATHER_FROM_PER_MS = 2;
 const GATHER_MS = 2;
+/**
+ * Writes nobody waits for go with the next that somebody waits for, or after this time: a delivered message then costs
+ * hardly a commit of its own. What a crash makes of it: deliveries of the last few ms come again, as `maybeSent`.
+ */
+const LATER_MS = 5;
+/** Weight of the newest batch in the rate. */
+const RATE_WEIGHT = 0.2;
 const TRY_AGAIN_MS = 1_000;
 /** Writes nobody waits for that are kept while the medium fails. */
 const KEPT_MAX = 200_000;
@@ -40,8 +47,9 @@ export class SqliteWriter {
   /** Failed writes that nobody waits for: they go again before all others. */
   #kept: Write[] = [];
   #isBusy = false;
-  #isScheduled = false;
-  #lastSize = 0;
+  #scheduled: 'now' | 'later' | undefined;
+  #laterTimer: NodeJS.Timeout | undefined;
+  #perMs = 0;
   #lastBeganAt = 0;
   #isFailing = false;
   #cancelRetry: (() => void) | undefined;
@@ -59,27 +67,29 @@ export class SqliteWriter {
   write(op: WriteOp): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#writes.push({ op, waiter: { resolve, reject } });
-      this.#schedule();
+      this.#schedule('now');
     });
   }
 
   /** Writes as soon as may be, in order; tries again until the medium takes it. */
   writeLater(op: WriteOp): void {
     this.#writes.push({ op, waiter: undefined });
-    this.#schedule();
+    this.#schedule('later');
   }
 
   /** Reads after everything that was given before. @throws GatewayError 'store-unavailable' */
   read(op: ReadOp): Promise<readonly SqliteRow[]> {
     return new Promise((resolve, reject) => {
       this.#reads.push({ op, waiter: { resolve, reject } });
-      this.#schedule();
+      this.#schedule('now');
     });
   }
 
   /** Resolves when everything given so far has been tried. */
   async settled(): Promise<void> {
-    while (this.#isBusy || this.#isScheduled) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    if (this.#scheduled === 'later') this.#schedule('now');
+    while (this.#isBusy || this.#scheduled !== undefined)
+      await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   async close(): Promise<void> {
@@ -87,24 +97,29 @@ export class SqliteWriter {
     if (this.#kept.length > 0) {
       this.#cancelRetry?.();
       this.#cancelRetry = undefined;
-      this.#schedule();
+      this.#schedule('now');
       await this.settled();
     }
     this.#cancelRetry?.();
     await this.#options.executor.close();
   }
 
-  #schedule(): void {
-    if (this.#isScheduled || this.#isBusy) return;
-    this.#isScheduled = true;
-    const waitMs = this.#lastSize >= GATHER_FROM ? this.#lastBeganAt + GATHER_MS - performance.now() : 0;
+  #schedule(when: 'now' | 'later'): void {
+    if (this.#isBusy || this.#scheduled === 'now' || this.#scheduled === when) return;
+    clearTimeout(this.#laterTimer);
+    this.#scheduled = when;
+    if (when === 'later') {
+      this.#laterTimer = setTimeout(() => void this.#commit(), LATER_MS);
+      return;
+    }
+    const waitMs = this.#perMs >= GATHER_FROM_PER_MS ? this.#lastBeganAt + GATHER_MS - performance.now() : 0;
     // Half a millisecond is not worth a timer.
     if (waitMs > 0.5) setTimeout(() => void this.#commit(), waitMs);
     else setImmediate(() => void this.#commit());
   }
 
   async #commit(): Promise<void> {
-    this.#isScheduled = false;
+    this.#scheduled = undefined;
     this.#isBusy = true;
     if (this.#kept.length > 0) {
       this.#cancelRetry?.();
@@ -117,8 +132,9 @@ export class SqliteWriter {
     // What is read must see what was written before: not in a batch that leaves some of it for the next.
     const reads = this.#writes.length === 0 ? this.#reads : [];
     if (reads === this.#reads) this.#reads = [];
-    this.#lastSize = writes.length;
-    this.#lastBeganAt = performance.now();
+    const beganAt = performance.now();
+    this.#perMs += (writes.length / Math.max(0.1, beganAt - this.#lastBeganAt) - this.#perMs) * RATE_WEIGHT;
+    this.#lastBeganAt = beganAt;
     let result: BatchResult;
     try {
       result = await this.#options.executor.run({
@@ -135,11 +151,12 @@ export class SqliteWriter {
     }
     this.#isBusy = false;
     this.#answer(writes, reads, result);
-    if (this.#writes.length > 0 || this.#reads.length > 0) this.#schedule();
+    if (this.#reads.length > 0 || this.#writes.some(({ waiter }) => waiter !== undefined)) this.#schedule('now');
+    else if (this.#writes.length > 0) this.#schedule('later');
     else if (this.#kept.length > 0) {
       this.#cancelRetry ??= this.#options.clock.after(TRY_AGAIN_MS, () => {
         this.#cancelRetry = undefined;
-        this.#schedule();
+        this.#schedule('now');
       });
     }
     for (const resolve of this.#idle.splice(0)) resolve();
