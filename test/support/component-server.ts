@@ -49,6 +49,7 @@ export class ComponentServer {
   readonly #name: string;
   readonly #wantedPort: number;
   readonly #sessions = new Set<Session>();
+  readonly #keptBack: XmlElement[] = [];
   #current: Session | undefined;
   #server: Server | undefined;
   #port = 0;
@@ -103,6 +104,7 @@ export class ComponentServer {
   drop(): void {
     for (const session of this.#sessions) session.socket.destroy();
     this.#sessions.clear();
+    this.#keptBack.length = 0;
     this.#current = undefined;
   }
 
@@ -119,6 +121,12 @@ export class ComponentServer {
       session.frozen = false;
       session.socket.resume();
     }
+  }
+
+  /** Whether pings to itself come back to the component; those that were kept back do when this is turned on again. */
+  answering(answers: boolean): void {
+    this.script.reflect = answers;
+    if (answers) for (const stanza of this.#keptBack.splice(0)) this.send(stanza);
   }
 
   /** Sends a stanza to the component. */
@@ -194,7 +202,9 @@ export class ComponentServer {
     }
     this.stanzas.push(stanza);
     this.onStanza?.(stanza);
-    if (this.script.reflect && domainOf(to) === this.#name) session.socket.write(writeXml(stanza));
+    if (domainOf(to) !== this.#name) return;
+    if (this.script.reflect) session.socket.write(writeXml(stanza));
+    else this.#keptBack.push(stanza);
   }
 
   #streamError(session: Session, condition: string): void {
