@@ -12,7 +12,9 @@ const SERVER_IDENTITIES = [
   { category: 'gateway', type: 'simple', name: 'Interpres' },
   { category: 'gateway', type: 'sip', name: 'Interpres' },
 ];
-const SERVER_FEATURES = [DISCO_INFO, DISCO_ITEMS, PING, VERSION];
+/** XEP-0106, section 6: who writes to us may escape localparts. */
+const JID_ESCAPING = 'jid\\20escaping';
+const SERVER_FEATURES = [DISCO_INFO, DISCO_ITEMS, JID_ESCAPING, PING, VERSION];
 /** The same for every user there is or is not: an answer must not tell who exists. */
 const USER_IDENTITIES = [{ category: 'account', type: 'registered' }];
 const USER_FEATURES = [DISCO_INFO, PING];
