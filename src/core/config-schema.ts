@@ -66,15 +66,13 @@ const xmppComponent = z.strictObject({
     .meta(
       meta({ about: 'The secret shared with the XMPP server; this or `secretFile`.', sample: '${INTERPRES_SECRET}' }),
     ),
-  secretFile: plain
-    .optional()
-    .meta(
-      meta({
-        about: 'A file whose first line is the secret; this or `secret`.',
-        sample: './component.secret',
-        commented: true,
-      }),
-    ),
+  secretFile: plain.optional().meta(
+    meta({
+      about: 'A file whose first line is the secret; this or `secret`.',
+      sample: './component.secret',
+      commented: true,
+    }),
+  ),
 });
 
 const peer = z.strictObject({

@@ -139,7 +139,7 @@ export class DeliveryService {
     if (underWay !== undefined) underWay.failure = error;
     if (recent === undefined) return;
     this.#recent.forget(id);
-    log.info({ messageId: id, code: error.code, error }, 'operation failed after delivery');
+    log.info({ messageId: id, code: error.code, reason: error.message }, 'operation failed after delivery');
     void this.#reportUntilTaken(recent, error, 1);
   }
 
@@ -159,11 +159,9 @@ export class DeliveryService {
         hop.breaker?.skipped();
         return await this.#dead(delivery, GatewayError.of(thrown));
       }
-      if (route.kind === 'local' && contactsOf(route.userKey).length === 0)
-        return this.#held(delivery, route, hop, hop.wakes);
-      if (route.kind === 'link' && !this.#hops.isReachable(route.hop))
-        return this.#held(delivery, route, hop, hop.wakes);
-      if (hop.breaker?.isOpen === true) return this.#held(delivery, route, hop, hop.wakes);
+      if (route.kind === 'local' && contactsOf(route.userKey).length === 0) return this.#held(delivery, route);
+      if (route.kind === 'link' && !this.#hops.isReachable(route.hop)) return this.#held(delivery, route);
+      if (hop.breaker?.isOpen === true) return this.#held(delivery, route);
       return await this.#sent(delivery, route, hop);
     } finally {
       this.#hops.leave(delivery.hop, hop);
@@ -176,7 +174,7 @@ export class DeliveryService {
     if (turn !== undefined) await turn;
     try {
       const { wakes } = hop;
-      if (hop.breaker?.admit() === false) return this.#held(delivery, route, hop, wakes);
+      if (hop.breaker?.admit() === false) return this.#held(delivery, route);
       const startedAtMs = clock.nowMs();
       try {
         if (route.kind === 'link') {
@@ -188,11 +186,9 @@ export class DeliveryService {
         }
       } catch (thrown) {
         const error = GatewayError.of(thrown);
-        const isAnswer = tellBreaker(hop, error, startedAtMs);
-        if (!error.transient) return await this.#dead(delivery, error);
-        this.#settlements.settle(delivery.id, { kind: 'pending' });
-        const isAway = isAnswer ? false : !this.#hops.isReachable(route.hop);
-        return isAway ? this.#held(delivery, route, hop, wakes) : this.#again(delivery, error, hop.wakes !== wakes);
+        tellBreaker(hop, error, startedAtMs);
+        // Even where the hop is away now this was an attempt: the far side may have it (`maybeSent`).
+        return error.transient ? this.#again(delivery, error, hop.wakes !== wakes) : await this.#dead(delivery, error);
       }
       hop.breaker?.answered();
       return this.#delivered(delivery, route);
@@ -248,18 +244,19 @@ export class DeliveryService {
         attempt: delivery.attempt,
         code: error.code,
         durationMs: clock.nowMs() - operation.acceptedAtMs,
-        error,
+        reason: error.message,
+        // A refusal by others needs no stack.
+        ...(error.code === 'internal' ? { error } : {}),
       },
       'operation failed',
     );
     return { kind: 'dead', code: error.code, reason: error.message };
   }
 
-  /** Waits for the hop, unless it was woken since `wakes` was read, or is another than the one the queue knows. */
-  #held(delivery: Delivery, route: Route, hop: HopState, wakes: number): AttemptOutcome {
+  /** Waits for the hop, unless that is another than the one the queue wakes. Only before anything was sent. */
+  #held(delivery: Delivery, route: Route): AttemptOutcome {
     const { clock, log } = this.#deps;
     this.#settlements.settle(delivery.id, { kind: 'pending' });
-    if (hop.wakes !== wakes) return { kind: 'again', atMs: clock.nowMs() };
     if (route.hop !== delivery.hop) return { kind: 'again', atMs: clock.nowMs() + OTHER_HOP_PAUSE_MS };
     log.debug({ messageId: delivery.id, nextHop: delivery.hop }, 'operation waits for its hop');
     return { kind: 'held' };
@@ -270,8 +267,9 @@ export class DeliveryService {
     const nowMs = clock.nowMs();
     const pause = isWoken ? 0 : pauseMs(retry, delivery.attempt, random);
     const asked = (error.details.retryAfterSeconds ?? 0) * 1_000;
-    // Not past the end of its lifetime, where the sender is told.
-    const atMs = Math.max(nowMs, Math.min(nowMs + Math.max(pause, asked), delivery.expiresAtMs));
+    const wantedMs = nowMs + Math.max(pause, asked);
+    // Not past the end of its lifetime, where the sender is told; past that, when he could not be told yet.
+    const atMs = delivery.expiresAtMs > nowMs ? Math.min(wantedMs, delivery.expiresAtMs) : wantedMs;
     this.#settlements.settle(delivery.id, { kind: 'pending' });
     log.info(
       {
@@ -279,12 +277,12 @@ export class DeliveryService {
         nextHop: delivery.hop,
         attempt: delivery.attempt,
         code: error.code,
+        reason: error.message,
         againInMs: atMs - nowMs,
-        error,
       },
       'operation will be tried again',
     );
-    return { kind: 'again', atMs };
+    return { kind: 'again', atMs, code: error.code, reason: error.message };
   }
 
   /** Queues the report of a failure. @returns why it could not be queued for now; undefined when all is done. */
@@ -317,17 +315,15 @@ export class DeliveryService {
   }
 }
 
-/** @returns whether the peer has answered, well or badly. */
-function tellBreaker(hop: HopState, error: GatewayError, startedAtMs: number): boolean {
+/** Says to the breaker of a SIP peer whether the peer is there: one that refuses is. */
+function tellBreaker({ breaker }: HopState, error: GatewayError, startedAtMs: number): void {
+  if (breaker === undefined) return;
   const isTransport = error.code === 'peer-unreachable' || error.code === 'peer-timeout';
-  if (isTransport && error.details.status === undefined) {
-    hop.breaker?.failed(startedAtMs);
-    return false;
-  }
+  const isSilent = isTransport && error.details.status === undefined;
+  if (isSilent) breaker.failed(startedAtMs);
+  else if (!OWN_FAILURES.has(error.code)) breaker.answered();
   // A failure of ours leaves a peer that is being tried untried.
-  if (OWN_FAILURES.has(error.code) && hop.breaker?.isClosed === false) hop.breaker.failed(startedAtMs);
-  else if (!OWN_FAILURES.has(error.code)) hop.breaker?.answered();
-  return true;
+  else if (!breaker.isClosed) breaker.failed(startedAtMs);
 }
 
 /** An error may come from whom it was sent to, or from his server. */
