@@ -1,0 +1,104 @@
+import { addressKey, domainOf } from '../cpim/address.ts';
+import type { Entity } from '../cpim/operation.ts';
+import type { Origin } from '../core/admission.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { PeerEvidence } from '../core/peers.ts';
+import type { DigestOutcome } from './digest-check.ts';
+import { parseNameAddr, parseNameAddrList, type NameAddr } from './header-values.ts';
+import { entityFromUriText } from './map-address.ts';
+import type { HeaderField, SipRequest } from './message.ts';
+import { schemeOf } from './uri.ts';
+
+/** Who sent a request and how that is known, or the header fields of the 401 that asks him for a proof. */
+export type SenderProof =
+  | { readonly kind: 'proved'; readonly sender: Entity; readonly origin: Origin }
+  | { readonly kind: 'challenge'; readonly headers: readonly HeaderField[] };
+
+export type SenderProofDeps = {
+  readonly isOwn: (domain: string) => boolean;
+  readonly mayActFor: (domain: string, evidence: PeerEvidence) => boolean;
+  readonly checkDigest: (request: SipRequest, realm: string) => DigestOutcome;
+};
+
+/** Where a request came from, as evidence of who sent it. */
+export function evidenceOf(request: SipRequest): PeerEvidence {
+  const { remoteAddress, peerNames } = request.flow;
+  return peerNames === undefined ? { address: remoteAddress } : { address: remoteAddress, peerNames };
+}
+
+/**
+ * Finds out who sent a request, or refuses it: nobody speaks as another.
+ *
+ * 1. P-Asserted-Identity counts when the request comes from where its domain is vouched for (RFC 3325, section 5: from
+ *    a trusted element), and is passed over otherwise. With `Privacy: id` or the like it may not be shown to anybody
+ *    outside, so such a request is refused.
+ * 2. From in a domain that is vouched for from there: a trusted core's user, or a user of that peer.
+ * 3. From in a domain of ours: the digest must prove exactly this user.
+ * 4. Everything else is refused.
+ *
+ * Display names, the body and all other header fields count for nothing.
+ *
+ * @throws GatewayError 'sender-forbidden', 'request-malformed', 'address-malformed', 'scheme-unsupported', and what the
+ *   digest check throws.
+ */
+export function proveSender(request: SipRequest, deps: SenderProofDeps): SenderProof {
+  const evidence = evidenceOf(request);
+  const asserted = assertedIdentity(request, (domain) => deps.mayActFor(domain, evidence));
+  if (asserted !== undefined) return vouched(asserted, deps);
+  const from = parseNameAddr(request.headers.get('From') ?? '');
+  if (from === undefined) throw new GatewayError('request-malformed', 'From is malformed');
+  const sender = senderFrom(from);
+  const domain = domainOf(sender.address);
+  if (deps.mayActFor(domain, evidence)) return vouched(sender, deps);
+  if (!deps.isOwn(domain)) {
+    throw new GatewayError('sender-forbidden', `From names ${domain}, which may not be spoken for from there`);
+  }
+  const outcome = deps.checkDigest(request, domain);
+  if (outcome.kind === 'challenge') return outcome;
+  if (outcome.userKey !== addressKey(sender.address)) {
+    throw new GatewayError('sender-forbidden', `${outcome.userKey} is not the user in From`);
+  }
+  return { kind: 'proved', sender, origin: { kind: 'local', user: sender.address } };
+}
+
+function vouched(sender: Entity, deps: SenderProofDeps): SenderProof {
+  const domain = domainOf(sender.address);
+  const origin: Origin = deps.isOwn(domain) ? { kind: 'local', user: sender.address } : { kind: 'sip-peer', domain };
+  return { kind: 'proved', sender, origin };
+}
+
+function assertedIdentity(request: SipRequest, isVouchedFor: (domain: string) => boolean): Entity | undefined {
+  const identities: Entity[] = [];
+  for (const value of request.headers.all('P-Asserted-Identity')) {
+    for (const identity of parseNameAddrList(value) ?? []) {
+      const scheme = schemeOf(identity.uri);
+      // The other of the two values that RFC 3325, section 9.1 allows is a tel URI, which names nobody here.
+      if (scheme !== 'sip' && scheme !== 'sips') continue;
+      const entity = senderFrom(identity);
+      if (isVouchedFor(domainOf(entity.address))) identities.push(entity);
+    }
+  }
+  const [identity, second] = identities;
+  if (identity === undefined) return undefined;
+  if (second !== undefined) throw new GatewayError('request-malformed', 'more than one SIP identity is asserted');
+  if (wantsPrivacy(request)) throw new GatewayError('sender-forbidden', 'a private identity cannot be handed on');
+  return identity;
+}
+
+/** RFC 3323, section 4.2; RFC 3325, section 9.3. */
+function wantsPrivacy(request: SipRequest): boolean {
+  return request.headers
+    .all('Privacy')
+    .some((value) => value.split(/[;,]/).some((kind) => ['id', 'user', 'header'].includes(kind.trim().toLowerCase())));
+}
+
+function senderFrom(party: NameAddr): Entity {
+  try {
+    return entityFromUriText(party.uri, party.params);
+  } catch (cause) {
+    const error = GatewayError.of(cause);
+    // 416 would speak of the Request-URI.
+    if (error.code !== 'scheme-unsupported') throw error;
+    throw new GatewayError('sender-forbidden', 'the sender has no SIP address', { cause });
+  }
+}
