@@ -79,6 +79,8 @@ export type ErrorDetails = {
   readonly retryAfterSeconds?: number;
   /** Largest acceptable body, bytes. */
   readonly sizeMax?: number;
+  /** Media types that the far side takes instead: its Accept, free of control characters. */
+  readonly accept?: string;
   /** Shortest acceptable registration or subscription: Min-Expires (RFC 3261, section 20.23). */
   readonly minExpiresSeconds?: number;
 };
