@@ -1,4 +1,5 @@
 import { GatewayError, type ErrorCode, type ErrorDetails } from '../core/errors.ts';
+import { contactUriFrom } from './map-address.ts';
 
 type SipStatus = {
   readonly status: number;
@@ -64,9 +65,10 @@ export function statusFromError(error: GatewayError): number {
   const { status, wholeUser, alternative } = error.details;
   if (status !== undefined && status >= 400 && status <= 699 && !NOT_HANDED_ON.has(status)) return status;
   // 301 and 302 without an address to go to leave the sender with nothing.
-  if (error.code === 'recipient-moved' && alternative === undefined) return SIP_STATUS['recipient-gone'].status;
-  if (error.code === 'recipient-redirected' && alternative === undefined) {
-    return SIP_STATUS['recipient-unavailable'].status;
+  if (error.code === 'recipient-moved' || error.code === 'recipient-redirected') {
+    const isKnown = alternative !== undefined && contactUriFrom(alternative) !== undefined;
+    const otherwise = error.code === 'recipient-moved' ? 'recipient-gone' : 'recipient-unavailable';
+    if (!isKnown) return SIP_STATUS[otherwise].status;
   }
   const row: SipStatus = SIP_STATUS[error.code];
   return wholeUser === true ? (row.wholeUser ?? row.status) : row.status;

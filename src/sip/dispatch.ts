@@ -1,0 +1,160 @@
+import { GatewayError, type ErrorCode } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import { parseDigits } from './characters.ts';
+import { parseNameAddr, quoteString } from './header-values.ts';
+import { contactUriFrom } from './map-address.ts';
+import type { HeaderField, SipReply, SipRequest } from './message.ts';
+import type { SipHandler } from './stack.ts';
+import { statusFromError } from './status.ts';
+import { schemeOf } from './uri.ts';
+
+export type DispatchOptions = {
+  /** By method; their names are what Allow says. */
+  readonly handlers: Readonly<Record<string, SipHandler>>;
+  /** Media ranges that a 415 offers instead. */
+  readonly accept: readonly string[];
+  /** Content codings that a 415 offers instead. */
+  readonly acceptEncoding: readonly string[];
+  /** Words for a human, without anything internal. */
+  readonly textOf: (code: ErrorCode) => string;
+  /** Host name that signs warnings: a domain of ours. */
+  readonly warnAgent: string;
+  readonly log: Log;
+};
+
+/** Methods with a specification: not served here is 405; what is in no specification is 501 (RFC 3261, 21.4.6, 21.5.2). */
+const KNOWN_METHODS: ReadonlySet<string> = new Set(
+  'INVITE ACK BYE CANCEL OPTIONS REGISTER MESSAGE SUBSCRIBE NOTIFY PUBLISH INFO PRACK UPDATE REFER'.split(' '),
+);
+/** Answered by us as the last hop, so that their Max-Forwards does not matter (RFC 3261, section 16.3, step 3). */
+const ENDS_HERE: ReadonlySet<string> = new Set(['OPTIONS', 'REGISTER']);
+/** A NOTIFY outside of a subscription of ours has none (RFC 6665, section 4.1.3); a BYE has no dialog here. */
+const DIALOG_ONLY: ReadonlySet<string> = new Set(['NOTIFY', 'BYE']);
+
+/** Answers that may say when to try again (RFC 3261, section 20.33). */
+const MAY_BE_RETRIED: ReadonlySet<number> = new Set([404, 413, 480, 486, 500, 503, 600, 603]);
+const RETRY_AFTER_SECONDS = 10;
+const TEXT_LENGTH_MAX = 200;
+
+/** A refusal that is about the method or the dialog alone; no error of the core fits it. */
+type Refusal = { readonly status: number; readonly reason?: string; readonly allow?: true };
+
+/**
+ * The one entrance for SIP requests: checks what concerns all of them, chooses the handler by method, and turns
+ * whatever it throws into the reply for it. The one place on the SIP side that catches.
+ *
+ * Each refusal carries what its status asks for: Allow with 405, Accept and Accept-Encoding with 415, Unsupported with
+ * 420, Min-Expires with 423, Retry-After with 503, Contact with 301 and 302; and a Warning for a human.
+ */
+export function dispatcher(options: DispatchOptions): SipHandler {
+  const allow = Object.keys(options.handlers).sort().join(', ');
+  return async (request): Promise<SipReply> => {
+    try {
+      const refusal = refusalOf(request, options.handlers);
+      if (refusal !== undefined) {
+        options.log.info({ ...fieldsOf(request), status: refusal.status }, 'request refused');
+        return replyTo(refusal, allow);
+      }
+      const unsupported = unsupportedOptions(request);
+      if (unsupported.length > 0) {
+        options.log.info({ ...fieldsOf(request), status: 420, unsupported }, 'request refused');
+        return { status: 420, headers: [['Unsupported', unsupported.join(', ')]] };
+      }
+      const handler = options.handlers[request.method];
+      if (handler === undefined) throw new GatewayError('internal', 'method without handler');
+      return await handler(request);
+    } catch (thrown) {
+      const error = GatewayError.of(thrown);
+      const status = statusFromError(error);
+      const fields = { ...fieldsOf(request), code: error.code, status, error };
+      if (error.code === 'internal' || error.code === 'store-unavailable') options.log.error(fields, 'request failed');
+      else options.log.info(fields, 'request refused');
+      return { status, headers: headersOf(error, status, options, allow) };
+    }
+  };
+}
+
+function fieldsOf(request: SipRequest): { method: string; callId: string; peer: string } {
+  return {
+    method: request.method,
+    callId: request.headers.get('Call-ID') ?? '',
+    peer: request.flow.remoteAddress,
+  };
+}
+
+function refusalOf(request: SipRequest, handlers: DispatchOptions['handlers']): Refusal | undefined {
+  const { method } = request;
+  if (DIALOG_ONLY.has(method)) return { status: 481 };
+  if (!Object.hasOwn(handlers, method)) {
+    return KNOWN_METHODS.has(method) ? { status: isInDialog(request) ? 481 : 405, allow: true } : { status: 501 };
+  }
+  const scheme = schemeOf(request.uri);
+  if (scheme !== 'sip' && scheme !== 'sips') return { status: 416 };
+  const hops = maxForwards(request);
+  if (hops === undefined) return { status: 400, reason: 'Bad Max-Forwards' };
+  if (hops === 0 && !ENDS_HERE.has(method)) return { status: 483 };
+  // There are no dialogs here, so that a To tag is one of somebody else's (RFC 3261, section 12.2.2).
+  if (method === 'MESSAGE' && isInDialog(request)) return { status: 481 };
+  return undefined;
+}
+
+function replyTo(refusal: Refusal, allow: string): SipReply {
+  return {
+    status: refusal.status,
+    ...(refusal.reason === undefined ? {} : { reason: refusal.reason }),
+    ...(refusal.allow === true ? { headers: [['Allow', allow]] } : {}),
+  };
+}
+
+function isInDialog(request: SipRequest): boolean {
+  return parseNameAddr(request.headers.get('To') ?? '')?.params.has('tag') === true;
+}
+
+/** The hops that a request may still make; 70 where it does not say (RFC 3261, section 16.6, step 3). */
+export function maxForwards(request: SipRequest): number | undefined {
+  const value = request.headers.get('Max-Forwards');
+  return value === undefined ? 70 : parseDigits(value, 255);
+}
+
+/** Option tags that whoever answers or forwards must know; we know none yet. */
+function unsupportedOptions(request: SipRequest): string[] {
+  const tags = [...request.headers.all('Require'), ...request.headers.all('Proxy-Require')]
+    .flatMap((value) => value.split(','))
+    .map((tag) => tag.trim().slice(0, 64))
+    .filter((tag) => tag !== '');
+  return [...new Set(tags)].slice(0, 16);
+}
+
+function headersOf(error: GatewayError, status: number, options: DispatchOptions, allow: string): HeaderField[] {
+  const { details, code } = error;
+  const headers: HeaderField[] = [];
+  switch (status) {
+    case 301:
+    case 302: {
+      const contact = details.alternative === undefined ? undefined : contactUriFrom(details.alternative);
+      if (contact !== undefined) headers.push(['Contact', `<${contact}>`]);
+      break;
+    }
+    case 405:
+      headers.push(['Allow', allow]);
+      break;
+    case 415:
+      headers.push(
+        ['Accept', details.accept ?? options.accept.join(', ')],
+        ['Accept-Encoding', options.acceptEncoding.join(', ')],
+      );
+      break;
+    case 423:
+      headers.push(['Min-Expires', String(details.minExpiresSeconds ?? 3_600)]);
+      break;
+    default:
+      break;
+  }
+  const retryAfterSeconds = details.retryAfterSeconds ?? (status === 503 ? RETRY_AFTER_SECONDS : undefined);
+  if (retryAfterSeconds !== undefined && MAY_BE_RETRIED.has(status)) {
+    headers.push(['Retry-After', String(Math.ceil(retryAfterSeconds))]);
+  }
+  const text = (details.text ?? options.textOf(code)).slice(0, TEXT_LENGTH_MAX);
+  headers.push(['Warning', `399 ${options.warnAgent} ${quoteString(text)}`]);
+  return headers;
+}
