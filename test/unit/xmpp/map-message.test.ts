@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { GatewayError } from '../../../src/core/errors.ts';
+import { parseAddress } from '../../../src/cpim/address.ts';
+import type { FailureReport, InstantMessage } from '../../../src/cpim/operation.ts';
+import { readXml, writeXml } from '../../../src/cpim/xml.ts';
+import { messageFromStanza, stanzaFromMessage, stanzaFromReport } from '../../../src/xmpp/map-message.ts';
+import { elementFromMessage, type MessageStanza, readStanza } from '../../../src/xmpp/stanza.ts';
+import { loadVectors } from '../../support/vectors.ts';
+
+const DOMAINS = { domain: 'example.net', name: 'sip.example.net' };
+const NOW_MS = 1_700_000_000_000;
+const CONTEXT = { domains: DOMAINS, nowMs: NOW_MS, maybeSent: false };
+
+function messageStanza(xml: string): MessageStanza {
+  const stanza = readStanza(readXml(xml));
+  assert.equal(stanza.kind, 'message');
+  return stanza;
+}
+
+function fromXml(xml: string, randomId = 'random'): InstantMessage | undefined {
+  return messageFromStanza(messageStanza(xml), { domains: DOMAINS, nowMs: NOW_MS, randomId: () => randomId });
+}
+
+function aMessage(over: Partial<InstantMessage> = {}): InstantMessage {
+  return {
+    op: 'message',
+    id: 'a',
+    source: { address: address('romeo@example.net') },
+    destination: { address: address('juliet@example.com') },
+    hops: 70,
+    acceptedAtMs: NOW_MS,
+    content: { type: 'text/plain', text: 'x' },
+    ...over,
+  };
+}
+
+function address(text: string): NonNullable<ReturnType<typeof parseAddress>> {
+  const parsed = parseAddress(text);
+  assert.ok(parsed !== undefined);
+  return parsed;
+}
+
+for (const vector of loadVectors<InstantMessage, string>('rfc7572/message-to-xmpp')) {
+  test(`message to XMPP: ${vector.id} (${vector.source})`, () => {
+    const written = writeXml(elementFromMessage(stanzaFromMessage(vector.in, CONTEXT)));
+    assert.deepEqual(readXml(written), readXml(vector.out));
+  });
+}
+
+for (const vector of loadVectors<string, Omit<InstantMessage, 'id'> | null>('rfc7572/message-from-xmpp')) {
+  test(`message from XMPP: ${vector.id} (${vector.source})`, () => {
+    const message = fromXml(vector.in);
+    if (vector.out === null) {
+      assert.equal(message, undefined);
+      return;
+    }
+    assert.ok(message !== undefined);
+    assert.match(message.id, /^[A-Za-z0-9_-]{1,40}$/);
+    assert.deepEqual(message, { ...vector.out, id: message.id });
+    // What goes through the queue comes back equal.
+    assert.deepEqual(JSON.parse(JSON.stringify(message)), message);
+  });
+}
+
+test('message: there and back again, everything that both sides know is kept', () => {
+  const sent = aMessage({
+    source: { address: address('juliet@example.com'), instance: 'balcony' },
+    destination: { address: address('romeo@example.net') },
+    thread: 'abc',
+    subjects: [{ text: 'S', language: 'en' }],
+    language: 'en',
+    content: { type: 'text/plain;charset=UTF-8', text: 'a\n<b> & 😀 שלום' },
+  });
+  const stanza = { ...stanzaFromMessage({ ...sent, source: sent.destination, destination: sent.source }, CONTEXT) };
+  const turned = messageFromStanza(
+    { ...stanza, from: stanza.to, to: stanza.from },
+    { domains: DOMAINS, nowMs: NOW_MS, randomId: () => 'r' },
+  );
+  assert.deepEqual(turned, { ...sent, id: turned?.id, senderId: 'a' });
+});
+
+const text = (id: string, body = 'x', from = 'juliet@example.com/a'): string =>
+  `<message from='${from}' to='romeo@sip.example.net' ${id}><body>${body}</body></message>`;
+const origin = (originId: string, id: string, body = 'x'): string =>
+  `<message from='juliet@example.com/a' to='romeo@sip.example.net' id='${id}'><body>${body}</body><origin-id xmlns='urn:xmpp:sid:0' id='${originId}'/></message>`;
+
+const same: Array<[string, string, string, boolean]> = [
+  ['the same stanza', text(`id='1'`), text(`id='1'`), true],
+  ['another id', text(`id='1'`), text(`id='2'`), false],
+  ['another text under one id', text(`id='1'`), text(`id='1'`, 'y'), false],
+  ['another sender', text(`id='1'`), text(`id='1'`, 'x', 'nurse@example.com/a'), false],
+  ['another instance of the sender', text(`id='1'`), text(`id='1'`, 'x', 'juliet@example.com/b'), false],
+  ['the same origin-id under another id', origin('o', '1'), origin('o', '2'), true],
+  ['another origin-id', origin('o', '1'), origin('p', '1'), false],
+  ['an origin-id and an id that read alike', origin('1', 'z'), text(`id='1'`), false],
+  ['no id at all', text(''), text(''), false],
+];
+for (const [what, one, other, isSame] of same) {
+  test(`message from XMPP: ${what} is ${isSame ? 'one message' : 'another message'}`, () => {
+    assert.equal(fromXml(one, 'r1')?.id === fromXml(other, 'r2')?.id, isSame);
+  });
+}
+
+test('message from XMPP: a localpart that begins with an escaped space is refused', () => {
+  assert.throws(
+    () => fromXml(`<message from='juliet@example.com' to='\\20a@sip.example.net'><body>x</body></message>`),
+    (thrown) => thrown instanceof GatewayError && thrown.code === 'address-malformed',
+  );
+});
+
+const delays: Array<[string, Partial<InstantMessage>, boolean, number | undefined]> = [
+  ['fresh', {}, false, undefined],
+  ['30 s old', { acceptedAtMs: NOW_MS - 30_000 }, false, undefined],
+  ['older than 30 s', { acceptedAtMs: NOW_MS - 30_001 }, false, NOW_MS - 30_001],
+  ['perhaps sent before', {}, true, NOW_MS],
+  ['written an hour before it was accepted', { sentAtMs: NOW_MS - 3_600_000 }, false, NOW_MS - 3_600_000],
+  ['from a clock that is years behind', { sentAtMs: 0 }, false, undefined],
+  ['from a clock that is ahead', { sentAtMs: NOW_MS + 3_600_000 }, false, undefined],
+];
+for (const [what, over, maybeSent, stampMs] of delays) {
+  test(`message to XMPP: delay stamp of one that is ${what}: ${stampMs === undefined ? 'none' : 'yes'}`, () => {
+    const stanza = stanzaFromMessage(aMessage(over), { ...CONTEXT, maybeSent });
+    assert.equal(stanza.delay?.stampMs, stampMs);
+    if (stampMs !== undefined) assert.deepEqual(stanza.delay?.from, { domain: 'sip.example.net' });
+  });
+}
+
+const refusals: Array<[string, Partial<InstantMessage>, string]> = [
+  ['content of another type', { content: { type: 'image/png', base64: '' } }, 'content-unsupported'],
+  [
+    'text in an unknown charset',
+    { content: { type: 'text/plain;charset=nope', base64: 'eA==' } },
+    'content-unsupported',
+  ],
+  [
+    'an address that no JID can have',
+    { destination: { address: address('%E2%99%9A@example.com') } },
+    'address-malformed',
+  ],
+  ['a sender of another domain of ours', { source: { address: address('a@core.example') } }, 'sender-forbidden'],
+];
+for (const [what, over, code] of refusals) {
+  test(`message to XMPP: ${what} is refused with ${code}`, () => {
+    assert.throws(
+      () => stanzaFromMessage(aMessage(over), CONTEXT),
+      (thrown) => thrown instanceof GatewayError && thrown.code === code,
+    );
+  });
+}
+
+test('report to XMPP: an error stanza with the id that the sender gave (RFC 6120, section 8.3.1)', () => {
+  const report: FailureReport = {
+    op: 'report',
+    id: 'r-a',
+    source: { address: address('romeo@example.net') },
+    destination: { address: address('juliet@example.com'), instance: 'balcony' },
+    acceptedAtMs: NOW_MS,
+    about: { id: 'a', senderId: 'm-1' },
+    code: 'recipient-unknown',
+    text: 'Not Found',
+  };
+  assert.deepEqual(
+    readXml(writeXml(elementFromMessage(stanzaFromReport(report, DOMAINS)))),
+    readXml(
+      `<message from='romeo@sip.example.net' to='juliet@example.com/balcony' id='m-1' type='error'><error type='cancel'>` +
+        `<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>Not Found</text></error></message>`,
+    ),
+  );
+  assert.equal(
+    stanzaFromReport({ ...report, code: 'no code of ours' }, DOMAINS).error?.condition,
+    'internal-server-error',
+  );
+});
