@@ -7,6 +7,7 @@ import { HopLanes } from './hop-lanes.ts';
 import { Lane, sequenceOf } from './lane.ts';
 import type { LiveEntry } from './lane.ts';
 import { OperationMemory } from './operation-memory.ts';
+import { OperationReader } from './operation-reader.ts';
 
 /** Where the scheduler writes down what became of an attempt, and finds operations it has no memory for. */
 export interface LaneJournal {
@@ -30,7 +31,7 @@ export type LaneSchedulerOptions = {
 /** Attempts begun before the event loop gets its turn. */
 const STARTS_PER_TURN = 128;
 const LANES_PER_HOP_PER_TURN = 32;
-const LOAD_AT_ONCE = 64;
+const LOAD_AT_ONCE = 16;
 /** How long an entry past its lifetime waits at most for its attempt, and how often the clock is checked for jumps. */
 const TICK_MS = 15_000;
 const LOAD_AGAIN_MS = 1_000;
@@ -50,6 +51,7 @@ export class LaneScheduler {
   readonly #readyHops = new Set<HopLanes>();
   readonly #due: DueList<Lane>;
   readonly #memory: OperationMemory;
+  readonly #reader: OperationReader;
   readonly #expiry: ExpiryIndex;
   #expired: LiveEntry[] = [];
   #attempt: AttemptDelivery | undefined;
@@ -69,6 +71,7 @@ export class LaneScheduler {
     this.#tickedAtMs = options.clock.nowMs();
     this.#expiry = new ExpiryIndex(this.#tickedAtMs);
     this.#memory = new OperationMemory(options.operationSizeMax);
+    this.#reader = new OperationReader((entries) => options.journal.load(entries));
     this.#due = new DueList(options.clock, TICK_MS, (lane) => {
       lane.dueAtMs = Infinity;
       this.#makeReady(lane);
@@ -368,7 +371,13 @@ export class LaneScheduler {
     lane.loading = true;
     // A lane that reads takes one of its hop's places, so that not all of a backlog is read at once.
     hop.inFlight += 1;
-    const ended = (): void => {
+    this.#reader.read(wanted, (isRead) => {
+      // The medium fails: not now. Whoever writes to it says so in the log.
+      const againAtMs = this.#clock.nowMs() + LOAD_AGAIN_MS;
+      for (const entry of wanted) {
+        if (isRead) this.#loaded(entry);
+        else if (!entry.gone) this.#putBack(entry, lane, hop, againAtMs);
+      }
       hop.inFlight -= 1;
       lane.loading = false;
       if (this.#stopping) return;
@@ -378,19 +387,7 @@ export class LaneScheduler {
       if (hop.ready.length > 0) this.#readyHops.add(hop);
       if (this.#readyHops.size > 0) this.#pumpSoon();
       this.#forgetHopIfUnused(hop);
-    };
-    this.#options.journal.load(wanted).then(
-      () => {
-        for (const entry of wanted) this.#loaded(entry);
-        ended();
-      },
-      () => {
-        // The medium fails: not now. Whoever writes to it says so in the log.
-        const notBeforeMs = this.#clock.nowMs() + LOAD_AGAIN_MS;
-        for (const entry of wanted) this.#putBack(entry, lane, hop, notBeforeMs);
-        ended();
-      },
-    );
+    });
   }
 
   #loaded(entry: LiveEntry): void {

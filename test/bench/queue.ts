@@ -39,6 +39,7 @@ async function rates(commits: Commits): Promise<void> {
       const count = inFlight === 1 ? 2_000 : COUNT;
       await measured({ bench: 'queue add', commits, inFlight }, count, async () => {
         await adding(store, count, inFlight, `add-${inFlight}`, Infinity);
+        return undefined;
       });
     }
   });
@@ -167,7 +168,7 @@ async function inStore(commits: Commits, work: (store: SqliteStore) => Promise<v
 async function measured(
   name: Readonly<Record<string, unknown>>,
   count: number,
-  work: () => Promise<Float64Array | void>,
+  work: () => Promise<Float64Array | undefined>,
 ): Promise<void> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
