@@ -109,6 +109,7 @@ export class Settlements {
     for (const waiter of this.#inOrder) {
       // The wall clock may have jumped back; then nobody is kept longer than one more patience.
       if (waiter.atMs > untilMs && waiter.atMs <= this.#clock.nowMs()) break;
+      this.#remember(waiter.id, PENDING);
       this.#leave(waiter);
     }
     this.#arm();

@@ -6,7 +6,7 @@ import { PeerTable } from '../../src/core/peers.ts';
 import type { Binding, DeliveryQueue, QueueBounds } from '../../src/core/ports.ts';
 import { Router } from '../../src/core/router.ts';
 import { aConfig } from './builders.ts';
-import { FakeClock } from './fake-clock.ts';
+import { FakeClock, settled } from './fake-clock.ts';
 import { memoryQueue, type MemoryMedium } from './memory-queue.ts';
 import { RecordingLog } from './recording-log.ts';
 import { RecordingSender } from './recording-sender.ts';
@@ -87,6 +87,16 @@ export class CoreWorld {
       (hop) => this.delivery.window(hop),
     );
     return this;
+  }
+
+  /** Lets everything go that can go without time passing. */
+  async drained(): Promise<void> {
+    for (let before = -1, turns = 0; turns < 3;) {
+      const { live } = this.queue.figures();
+      turns = live === before ? turns + 1 : 0;
+      before = live;
+      await settled();
+    }
   }
 
   async stop(): Promise<void> {

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { Origin } from '../../../src/core/admission.ts';
+import { GatewayError } from '../../../src/core/errors.ts';
+import type { InstantMessage } from '../../../src/cpim/operation.ts';
+import { aBinding, aMessage, anAddress } from '../../support/builders.ts';
+import { CoreWorld } from '../../support/core-world.ts';
+import { settled } from '../../support/fake-clock.ts';
+import { MemoryMedium } from '../../support/memory-queue.ts';
+import { open } from '../../support/recording-sender.ts';
+
+const ALICE: Origin = { kind: 'local', user: anAddress('alice@sip.example') };
+const OFFICE: Origin = { kind: 'link', link: 'office', domain: 'xmpp.example' };
+const PARTNER: Origin = { kind: 'sip-peer', domain: 'partner.example' };
+const BOB = 'bob@sip.example';
+const toBob = (parts: Parameters<typeof aMessage>[0] = {}): InstantMessage => aMessage({ to: BOB, ...parts });
+
+async function aWorld(): Promise<CoreWorld> {
+  const world = await new CoreWorld().start();
+  world.contacts.set(BOB, [aBinding()]);
+  world.delivery.hopUp('link:office');
+  return world;
+}
+
+/** What `accept` comes to: its result, or the code it is refused with. */
+async function resultOf(accepted: Promise<string>): Promise<string> {
+  try {
+    return await accepted;
+  } catch (thrown) {
+    assert.ok(thrown instanceof GatewayError, String(thrown));
+    return thrown.code;
+  }
+}
+
+const png = { type: 'image/png', base64: 'iVBORw0KGgo=' };
+const html = { type: 'text/html', base64: Buffer.from('<p>hello</p>').toString('base64') };
+const latin = { type: 'text/plain;charset=iso-8859-1', base64: Buffer.from('caf\xe9', 'latin1').toString('base64') };
+const NOW = 1_700_000_000_000;
+
+const CASES: ReadonlyArray<readonly [name: string, message: InstantMessage, origin: Origin, result: string]> = [
+  ['to XMPP', aMessage(), ALICE, 'queued'],
+  ['to a SIP peer', aMessage({ to: 'dave@partner.example' }), ALICE, 'queued'],
+  ['to a local user with a contact that takes it', toBob(), ALICE, 'delivered'],
+  ['to a local user without contacts', toBob({ to: 'carl@sip.example' }), ALICE, 'queued'],
+  ['to a local user who does not exist', toBob({ to: 'nobody@sip.example' }), ALICE, 'recipient-unknown'],
+  ['to a user of a domain behind a trusted core', toBob({ to: 'nobody@core.example' }), ALICE, 'queued'],
+  ['from XMPP to a local user', toBob({ from: 'juliet@xmpp.example' }), OFFICE, 'queued'],
+  [
+    'from XMPP to a local user who does not exist',
+    toBob({ from: 'juliet@xmpp.example', to: 'nobody@sip.example' }),
+    OFFICE,
+    'recipient-unknown',
+  ],
+  ['from a SIP peer to a local user', toBob({ from: 'dave@partner.example' }), PARTNER, 'delivered'],
+  ['from a SIP peer to XMPP', aMessage({ from: 'dave@partner.example' }), PARTNER, 'sender-forbidden'],
+  [
+    'from XMPP to a SIP peer',
+    aMessage({ from: 'juliet@xmpp.example', to: 'dave@partner.example' }),
+    OFFICE,
+    'sender-forbidden',
+  ],
+  ['to a stranger', aMessage({ to: 'x@evil.example' }), ALICE, 'peer-unknown'],
+  ['from another than he says', aMessage({ from: 'bob@sip.example' }), ALICE, 'sender-forbidden'],
+  ['without a hop left', aMessage({ hops: 0 }), ALICE, 'hops-exhausted'],
+  ['an image to XMPP', aMessage({ content: png }), ALICE, 'content-unsupported'],
+  ['an image to a local user', toBob({ content: png }), ALICE, 'delivered'],
+  ['HTML to XMPP', aMessage({ content: html }), ALICE, 'queued'],
+  ['another charset to XMPP', aMessage({ content: latin }), ALICE, 'queued'],
+  ['sips to XMPP', aMessage({ secure: true }), ALICE, 'scheme-unsupported'],
+  ['sips to a local user', toBob({ secure: true }), ALICE, 'delivered'],
+  ['over before it came', aMessage({ expiresAtMs: NOW }), ALICE, 'lifetime-over'],
+];
+for (const [name, message, origin, result] of CASES) {
+  test(`message: ${name}: ${result}`, async () => {
+    const world = await aWorld();
+    world.unknownUsers.add('nobody@sip.example').add('nobody@core.example');
+    assert.equal(await resultOf(world.messages.accept(message, origin)), result);
+    const isTaken = result === 'queued' || result === 'delivered';
+    const lines = world.log.lines.filter((line) => line.message === 'operation accepted');
+    assert.deepEqual(
+      lines.map(({ fields }) => fields.messageId),
+      isTaken ? ['m1'] : [],
+    );
+    await world.stop();
+  });
+}
+
+test('message: it is stored with one hop less and the lifetime of the queue', async () => {
+  const world = await aWorld();
+  world.link.behave = () => open().promise;
+  await world.messages.accept(aMessage(), ALICE);
+  const shown = await world.queue.show('m1');
+  assert.ok(shown !== undefined);
+  assert.equal(shown.lane, 'alice@sip.example\njuliet@xmpp.example');
+  assert.equal(shown.hop, 'link:office');
+  assert.equal(shown.owner, 'alice@sip.example');
+  assert.equal(shown.expiresAtMs, NOW + 7 * 86_400_000);
+  assert.deepEqual(shown.operation, { ...aMessage(), hops: 69, expiresAtMs: NOW + 7 * 86_400_000 });
+});
+
+const LIFETIMES: ReadonlyArray<readonly [name: string, asked: number, got: number]> = [
+  ['shorter than the queue', 60_000, 60_000],
+  ['longer than the queue', 10 ** 12, 7 * 86_400_000],
+];
+for (const [name, asked, got] of LIFETIMES) {
+  test(`message: a lifetime ${name} is ${got} ms`, async () => {
+    const world = await aWorld();
+    world.link.behave = () => open().promise;
+    await world.messages.accept(aMessage({ expiresAtMs: NOW + asked }), ALICE);
+    assert.equal((await world.queue.show('m1'))?.expiresAtMs, NOW + got);
+  });
+}
+
+test('message: one lane is one pair of users, whatever capitals they are written in', async () => {
+  const world = await aWorld();
+  world.link.behave = () => open().promise;
+  await world.messages.accept(aMessage({ from: 'ALICE@sip.example', to: 'Juliet@xmpp.example' }), ALICE);
+  assert.equal((await world.queue.show('m1'))?.lane, 'alice@sip.example\njuliet@xmpp.example');
+});
+
+test('message: the answer waits for the first attempt to a local contact, at most two seconds', async () => {
+  const world = await aWorld();
+  const slow = open();
+  world.local.behave = () => slow.promise;
+  let result: string | undefined;
+  void world.messages.accept(toBob(), ALICE).then((outcome) => (result = outcome));
+  await world.clock.advanceAsync(1_999);
+  assert.equal(result, undefined);
+  await world.clock.advanceAsync(1);
+  assert.equal(result, 'queued');
+  slow.take();
+  await world.stop();
+});
+
+test('message: a refusal by the recipient is the answer, and is not reported as well', async () => {
+  const world = await aWorld();
+  world.local.behave = () => new GatewayError('recipient-refused', 'test', { details: { status: 603 } });
+  await assert.rejects(world.messages.accept(toBob(), ALICE), { code: 'recipient-refused', details: { status: 603 } });
+  await settled();
+  assert.deepEqual(world.local.ids, ['m1']);
+  assert.equal(world.queue.figures().live, 0);
+  assert.equal(world.queue.figures().dead, 1);
+});
+
+test('message: the same message again gets the same answer and is sent once', async () => {
+  const world = await aWorld();
+  assert.equal(await world.messages.accept(toBob(), ALICE), 'delivered');
+  assert.equal(await world.messages.accept(toBob(), ALICE), 'delivered');
+  world.local.behave = () => new GatewayError('recipient-refused', 'test');
+  for (let n = 0; n < 2; n++) {
+    assert.equal(await resultOf(world.messages.accept(toBob({ id: 'm2' }), ALICE)), 'recipient-refused');
+  }
+  assert.deepEqual(world.local.ids, ['m1', 'm2']);
+  await world.stop();
+});
+
+test('message: the same message again while the first waits gets the answer of the first', async () => {
+  const world = await aWorld();
+  const slow = open();
+  world.local.behave = () => slow.promise;
+  const both = [world.messages.accept(toBob(), ALICE), world.messages.accept(toBob(), ALICE)];
+  await settled();
+  slow.take();
+  assert.deepEqual(await Promise.all(both), ['delivered', 'delivered']);
+  await world.stop();
+});
+
+test('message: after an answer of 2 s ago a later refusal is reported, even if it was asked again', async () => {
+  const world = await aWorld();
+  const slow = open();
+  world.local.behave = ({ operation }) => (operation.op === 'message' ? slow.promise : undefined);
+  const first = world.messages.accept(toBob(), ALICE);
+  await world.clock.advanceAsync(2_000);
+  assert.equal(await first, 'queued');
+  assert.equal(await world.messages.accept(toBob(), ALICE), 'queued');
+  world.contacts.set('alice@sip.example', [aBinding()]);
+  slow.refuse(new GatewayError('recipient-refused', 'test'));
+  await settled();
+  assert.deepEqual(world.local.ids, ['m1', 'r-m1']);
+  await world.stop();
+});
+
+test('message: what cannot be stored is refused, waits for nothing, and may be sent again', async () => {
+  const medium = new MemoryMedium(900);
+  const world = await new CoreWorld({ medium }).start();
+  world.contacts.set(BOB, [aBinding()]);
+  medium.isFailing = true;
+  await assert.rejects(world.messages.accept(toBob(), ALICE), { code: 'store-unavailable' });
+  medium.isFailing = false;
+  assert.equal(await world.messages.accept(toBob(), ALICE), 'delivered');
+  await world.stop();
+});
+
+test('message: over the bound of the queue it is refused', async () => {
+  const world = await new CoreWorld({ bounds: { total: 1, perHop: 10, perOwner: 10 } }).start();
+  await world.messages.accept(aMessage(), ALICE);
+  await assert.rejects(world.messages.accept(aMessage({ id: 'm2' }), ALICE), { code: 'queue-full' });
+  await world.stop();
+});
+
+test('message: messages are stored in the order in which they were given', async () => {
+  const world = await aWorld();
+  const ids = Array.from({ length: 200 }, (_, n) => `m${n}`);
+  await Promise.all(ids.map((id) => world.messages.accept(aMessage({ id }), ALICE)));
+  await world.clock.advanceAsync(0);
+  await settled();
+  assert.deepEqual(world.link.ids, ids);
+  await world.stop();
+});
