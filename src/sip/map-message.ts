@@ -1,0 +1,218 @@
+import { createHash } from 'node:crypto';
+import { domainOf, localpartOf } from '../cpim/address.ts';
+import { bytesOf, contentFromBytes, mediaTypeOf } from '../cpim/content.ts';
+import type { Entity, FailureReport, InstantMessage } from '../cpim/operation.ts';
+import { GatewayError } from '../core/errors.ts';
+import { failureText } from '../core/failure-text.ts';
+import { parseDigits } from './characters.ts';
+import { decodedBody } from './content-encoding.ts';
+import { formatSipDate, parseCSeq, parseNameAddr, parseSipDate } from './header-values.ts';
+import { entityFromSipUri, entityFromUriText, sipUriFromAddress, sipUriFromEntity } from './map-address.ts';
+import { callIdFromThread, threadFromCallId } from './map-call-id.ts';
+import type { HeaderField, SipOutgoing, SipRequest } from './message.ts';
+import { parseSipUri } from './uri.ts';
+
+export type MessageContext = {
+  /** Who sent it, as proved; From is not looked at again but for its tag. */
+  readonly sender: Entity;
+  readonly nowMs: number;
+  /** How large a body may be once its Content-Encoding is undone. */
+  readonly bodyBytesMax: number;
+};
+
+/** End-to-end header fields that go on to another SIP hop as they came. */
+const EXTRAS: ReadonlySet<string> = new Set([
+  'Accept-Language',
+  'Content-Disposition',
+  'Content-ID',
+  'In-Reply-To',
+  'MIME-Version',
+  'Organization',
+  'Priority',
+  'User-Agent',
+]);
+const EXTRA_LENGTH_MAX = 512;
+const EXTRAS_MAX = 16;
+
+/** RFC 3261, section 16.6, step 3. */
+const HOPS_START = 70;
+const ID_LENGTH = 32;
+const EXPIRES_SECONDS_MAX = 4_294_967_295;
+/** `Expires: 0` wants delivery now or never: now takes as long as a SIP transaction may. */
+const ONE_ATTEMPT_MS = 32_000;
+/** Older than this a message shows when it was written; fresher ones arrive when they were written. */
+const DEFERRED_AFTER_MS = 10_000;
+const SUBJECT_LENGTH_MAX = 1_000;
+/** RFC 5646 in outline: what may stand in Content-Language. */
+const LANGUAGE = /^[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8}){0,7}$/;
+
+/**
+ * Reads a MESSAGE with a body as an instant message (RFC 7572, section 5; MAPPING sections 4.2 to 4.6 and 7).
+ *
+ * Pure. The id is a hash of what every copy of one request has in common: the sender, the Request-URI's address,
+ * Call-ID, CSeq, From tag and body; so a request that comes twice, over whatever transaction, is one message.
+ *
+ * @throws GatewayError 'address-malformed', 'scheme-unsupported', 'request-malformed', 'content-malformed' (a body
+ *   without a Content-Type that can be read), 'content-unsupported' and 'content-too-large' (see `decodedBody`)
+ */
+export function messageFromRequest(request: SipRequest, context: MessageContext): InstantMessage {
+  const { headers } = request;
+  const { sender, nowMs } = context;
+  const uri = parseSipUri(request.uri);
+  const destination = uri === undefined ? entityFromUriText(request.uri) : entityFromSipUri(uri);
+  const type = headers.get('Content-Type');
+  if (type === undefined || mediaTypeOf(type) === undefined) {
+    throw new GatewayError('content-malformed', 'body without a Content-Type that can be read');
+  }
+  const callId = headers.get('Call-ID') ?? '';
+  const thread = threadFromCallId(callId, sender.address, destination.address);
+  const sentAtMs = parseSipDate(headers.get('Date') ?? '');
+  const expiresAtMs = expiresAtMsOf(request, sentAtMs, nowMs);
+  const subject = headers.get('Subject') ?? '';
+  const language = languageFrom(headers.get('Content-Language'));
+  const extras = extrasOf(request);
+  const isSecure = uri?.scheme === 'sips' || isSips(headers.get('To'));
+  return {
+    op: 'message',
+    id: idOf(request, sender, destination, callId),
+    source: sender,
+    destination,
+    hops: parseDigits(headers.get('Max-Forwards') ?? '', 255) ?? HOPS_START,
+    acceptedAtMs: nowMs,
+    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+    ...(sentAtMs === undefined ? {} : { sentAtMs: Math.min(sentAtMs, nowMs) }),
+    ...(thread === undefined ? {} : { thread }),
+    ...(subject === '' ? {} : { subjects: [{ text: subject }] }),
+    ...(language === undefined ? {} : { language }),
+    content: contentFromBytes(type, decodedBody(request.body, headers, context.bodyBytesMax)),
+    ...(isSecure ? { secure: true } : {}),
+    ...(extras.length === 0 ? {} : { extras }),
+  };
+}
+
+function idOf(request: SipRequest, sender: Entity, destination: Entity, callId: string): string {
+  const cseq = parseCSeq(request.headers.get('CSeq') ?? '')?.number ?? 0;
+  const tag = parseNameAddr(request.headers.get('From') ?? '')?.params.get('tag') ?? '';
+  const parts = [
+    sender.address,
+    sender.instance ?? '',
+    destination.address,
+    destination.instance ?? '',
+    callId,
+    cseq,
+    tag,
+  ];
+  // JSON, so that no part can run over into the next.
+  const hash = createHash('sha256').update(JSON.stringify(parts)).update(request.body);
+  return hash.digest('base64url').slice(0, ID_LENGTH);
+}
+
+/** RFC 3428, section 7: Expires counts from Date where there is one, else from now. */
+function expiresAtMsOf(request: SipRequest, sentAtMs: number | undefined, nowMs: number): number | undefined {
+  const seconds = parseDigits(request.headers.get('Expires') ?? '', EXPIRES_SECONDS_MAX);
+  if (seconds === undefined) return undefined;
+  if (seconds === 0) return nowMs + ONE_ATTEMPT_MS;
+  // A clock that runs ahead of ours makes no message live longer.
+  return Math.min(sentAtMs ?? nowMs, nowMs) + seconds * 1_000;
+}
+
+function languageFrom(value: string | undefined): string | undefined {
+  const first = value?.split(',', 1)[0]?.trim() ?? '';
+  return LANGUAGE.test(first) ? first : undefined;
+}
+
+function extrasOf(request: SipRequest): HeaderField[] {
+  return request.headers.fields
+    .filter(([name, value]) => EXTRAS.has(name) && value !== '' && value.length <= EXTRA_LENGTH_MAX)
+    .slice(0, EXTRAS_MAX);
+}
+
+function isSips(to: string | undefined): boolean {
+  return to !== undefined && parseSipUri(parseNameAddr(to)?.uri ?? '')?.scheme === 'sips';
+}
+
+/** Where an operation goes as a request. */
+export type MessageTarget = {
+  /** Request-URI. */
+  readonly uri: string;
+  /** CSeq number; grows with each operation, and is the same when one is repeated. */
+  readonly sequence: number;
+  readonly nowMs: number;
+};
+
+/**
+ * Writes an instant message as a MESSAGE outside any dialog (RFC 3428, section 4; RFC 7572, section 4).
+ *
+ * Pure. A repeated attempt has the same Call-ID, CSeq and From tag, so that the far side can tell it from a second
+ * message. There is no Contact (RFC 3428, section 4).
+ */
+export function outgoingFromMessage(message: InstantMessage, target: MessageTarget): SipOutgoing {
+  const { source, destination, subjects, language, content, sentAtMs, acceptedAtMs, expiresAtMs } = message;
+  const { nowMs } = target;
+  const scheme = message.secure === true ? 'sips' : 'sip';
+  const headers = startOf(
+    message,
+    sipUriFromEntity(source, scheme),
+    sipUriFromAddress(destination.address, scheme),
+    target,
+  );
+  headers.push(['Max-Forwards', String(Math.min(message.hops, HOPS_START))]);
+  const writtenAtMs = sentAtMs ?? (nowMs - acceptedAtMs > DEFERRED_AFTER_MS ? acceptedAtMs : undefined);
+  if (writtenAtMs !== undefined) headers.push(['Date', formatSipDate(writtenAtMs)]);
+  if (expiresAtMs !== undefined) {
+    // Date has whole seconds; what it leaves off must not lengthen a life.
+    const fromMs = writtenAtMs === undefined ? nowMs : Math.floor(writtenAtMs / 1_000) * 1_000;
+    headers.push(['Expires', String(Math.max(1, Math.floor((expiresAtMs - fromMs) / 1_000)))]);
+  }
+  const subject = oneLine(subjects?.[0]?.text ?? '').slice(0, SUBJECT_LENGTH_MAX);
+  if (subject !== '') headers.push(['Subject', subject]);
+  headers.push(['Content-Type', content.type]);
+  if (language !== undefined && LANGUAGE.test(language)) headers.push(['Content-Language', language]);
+  headers.push(...(message.extras ?? []));
+  return { method: 'MESSAGE', uri: target.uri, headers, body: bytesOf(content) };
+}
+
+/**
+ * Writes a report as a MESSAGE in words to the sender of what failed: what it was, whom it was for, and why.
+ *
+ * @param postmaster whom it is from
+ */
+export function outgoingFromReport(report: FailureReport, postmaster: Entity, target: MessageTarget): SipOutgoing {
+  const to = sipUriFromAddress(report.destination.address);
+  const headers = startOf(report, sipUriFromEntity(postmaster), to, target);
+  headers.push(['Max-Forwards', String(HOPS_START)]);
+  headers.push(['Content-Type', 'text/plain;charset=UTF-8'], ['Content-Language', 'en']);
+  return { method: 'MESSAGE', uri: target.uri, headers, body: Buffer.from(reportText(report)) };
+}
+
+/** The report as its reader sees it. */
+export function reportText(report: FailureReport): string {
+  const { source, about, code, text } = report;
+  const localpart = localpartOf(source.address);
+  const recipient = localpart === undefined ? domainOf(source.address) : `${localpart}@${domainOf(source.address)}`;
+  const lines = [`Your message to ${recipient} could not be delivered. ${failureText(code)}`];
+  if (text !== undefined && text !== '') lines.push(`The other side said: ${text}`);
+  if (about.subject !== undefined) lines.push(`Subject of the message: ${about.subject}`);
+  if (about.excerpt !== undefined) lines.push(`The message began: ${about.excerpt}`);
+  return lines.join('\n');
+}
+
+function startOf(
+  operation: InstantMessage | FailureReport,
+  from: string,
+  to: string,
+  target: MessageTarget,
+): HeaderField[] {
+  const { thread, source, destination, id } = operation;
+  return [
+    ['From', `<${from}>;tag=${id}`],
+    ['To', `<${to}>`],
+    ['Call-ID', callIdFromThread(thread, source.address, destination.address)],
+    ['CSeq', `${target.sequence} MESSAGE`],
+  ];
+}
+
+/** Line breaks and other controls become one blank each: a header field has one line. */
+function oneLine(text: string): string {
+  return text.replace(/[\u0000-\u001F\u007F-\u009F\u2028\u2029]+/g, ' ').trim();
+}
