@@ -7,6 +7,8 @@ export type HeaderKind = {
   readonly isList: boolean;
   /** A bit of its own when a message may have the field once at most; else 0. */
   readonly onceBit: number;
+  /** The characters of `name`. */
+  readonly bytes: Uint8Array;
 };
 
 /** Names with their usual capitals; the compact form after the blank (IANA registry of SIP header fields). */
@@ -35,21 +37,55 @@ const LISTS: ReadonlySet<string> = new Set(['Via', 'Route', 'Record-Route', 'Pat
  */
 const ONCE = ['From', 'To', 'Call-ID', 'CSeq', 'Max-Forwards', 'Content-Length', 'Content-Type', 'Expires', 'Event'];
 
+const NONE: readonly HeaderKind[] = [];
+/** Longer than any name that is known. */
+const NAME_LENGTH_MAX = 40;
+
 const KINDS = new Map<string, HeaderKind>();
+/** The same by length and first letter, for a look-up that needs no string. */
+const BUCKETS: Array<HeaderKind[] | undefined> = [];
+
+/** Where a name of this length and first character (in any capitals) is kept; `& 31` makes `a` and `A` one. */
+function bucketOf(length: number, first: number): number {
+  return length * 32 + (first & 31);
+}
+
 for (const entry of NAMES.trim().split(/[|\n]/)) {
   const [name = '', compact] = entry.trim().split(' ');
   const once = ONCE.indexOf(name);
-  const kind: HeaderKind = { name, isList: LISTS.has(name), onceBit: once === -1 ? 0 : 1 << once };
+  const kind: HeaderKind = {
+    name,
+    isList: LISTS.has(name),
+    onceBit: once === -1 ? 0 : 1 << once,
+    bytes: Buffer.from(name),
+  };
   for (const spelling of [name, name.toLowerCase(), name.toUpperCase()]) KINDS.set(spelling, kind);
   if (compact !== undefined) {
     KINDS.set(compact, kind);
     KINDS.set(compact.toUpperCase(), kind);
   }
+  const bucket = bucketOf(name.length, name.charCodeAt(0));
+  (BUCKETS[bucket] ??= []).push(kind);
 }
 
 /** What is known of a header field, whatever its spelling; undefined for a name that is no SIP header field. */
 export function headerKind(name: string): HeaderKind | undefined {
   return KINDS.get(name) ?? KINDS.get(name.toLowerCase());
+}
+
+/**
+ * What is known of the header field whose name stands in `bytes` from `start` to `end`.
+ *
+ * The way of the parser: a name with its usual capitals, as nearly all are, is found without making a string of it.
+ */
+export function headerKindAt(bytes: Uint8Array, start: number, end: number): HeaderKind | undefined {
+  const length = end - start;
+  for (const kind of BUCKETS[bucketOf(length, bytes[start] ?? 0)] ?? NONE) {
+    let i = 0;
+    while (i < length && kind.bytes[i] === bytes[start + i]) i++;
+    if (i === length) return kind;
+  }
+  return headerKind(String.fromCharCode(...bytes.subarray(start, Math.min(end, start + NAME_LENGTH_MAX + 1))));
 }
 
 /**
@@ -65,11 +101,9 @@ export function canonicalName(name: string): string {
 export class SipHeaderList implements SipHeaders {
   readonly fields: readonly HeaderField[];
 
-  /** Makes the names canonical; values are taken as they are. */
-  constructor(fields: readonly HeaderField[]) {
-    this.fields = fields.every(([name]) => KINDS.get(name)?.name === name)
-      ? fields
-      : fields.map(([name, value]) => [canonicalName(name), value] as const);
+  /** Makes the names canonical, unless the caller has; values are taken as they are. */
+  constructor(fields: readonly HeaderField[], areCanonical = false) {
+    this.fields = areCanonical ? fields : fields.map(([name, value]) => [canonicalName(name), value] as const);
   }
 
   get(name: string): string | undefined {

@@ -1,4 +1,4 @@
-import { HOST, isDigit, isHexDigit, parseDigits, skipClass } from './characters.ts';
+import { HOST, isDigit, isHexDigit, isIn } from './characters.ts';
 
 /** RFC 1035, section 2.3.4: 255 octets on the wire are 253 characters, and one for a closing dot. */
 const HOST_NAME_LENGTH_MAX = 254;
@@ -18,41 +18,55 @@ export function parseHost(text: string): string | undefined {
     const address = withoutExtraColon(text.slice(1, -1));
     return ipv6Groups(address) === undefined ? undefined : `[${address.toLowerCase()}]`;
   }
-  if (text.length === 0 || text.length > HOST_NAME_LENGTH_MAX) return undefined;
+  const { length } = text;
+  if (length === 0 || length > HOST_NAME_LENGTH_MAX) return undefined;
   let labelStart = 0;
-  let upper = false;
-  for (let i = 0; i <= text.length; i++) {
-    const code = i === text.length ? 0x2e : text.charCodeAt(i);
+  let isUpper = false;
+  let isNumber = true;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
     if (code === 0x2e) {
-      // A name may end with a dot; an empty label anywhere else is a fault.
-      if (i === labelStart) return i === text.length && i > 1 ? lowered(text, upper) : undefined;
-      if (i - labelStart > LABEL_LENGTH_MAX) return undefined;
-      if (text.charCodeAt(labelStart) === 0x2d || text.charCodeAt(i - 1) === 0x2d) return undefined;
-      if (i === text.length && isDigit(text.charCodeAt(labelStart)) && allDigits(text, labelStart)) {
-        // A name cannot end in a number (RFC 3261, `toplabel`): this is an IPv4 address or nothing.
-        return isIpv4(text) ? text : undefined;
-      }
+      if (!isLabel(text, labelStart, i)) return undefined;
       labelStart = i + 1;
-    } else if (code >= 0x41 && code <= 0x5a) upper = true;
-    else if (skipClass(text, i, HOST) === i) return undefined;
+      // A name may end with a dot, which ends no number.
+      if (labelStart < length) isNumber = true;
+    } else if (!isIn(code, HOST)) return undefined;
+    else if (code > 0x39 || code === 0x2d) {
+      isNumber = false;
+      if (code <= 0x5a) isUpper = true;
+    }
   }
-  return lowered(text, upper);
+  if (labelStart < length && !isLabel(text, labelStart, length)) return undefined;
+  // A name cannot end in a number (RFC 3261, `toplabel`): this is an IPv4 address or nothing.
+  if (isNumber) return isIpv4(text) ? text : undefined;
+  return isUpper ? text.toLowerCase() : text;
 }
 
-function lowered(text: string, upper: boolean): string {
-  return upper ? text.toLowerCase() : text;
-}
-
-function allDigits(text: string, start: number): boolean {
-  for (let i = start; i < text.length; i++) if (!isDigit(text.charCodeAt(i))) return false;
-  return true;
+function isLabel(text: string, start: number, end: number): boolean {
+  if (end === start || end - start > LABEL_LENGTH_MAX) return false;
+  return text.charCodeAt(start) !== 0x2d && text.charCodeAt(end - 1) !== 0x2d;
 }
 
 /** Four numbers of 0 to 255, at most three digits each. */
 export function isIpv4(text: string): boolean {
   if (text.length > 15) return false;
-  const parts = text.split('.');
-  return parts.length === 4 && parts.every((part) => part.length <= 3 && parseDigits(part, 255) !== undefined);
+  let dots = 0;
+  let digits = 0;
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x2e) {
+      if (digits === 0) return false;
+      dots++;
+      digits = value = 0;
+    } else {
+      if (!isDigit(code) || digits === 3) return false;
+      digits++;
+      value = value * 10 + code - 0x30;
+      if (value > 255) return false;
+    }
+  }
+  return dots === 3 && digits > 0;
 }
 
 function withoutExtraColon(address: string): string {

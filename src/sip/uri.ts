@@ -91,15 +91,12 @@ export function parseSipUri(text: string): SipUri | undefined {
     at = text.length;
   }
   if (at !== text.length) return undefined;
-  return {
-    scheme,
-    ...(user === undefined ? undefined : { user }),
-    ...(password === undefined ? undefined : { password }),
-    host,
-    ...(port === undefined ? undefined : { port }),
-    params,
-    ...(headers === undefined ? undefined : { headers }),
-  };
+  const uri: { -readonly [Part in keyof SipUri]: SipUri[Part] } = { scheme, host, params };
+  if (user !== undefined) uri.user = user;
+  if (password !== undefined) uri.password = password;
+  if (port !== undefined) uri.port = port;
+  if (headers !== undefined) uri.headers = headers;
+  return uri;
 }
 
 function sipScheme(text: string): 'sip' | 'sips' | undefined {

@@ -1,21 +1,14 @@
 import { isUtf8 } from 'node:buffer';
 
-import {
-  TOKEN,
-  URI,
-  areControlsQuoted,
-  isDigit,
-  parseDigits,
-  skipBlanks,
-  skipClass,
-  trimBlanks,
-} from '../characters.ts';
+import { TOKEN, areControlsQuoted, isIn, parseDigits, skipBlanks, trimBlanks } from '../characters.ts';
 import { parseCSeq, parseNameAddr, parseVia, splitList } from '../header-values.ts';
 import type { CSeq, NameAddr, SipVia } from '../header-values.ts';
-import { SipHeaderList, headerKind } from '../headers.ts';
+import { SipHeaderList, headerKindAt } from '../headers.ts';
 import type { HeaderKind } from '../headers.ts';
 import type { HeaderField } from '../message.ts';
 import { parseSipUri, schemeOf } from '../uri.ts';
+import { fault, readStartLine } from './start-line.ts';
+import type { Fault, StartLine } from './start-line.ts';
 
 /** What a message may measure; checked before anything is built from it. */
 export type SipLimits = {
@@ -99,13 +92,6 @@ const IDENTITY: ReadonlySet<string> = new Set(['Via', 'From', 'To', 'Call-ID', '
 
 const MAGIC_COOKIE_LENGTH = 'z9hG4bK'.length;
 
-type Fault = { readonly reason: string; readonly status: number };
-
-type StartLine =
-  | { readonly kind: 'request'; readonly method: string; readonly uri: string; readonly fault?: Fault }
-  | { readonly kind: 'response'; readonly status: number; readonly reason: string }
-  | Fault;
-
 /**
  * Reads one SIP message: a datagram, or what `StreamFramer` cut out of a stream (RFC 3261, section 7).
  *
@@ -165,29 +151,29 @@ class Reading {
 
   message(): ParsedMessage {
     const lineEnd = this.endOfLine(0);
-    const line = this.startLine(lineEnd);
-    if (!('kind' in line)) return { kind: 'malformed', ...(this.fault ?? line) };
+    const isSound = !this.hasBareLineEnd && !this.hasControls && !this.isFolded;
+    const line: StartLine | Fault = isSound
+      ? readStartLine(this.text.slice(0, lineEnd))
+      : fault('start line has a control character');
+    if (line.kind === 'fault') return { ...(this.fault ?? line), kind: 'malformed' };
+    const phrase = line.kind === 'response' ? (this.decode(lineEnd - line.reason.length, lineEnd) ?? line.reason) : '';
     if (line.kind === 'request' && line.fault !== undefined) this.fail(line.fault.reason, line.fault.status);
     this.readFields(lineEnd + 2);
-    const headers = new SipHeaderList(this.fields);
-    const values = readValues(headers, line.kind === 'request' ? line.method : undefined);
-    if ('status' in values) this.fail(values.reason, values.status);
+    const headers = new SipHeaderList(this.fields, true);
     const body = this.readBody();
-    if ('status' in values || this.fault !== undefined) {
-      const fault = this.fault ?? MALFORMED;
-      if (line.kind === 'response') return { kind: 'malformed', ...fault };
-      return { kind: 'malformed', ...fault, request: { method: line.method, headers } };
-    }
+    const values = readValues(this.fields, line.kind === 'request' ? line.method : undefined);
+    if ('status' in values) return refused(this.fault ?? values, line, headers);
+    if (this.fault !== undefined) return refused(this.fault, line, headers);
     const { via, from, to, cseq } = values;
     if (line.kind === 'request') {
       return { kind: 'request', method: line.method, uri: line.uri, headers, body, via, from, to, cseq };
     }
-    return { kind: 'response', status: line.status, reason: line.reason, headers, body, via, from, to, cseq };
+    return { kind: 'response', status: line.status, reason: phrase, headers, body, via, from, to, cseq };
   }
 
   /** Remembers the first fault; what follows is read on for the sake of the answer. */
   private fail(reason: string, status = 400): void {
-    this.fault ??= { reason, status };
+    this.fault ??= fault(reason, status);
   }
 
   /** The place of the CRLF that ends the line or folded lines at `from`; the length of the text when there is none. */
@@ -196,14 +182,14 @@ class Reading {
     this.isAscii = true;
     this.hasControls = false;
     this.hasBareLineEnd = false;
-    const { text } = this;
-    const length = text.length;
-    for (let i = from; i < length; i++) {
-      const code = text.charCodeAt(i);
+    const { bytes } = this;
+    const end = this.start + this.text.length;
+    for (let i = this.start + from; i < end; i++) {
+      const code = bytes[i] ?? 0;
       if (code >= 0x20 && code < 0x7f) continue;
-      if (code === 0x0d && text.charCodeAt(i + 1) === 0x0a) {
-        const next = text.charCodeAt(i + 2);
-        if (next !== 0x20 && next !== 0x09) return i;
+      if (code === 0x0d && i + 1 < end && bytes[i + 1] === 0x0a) {
+        const next = i + 2 < end ? bytes[i + 2] : undefined;
+        if (next !== 0x20 && next !== 0x09) return i - this.start;
         this.isFolded = true;
         i++;
       } else if (code >= 0x80) this.isAscii = false;
@@ -211,58 +197,38 @@ class Reading {
       else if (code !== 0x09) this.hasControls = true;
     }
     this.hasBareLineEnd = true;
-    return length;
+    return this.text.length;
   }
 
-  private startLine(end: number): StartLine {
-    if (this.hasBareLineEnd || this.hasControls || this.isFolded) {
-      return fault('start line has a control character');
-    }
-    const line = this.text.slice(0, end);
-    if (line.startsWith('SIP/') || line.slice(0, 4).toUpperCase() === 'SIP/') return this.statusLine(line, end);
-    const methodEnd = skipClass(line, 0, TOKEN);
-    const method = line.slice(0, methodEnd);
-    const uriEnd = line.lastIndexOf(' ');
-    if (methodEnd === 0 || line.charCodeAt(methodEnd) !== 0x20 || !line.includes(' SIP/')) {
-      return fault('start line is not one of SIP');
-    }
-    const version = line.slice(uriEnd + 1);
-    const uri = line.slice(methodEnd + 1, uriEnd);
-    const reason = version === 'SIP/2.0' ? requestUriFault(uri) : versionFault(version);
-    if (reason === undefined) return { kind: 'request', method, uri };
-    return { kind: 'request', method, uri, fault: fault(reason, reason === UNKNOWN_VERSION ? 505 : 400) };
-  }
-
-  private statusLine(line: string, end: number): StartLine {
-    const code = line.slice(8, 11);
-    const status = parseDigits(code, 699);
-    const space = line.charCodeAt(11);
-    if (line.slice(0, 8).toUpperCase() !== 'SIP/2.0 ' || code.length !== 3) return STATUS_LINE_FAULT;
-    if (status === undefined || status < 100 || (line.length > 11 && space !== 0x20)) return STATUS_LINE_FAULT;
-    return { kind: 'response', status, reason: this.decode(12, end, line.slice(12)) ?? line.slice(12) };
+  /** Where the token that begins at `from` ends. */
+  private endOfName(from: number): number {
+    const { bytes, start } = this;
+    const end = start + this.text.length;
+    let i = start + from;
+    while (i < end && isIn(bytes[i] ?? 0, TOKEN)) i++;
+    return i - start;
   }
 
   private readFields(from: number): void {
     const { text, limits } = this;
     let at = from;
     while (at < text.length) {
-      const nameEnd = skipClass(text, at, TOKEN);
+      const nameEnd = this.endOfName(at);
       const colon = skipBlanks(text, nameEnd);
-      const valueStart = skipBlanks(text, colon + 1);
-      const end = this.endOfLine(valueStart < text.length ? valueStart : at);
       if (nameEnd === at || text.charCodeAt(colon) !== 0x3a) {
         this.fail('header name is no token');
-        // The line may end before `valueStart`: go on after the first line end there is.
-        const next = text.indexOf('\r\n', at);
-        at = next === -1 ? text.length : next + 2;
+        // Its folds go with it, so that no byte is looked at once per line.
+        at = this.endOfLine(at) + 2;
         continue;
       }
+      const valueStart = skipBlanks(text, colon + 1);
+      const end = this.endOfLine(valueStart);
       if (this.fields.length >= limits.headerCountMax) {
         this.fail('too many header fields');
         return;
       }
-      const name = text.slice(at, nameEnd);
-      const reason = this.readField(name, headerKind(name), valueStart, end);
+      const kind = headerKindAt(this.bytes, this.start + at, this.start + nameEnd);
+      const reason = this.readField(kind?.name ?? text.slice(at, nameEnd), kind, valueStart, end);
       if (reason !== undefined) this.fail(reason);
       at = end + 2;
     }
@@ -273,7 +239,7 @@ class Reading {
     if (this.hasBareLineEnd) return 'bare CR or LF in the header';
     let value = trimBlanks(this.text, start, end);
     if (!this.isAscii) {
-      const decoded = this.decode(start, end, value);
+      const decoded = this.decode(start, end);
       if (decoded === undefined && kind !== undefined && IDENTITY.has(kind.name)) return 'header value is not UTF-8';
       value = trimBlanks(decoded ?? value);
     }
@@ -319,9 +285,8 @@ class Reading {
     return undefined;
   }
 
-  /** The text of a range of bytes as UTF-8; undefined when it is none. `ascii` is returned where nothing needs it. */
-  private decode(start: number, end: number, ascii: string): string | undefined {
-    if (this.isAscii) return ascii;
+  /** The text of a range as UTF-8; undefined when it is none. */
+  private decode(start: number, end: number): string | undefined {
     const from = this.start + start;
     const to = this.start + end;
     return isUtf8(this.bytes.subarray(from, to)) ? this.bytes.toString('utf8', from, to) : undefined;
@@ -336,13 +301,18 @@ class Reading {
   }
 }
 
+function refused(cause: Fault, line: StartLine, headers: SipHeaderList): ParsedMalformed {
+  if (line.kind === 'response') return { ...cause, kind: 'malformed' };
+  return { ...cause, kind: 'malformed', request: { method: line.method, headers } };
+}
+
 /** Reads what every message must have, or says what is wrong with it. `method` is that of a request. */
-function readValues(headers: SipHeaderList, method: string | undefined): ReadValues | Fault {
-  const viaText = headers.get('Via');
-  const fromText = headers.get('From');
-  const toText = headers.get('To');
-  const callId = headers.get('Call-ID');
-  const cseqText = headers.get('CSeq');
+function readValues(fields: readonly HeaderField[], method: string | undefined): ReadValues | Fault {
+  const viaText = first(fields, 'Via');
+  const fromText = first(fields, 'From');
+  const toText = first(fields, 'To');
+  const callId = first(fields, 'Call-ID');
+  const cseqText = first(fields, 'CSeq');
   if (viaText === undefined || fromText === undefined || toText === undefined)
     return fault('Via, From or To is missing');
   if (callId === undefined || cseqText === undefined) return fault('Call-ID or CSeq is missing');
@@ -362,36 +332,10 @@ function readValues(headers: SipHeaderList, method: string | undefined): ReadVal
   return { via, from, to, cseq };
 }
 
-function fault(reason: string, status = 400): Fault {
-  return { reason, status };
-}
-
-const UNKNOWN_VERSION = 'SIP version is not 2.0';
-const STATUS_LINE_FAULT = fault('status line is malformed');
-const MALFORMED = fault('message is malformed');
-
-/** `SIP/` and two numbers of another version are 505; blanks at the end or anything else is 400. */
-function versionFault(version: string): string | undefined {
-  const upper = version.toUpperCase();
-  if (upper === 'SIP/2.0') return undefined;
-  const point = upper.indexOf('.');
-  const isVersion = upper.startsWith('SIP/') && isNumber(upper.slice(4, point)) && isNumber(upper.slice(point + 1));
-  return isVersion && point !== -1 ? UNKNOWN_VERSION : 'request line is malformed';
-}
-
-function isNumber(text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (!isDigit(text.charCodeAt(i))) return false;
-  return text.length > 0;
-}
-
-function requestUriFault(uri: string): string | undefined {
-  const scheme = schemeOf(uri);
-  if (scheme === undefined || skipClass(uri, 0, URI) !== uri.length) return 'Request-URI is malformed';
-  if (scheme !== 'sip' && scheme !== 'sips') return undefined;
-  const parsed = parseSipUri(uri);
-  if (parsed === undefined) return 'Request-URI is malformed';
-  // RFC 3261, section 19.1.1, table 1: no headers in a Request-URI.
-  return parsed.headers === undefined ? undefined : 'Request-URI has headers';
+/** The first value of a name in its canonical form. */
+function first(fields: readonly HeaderField[], name: string): string | undefined {
+  for (const field of fields) if (field[0] === name) return field[1];
+  return undefined;
 }
 
 /** Each fold with the blanks around it becomes one blank (RFC 3261, section 7.3.1). */
