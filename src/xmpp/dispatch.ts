@@ -6,11 +6,18 @@ import { type ErrorCode, GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock } from '../core/ports.ts';
 import { answerToIq } from './iq-handler.ts';
-import { formatJid, type Jid, parseJid } from './jid.ts';
+import { formatJid, parseJid } from './jid.ts';
 import { addressFromJid, type ComponentDomains } from './map-address.ts';
 import { messageFromStanza } from './map-message.ts';
 import { failureFrom, stanzaErrorFrom } from './stanza-error.ts';
-import { errorAnswer, type MessageStanza, type PresenceStanza, readStanza, type Stanza } from './stanza.ts';
+import {
+  errorAnswer,
+  type MessageStanza,
+  type Misfit,
+  type PresenceStanza,
+  readStanza,
+  type Stanza,
+} from './stanza.ts';
 
 /** What the stanzas of one link need of the world. */
 export type XmppDispatchDeps = {
@@ -105,18 +112,17 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
   };
 
   return (element) => {
-    const { from, to } = element.attrs;
-    const sender = from === undefined ? undefined : parseJid(from);
-    const reason = reasonToDrop(sender, element, deps);
-    if (sender === undefined || reason !== undefined) {
+    const stanza = readStanza(element);
+    const reason = reasonToDrop(stanza, element, deps);
+    if (reason !== undefined) {
+      const { from, to } = element.attrs;
       log.warn({ jid: from ?? '', to: to ?? '', stanza: element.name, reason }, 'stanza dropped');
       return undefined;
     }
     try {
-      if (!deps.isPeer(sender.domain)) {
+      if (stanza.from === undefined || !deps.isPeer(stanza.from.domain)) {
         throw new GatewayError('sender-forbidden', 'the sender is in no domain that is reached over this link');
       }
-      const stanza = readStanza(element);
       if (stanza.kind === 'misfit') throw misfit(stanza.fault);
       return handle(stanza, element);
     } catch (thrown) {
@@ -127,14 +133,17 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
 }
 
 /** Why a stanza gets neither handling nor answer: nobody could be told, it claims to be ours, or it is for others. */
-function reasonToDrop(sender: Jid | undefined, element: XmlElement, deps: XmppDispatchDeps): string | undefined {
-  const { name, domain } = deps.domains;
-  if (sender === undefined) return 'sender is no JID';
-  if (sender.domain === name || sender.domain === domain) return 'sender claims our own domain';
-  const to = element.attrs['to'] ?? '';
+function reasonToDrop(
+  { from, to }: Stanza | Misfit,
+  element: XmlElement,
+  { domains, isPeer }: XmppDispatchDeps,
+): string | undefined {
+  if (from === undefined) return 'sender is no JID';
+  if (from.domain === domains.name || from.domain === domains.domain) return 'sender claims our own domain';
   // What is no JID but ends in our name was meant for us, and is answered jid-malformed.
-  if ((parseJid(to)?.domain ?? domainPart(to)) !== name) return 'addressed to another domain than ours';
-  if (element.name === 'presence' && !deps.isPeer(sender.domain)) return 'presence from a domain that is no peer';
+  if ((to?.domain ?? domainPart(element.attrs['to'] ?? '')) !== domains.name)
+    return 'addressed to another domain than ours';
+  if (element.name === 'presence' && !isPeer(from.domain)) return 'presence from a domain that is no peer';
   return undefined;
 }
 

@@ -30,11 +30,8 @@ export function parseJid(text: string): Jid | undefined {
   if (at >= 0 && local === undefined) return undefined;
   const resource = slash < 0 ? undefined : preparedResource(text.slice(slash + 1));
   if (slash >= 0 && resource === undefined) return undefined;
-  return {
-    ...(local === undefined ? {} : { local }),
-    domain,
-    ...(resource === undefined ? {} : { resource }),
-  };
+  if (local === undefined) return resource === undefined ? { domain } : { domain, resource };
+  return resource === undefined ? { local, domain } : { local, domain, resource };
 }
 
 /** The address as it goes on the wire: the domain in U-labels, which is how XMPP servers know themselves. */

@@ -58,7 +58,8 @@ const SOCKET_BYTES_MAX = 1_048_576;
 
 /** Stream errors that an operator must mend, and how. */
 const REMEDIES: Readonly<Record<string, string>> = {
-  'not-authorized': 'the secret of this link is not the one the server has for this component: correct one of them',
+  'not-authorized':
+    'the secret of this link is not the one the server has for this component, or (ejabberd) it has none of this name: correct one of them',
   'host-unknown': 'the server has no component of this name: add it there, or correct the name of this link',
   'host-gone': 'the server serves this component name no more: add it there, or correct the name of this link',
   'invalid-namespace': 'this port is not one for components (XEP-0114): correct the port of this link',

@@ -130,20 +130,18 @@ function readableFrom(message: InstantMessage): Readable {
 }
 
 /**
- * Names a message by what its sender repeats when he sends it again, so that it is taken once. Long lengths stand before
- * the parts, so that no two messages give one sum by moving characters from one part to the next.
+ * Names a message by what its sender repeats when he sends it again, so that it is taken once. Lengths stand before the
+ * parts, so that no two messages give one sum by moving characters from one part to the next.
  */
 function idOf(stanza: MessageStanza, text: string): string | undefined {
   const { originId, id } = stanza;
   if (originId === undefined && id === undefined) return undefined;
-  const parts = [
-    formatJid(stanza.from),
-    formatJid(stanza.to),
-    ...(originId === undefined ? ['id', id ?? '', text] : ['origin-id', originId]),
-  ];
-  const sum = createHash('sha256');
-  for (const part of parts) sum.update(`${part.length}:${part}`);
-  return `x${sum.digest('base64url').slice(0, 31)}`;
+  const parts = [formatJid(stanza.from), formatJid(stanza.to)];
+  if (originId === undefined) parts.push('id', id ?? '', text);
+  else parts.push('origin-id', originId);
+  let whole = '';
+  for (const part of parts) whole += `${part.length}:${part}`;
+  return `x${createHash('sha256').update(whole).digest('base64url').slice(0, 31)}`;
 }
 
 /** The text in this language, else the first without one, else the first. */

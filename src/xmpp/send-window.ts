@@ -68,7 +68,8 @@ export class SendWindow {
       this.#bytes -= outgoing.bytes;
       outgoing.taken();
     }
-    if (this.#first > 1024 && this.#first * 2 > this.#entries.length) {
+    // Confirmed stanzas are let go soon: they may be large.
+    if (this.#first === this.#entries.length || (this.#first > 64 && this.#first * 2 > this.#entries.length)) {
       this.#entries = this.#entries.slice(this.#first);
       this.#next -= this.#first;
       this.#first = 0;

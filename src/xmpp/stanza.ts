@@ -42,6 +42,9 @@ export type Misfit = {
   readonly kind: 'misfit';
   /** The fault; answered with the condition that fits it where `from` can be told anything. */
   readonly fault: 'from-malformed' | 'to-malformed' | 'request-malformed';
+  /** Where it is one. */
+  readonly from?: Jid;
+  readonly to?: Jid;
 };
 
 export const COMPONENT_NAMESPACE = 'jabber:component:accept';
@@ -62,8 +65,9 @@ export function readStanza(element: XmlElement): Stanza | Misfit {
   const from = attrs['from'] === undefined ? undefined : parseJid(attrs['from']);
   if (from === undefined) return { kind: 'misfit', fault: 'from-malformed' };
   const to = attrs['to'] === undefined ? undefined : parseJid(attrs['to']);
-  if (to === undefined) return { kind: 'misfit', fault: 'to-malformed' };
-  const addressed = { from, to, ...(attrs['id'] === undefined ? {} : { id: attrs['id'] }) };
+  if (to === undefined) return { kind: 'misfit', fault: 'to-malformed', from };
+  const { id } = attrs;
+  const addressed = id === undefined ? { from, to } : { from, to, id };
   switch (element.name) {
     case 'message':
       return { kind: 'message', ...addressed, ...messageContent(element) };
@@ -72,7 +76,7 @@ export function readStanza(element: XmlElement): Stanza | Misfit {
     case 'presence':
       return { kind: 'presence', ...addressed, type: attrs['type'] ?? 'available' };
     default:
-      return { kind: 'misfit', fault: 'request-malformed' };
+      return { kind: 'misfit', fault: 'request-malformed', from, to };
   }
 }
 
@@ -123,7 +127,7 @@ function iq(element: XmlElement, addressed: Addressed): IqStanza | Misfit {
   const [child] = children;
   // RFC 6120, section 8.2.3: a request has an id and exactly one child.
   if ((type !== 'get' && type !== 'set') || child === undefined || children.length > 1 || addressed.id === undefined) {
-    return { kind: 'misfit', fault: 'request-malformed' };
+    return { kind: 'misfit', fault: 'request-malformed', from: addressed.from, to: addressed.to };
   }
   const payload = { name: child.name, namespace: child.attrs['xmlns'] ?? xmlns ?? COMPONENT_NAMESPACE };
   return { kind: 'iq', ...addressed, type, payload };
