@@ -15,7 +15,7 @@ import type {
   Random,
   Route,
 } from './ports.ts';
-import { RecentDeliveries } from './recent-deliveries.ts';
+import { RecentMap } from './recent-map.ts';
 import type { Router } from './router.ts';
 import { Settlements, type Settlement, type Waiting } from './settlements.ts';
 
@@ -39,6 +39,8 @@ export type DeliveryDeps = {
 /** How many entries of one lane may be under way to a link: it keeps their order itself. */
 const LINK_LANE_WINDOW = 256;
 const PATIENCE_MS = 2_000;
+const LATE_ERROR_MS = 10 * 60_000;
+const LATE_ERRORS_MAX = 100_000;
 const CONCURRENCY = 64;
 /** How long to wait for a place in the queue for a report before the message is looked at again. */
 const REPORT_PAUSE: Backoff = { firstMs: 5_000, maxMs: 300_000 };
@@ -57,7 +59,8 @@ export class DeliveryService {
   readonly #deps: DeliveryDeps;
   readonly #hops: HopStates;
   readonly #settlements: Settlements;
-  readonly #recent = new RecentDeliveries();
+  /** What links have taken lately, for errors that come after that. Lost with the process. */
+  readonly #recent = new RecentMap<Reportable>({ keepMs: LATE_ERROR_MS, max: LATE_ERRORS_MAX });
   /** What is under way over links, and the error stanza that came before the confirmation. */
   readonly #onLinks = new Map<string, { readonly delivery: Delivery; failure?: GatewayError }>();
 
@@ -138,7 +141,7 @@ export class DeliveryService {
     }
     if (underWay !== undefined) underWay.failure = error;
     if (recent === undefined) return;
-    this.#recent.forget(id);
+    this.#recent.delete(id);
     log.info({ messageId: id, code: error.code, reason: error.message }, 'operation failed after delivery');
     void this.#reportUntilTaken(recent, error, 1);
   }
@@ -214,7 +217,8 @@ export class DeliveryService {
     const { operation } = delivery;
     const nowMs = clock.nowMs();
     this.#settlements.settle(delivery.id, { kind: 'delivered' });
-    if (route.kind === 'link' && operation.op === 'message') this.#recent.put(reportableOf(operation), nowMs);
+    if (route.kind === 'link' && operation.op === 'message')
+      this.#recent.set(operation.id, reportableOf(operation), nowMs);
     log.info(
       {
         messageId: delivery.id,

@@ -1,5 +1,6 @@
 import { GatewayError } from './errors.ts';
 import type { Clock } from './ports.ts';
+import { RecentMap } from './recent-map.ts';
 
 export type Rate = {
   /** In the long run. */
@@ -13,26 +14,26 @@ type Bucket = { tokens: number; atMs: number };
 const BUCKETS_MAX = 50_000;
 
 /**
- * A token bucket per key. The table is bounded: over the bound the key that was made first is forgotten, which for a
- * key that has rested is no change.
+ * A token bucket per key. The table is bounded: a bucket that is full again is forgotten, which is no change, and over
+ * the bound those that were used longest ago.
  */
 export class RateTable {
   readonly #rate: Rate;
   readonly #clock: Pick<Clock, 'nowMs'>;
-  readonly #max: number;
-  readonly #buckets = new Map<string, Bucket>();
+  readonly #buckets: RecentMap<Bucket>;
 
   constructor(rate: Rate, clock: Pick<Clock, 'nowMs'>, max = BUCKETS_MAX) {
     this.#rate = rate;
     this.#clock = clock;
-    this.#max = max;
+    this.#buckets = new RecentMap({ keepMs: Math.ceil((rate.burst / rate.perSecond) * 1_000) + 1, max });
   }
 
   /** Takes one token. @throws GatewayError 'rate-exceeded' with `retryAfterSeconds` when there is none. */
   take(key: string): void {
     const { perSecond, burst } = this.#rate;
     const nowMs = this.#clock.nowMs();
-    const bucket = this.#buckets.get(key) ?? this.#add(key, nowMs);
+    const bucket = this.#buckets.get(key, nowMs) ?? { tokens: burst, atMs: nowMs };
+    this.#buckets.set(key, bucket, nowMs);
     // A wall clock that jumped back gives nothing and takes nothing.
     const restedMs = Math.max(0, nowMs - bucket.atMs);
     bucket.tokens = Math.min(burst, bucket.tokens + (restedMs * perSecond) / 1_000);
@@ -46,17 +47,5 @@ export class RateTable {
 
   get size(): number {
     return this.#buckets.size;
-  }
-
-  #add(key: string, nowMs: number): Bucket {
-    const bucket = { tokens: this.#rate.burst, atMs: nowMs };
-    this.#buckets.set(key, bucket);
-    if (this.#buckets.size > this.#max) {
-      for (const oldest of this.#buckets.keys()) {
-        this.#buckets.delete(oldest);
-        break;
-      }
-    }
-    return bucket;
   }
 }

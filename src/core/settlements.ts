@@ -1,5 +1,6 @@
 import type { GatewayError } from './errors.ts';
 import type { Clock } from './ports.ts';
+import { RecentMap } from './recent-map.ts';
 
 /** What became of the first attempt of an operation, for a sender who is still on the line. */
 export type Settlement =
@@ -33,7 +34,7 @@ export class Settlements {
   readonly #patienceMs: number;
   readonly #waiting = new Map<string, Set<Waiter>>();
   readonly #inOrder = new Set<Waiter>();
-  readonly #recent = new Map<string, { readonly atMs: number; readonly settlement: Settlement }>();
+  readonly #recent = new RecentMap<Settlement>({ keepMs: REMEMBER_MS, max: REMEMBER_MAX });
   #cancelTimer: (() => void) | undefined;
 
   constructor(clock: Clock, patienceMs: number) {
@@ -58,8 +59,7 @@ export class Settlements {
 
   /** What an operation that settled a short while ago became. */
   recent(id: string): Settlement | undefined {
-    const known = this.#recent.get(id);
-    return known === undefined || known.atMs + REMEMBER_MS < this.#clock.nowMs() ? undefined : known.settlement;
+    return this.#recent.get(id, this.#clock.nowMs());
   }
 
   /** @returns whether somebody was waiting and has been told. */
@@ -67,7 +67,7 @@ export class Settlements {
     const waiters = this.#waiting.get(id);
     if (waiters === undefined) return false;
     this.#waiting.delete(id);
-    this.#remember(id, settlement);
+    this.#recent.set(id, settlement, this.#clock.nowMs());
     for (const waiter of waiters) {
       this.#inOrder.delete(waiter);
       waiter.resolve(settlement);
@@ -80,16 +80,6 @@ export class Settlements {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     for (const id of [...this.#waiting.keys()]) this.settle(id, PENDING);
-  }
-
-  #remember(id: string, settlement: Settlement): void {
-    this.#recent.delete(id);
-    this.#recent.set(id, { atMs: this.#clock.nowMs(), settlement });
-    if (this.#recent.size <= REMEMBER_MAX) return;
-    for (const oldest of this.#recent.keys()) {
-      this.#recent.delete(oldest);
-      break;
-    }
   }
 
   #arm(): void {
@@ -109,7 +99,7 @@ export class Settlements {
     for (const waiter of this.#inOrder) {
       // The wall clock may have jumped back; then nobody is kept longer than one more patience.
       if (waiter.atMs > untilMs && waiter.atMs <= this.#clock.nowMs()) break;
-      this.#remember(waiter.id, PENDING);
+      this.#recent.set(waiter.id, PENDING, this.#clock.nowMs());
       this.#leave(waiter);
     }
     this.#arm();

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { RecentDeliveries } from '../../../src/core/recent-deliveries.ts';
 import { Settlements, type Settlement } from '../../../src/core/settlements.ts';
 import { Turnstile } from '../../../src/core/turnstile.ts';
-import { reportableOf } from '../../../src/core/failure-report.ts';
-import { aMessage } from '../../support/builders.ts';
 import { FakeClock, settled } from '../../support/fake-clock.ts';
 
 const DELIVERED: Settlement = { kind: 'delivered' };
@@ -50,7 +47,7 @@ test('settlements: an outcome is remembered as long as a request may be repeated
   const settlements = new Settlements(clock, 2_000);
   settlements.wait('a');
   settlements.settle('a', DELIVERED);
-  clock.advance(64_000);
+  clock.advance(63_999);
   assert.deepEqual(settlements.recent('a'), DELIVERED);
   clock.advance(1);
   assert.equal(settlements.recent('a'), undefined);
@@ -99,23 +96,4 @@ test('turnstile: a hundred thousand who wait are let in in time proportional to 
   await settled();
   assert.equal(last, 99_999);
   assert.equal(inOrder, true);
-});
-
-test('recent deliveries: they are bounded in number, the oldest go first', () => {
-  const recent = new RecentDeliveries(3);
-  for (let n = 0; n < 5; n++) recent.put(reportableOf(aMessage({ id: `m${n}` })), 1_000);
-  assert.equal(recent.size, 3);
-  assert.equal(recent.get('m1', 1_000), undefined);
-  assert.equal(recent.get('m4', 1_000)?.id, 'm4');
-});
-
-test('recent deliveries: they are forgotten after ten minutes', () => {
-  const recent = new RecentDeliveries();
-  recent.put(reportableOf(aMessage({ id: 'old' })), 0);
-  assert.equal(recent.get('old', 599_999)?.id, 'old');
-  assert.equal(recent.get('old', 600_000), undefined);
-  recent.put(reportableOf(aMessage({ id: 'new' })), 600_000);
-  assert.equal(recent.size, 1);
-  recent.forget('new');
-  assert.equal(recent.size, 0);
 });
