@@ -31,7 +31,7 @@ export function readStartLine(line: string): StartLine | Fault {
   // A method is a token and holds no slash: this can only be a version.
   if (line.startsWith('SIP/') || line.slice(0, 4).toUpperCase() === 'SIP/') return readStatusLine(line);
   const methodEnd = skipClass(line, 0, TOKEN);
-  if (methodEnd === 0 || line.charCodeAt(methodEnd) !== 0x20 || !line.includes(' SIP/')) {
+  if (methodEnd === 0 || line.charCodeAt(methodEnd) !== 0x20 || !hasVersion(line)) {
     return fault('start line is not one of SIP');
   }
   const method = line.slice(0, methodEnd);
@@ -40,6 +40,10 @@ export function readStartLine(line: string): StartLine | Fault {
   const version = line.slice(uriEnd + 1);
   const found = version === 'SIP/2.0' ? requestUriFault(uri) : (versionFault(version) ?? requestUriFault(uri));
   return found === undefined ? { kind: 'request', method, uri } : { kind: 'request', method, uri, fault: found };
+}
+
+function hasVersion(line: string): boolean {
+  return line.includes(' SIP/') || line.toUpperCase().includes(' SIP/');
 }
 
 function readStatusLine(line: string): StartLine | Fault {
