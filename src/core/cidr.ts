@@ -14,7 +14,7 @@ export function parseIpAddress(text: string): readonly number[] | undefined {
   return bare.includes(':') ? parseIpv6(bare) : parseIpv4(bare);
 }
 
-/** Reads an IP address or a block in the notation of RFC 4632, section 3.1: `192.0.2.0/24`, `2001:db8::/32`. */
+/** Reads an IP address or a block of them in CIDR notation: `192.0.2.0/24`, `2001:db8::/32`. */
 export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf('/');
   const octets = parseIpAddress(slash < 0 ? text : text.slice(0, slash));

@@ -188,6 +188,8 @@ const ORDERED: ReadonlyArray<readonly [ConfigPath, string, number, string, numbe
   [['registration', 'expires'], 'min', 60, 'default', 3_600],
   [['registration', 'expires'], 'default', 3_600, 'max', 86_400],
   [['queue', 'retry'], 'firstSeconds', 2, 'maxSeconds', 600],
+  // Else a message would be accepted that no link can carry.
+  [['limits'], 'messageBytes', 65_536, 'stanzaBytes', 262_144],
 ];
 
 function orderFaults(values: unknown): ValueFault[] {

@@ -286,7 +286,7 @@ export const ConfigSchema = z.strictObject({
       messageBytes: z
         .int()
         .min(1_300)
-        .max(16 * 1024 * 1024)
+        .max(1024 * 1024)
         .default(65_536)
         .meta(meta({ about: 'Largest content of a message; above it 413.' })),
       stanzaBytes: z

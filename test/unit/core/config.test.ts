@@ -349,6 +349,11 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     ['queue.retry.maxSeconds: found firstSeconds 2 and maxSeconds 1'],
   ],
   [
+    'messages larger than any stanza',
+    `${D}${S}limits: { messageBytes: 300000 }`,
+    ['limits.messageBytes: found messageBytes 300000 and stanzaBytes 262144'],
+  ],
+  [
     'a Redis that is none',
     `${D}${S}queue: { redis: 'localhost' }`,
     ["queue.redis: found 'localhost', expected a URL of Redis"],
