@@ -87,7 +87,7 @@ export async function startInterpres(options: InterpresOptions & { start?: false
       folder,
       cwd: ROOT,
     });
-    const { code } = await command.exited;
+    const { code } = await command.exit();
     if (code !== 0) throw new Error(`interpres ${args.join(' ')}: ${code}\n${command.output()}`);
     return command.output();
   };

@@ -25,7 +25,8 @@ export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signa
 export interface TestProcess {
   readonly name: string;
   readonly pid: number;
-  readonly exited: Promise<Exit>;
+  /** Resolves when it has ended by itself or otherwise. */
+  exit(): Promise<Exit>;
   isRunning(): boolean;
   /** All it has written so far, both outputs. */
   output(): string;
@@ -87,7 +88,10 @@ function processOf(name: string, logFile: string, child: ChildProcess, pid: numb
   return {
     name,
     pid,
-    exited,
+    exit: () => {
+      if (exit === undefined) child.ref();
+      return exited;
+    },
     output,
     kill,
     isRunning: () => exit === undefined,

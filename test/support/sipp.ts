@@ -166,7 +166,7 @@ async function call(target: SippTarget, user: SippUser, steps: readonly string[]
     ],
     folder,
   });
-  const { code } = await process.exited;
+  const { code } = await process.exit();
   if (code === 0) return;
   const errors = readdirSync(folder).includes('errors.log') ? readFileSync(join(folder, 'errors.log'), 'utf8') : '';
   throw new Error(`sipp ended with ${code}\n${errors.slice(0, 2_000)}`);

@@ -1,0 +1,4 @@
+import { linkSuite } from '../../support/link-suite.ts';
+import { startProsody } from '../../support/prosody.ts';
+
+linkSuite('prosody', startProsody);

@@ -1,0 +1,4 @@
+import { messagesSuite } from '../../support/messages-suite.ts';
+import { startProsody } from '../../support/prosody.ts';
+
+messagesSuite('prosody', startProsody);
