@@ -1,0 +1,33 @@
+import type { InstantMessage } from '../cpim/operation.ts';
+import type { Origin } from '../core/admission.ts';
+import type { Clock } from '../core/ports.ts';
+import { messageFromRequest } from './map-message.ts';
+import type { SipReply, SipRequest } from './message.ts';
+import type { SenderProof } from './sender-proof.ts';
+import type { SipHandler } from './stack.ts';
+
+/** What MESSAGE needs of the core, and nothing else. */
+export type MessageDeps = {
+  readonly prove: (request: SipRequest) => SenderProof;
+  readonly accept: (message: InstantMessage, origin: Origin) => Promise<'delivered' | 'queued'>;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly bodyBytesMax: number;
+};
+
+/**
+ * Answers MESSAGE outside a dialog (RFC 3428, section 7): 200 says that a contact of the recipient has taken it, 202
+ * that it is stored here and will be delivered. Neither has a body or a Contact.
+ *
+ * A MESSAGE without a body says nothing; its sender is told that it arrived, and nobody gets it.
+ */
+export function messageHandler(deps: MessageDeps): SipHandler {
+  return async (request): Promise<SipReply> => {
+    const proof = deps.prove(request);
+    if (proof.kind === 'challenge') return { status: 401, headers: proof.headers };
+    if (request.body.length === 0) return { status: 200 };
+    const { bodyBytesMax, clock } = deps;
+    const message = messageFromRequest(request, { sender: proof.sender, nowMs: clock.nowMs(), bodyBytesMax });
+    const outcome = await deps.accept(message, proof.origin);
+    return { status: outcome === 'delivered' ? 200 : 202 };
+  };
+}

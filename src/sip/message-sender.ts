@@ -1,0 +1,186 @@
+import { addressFrom, domainOf, type Address } from '../cpim/address.ts';
+import type { Operation } from '../cpim/operation.ts';
+import { GatewayError, type ErrorDetails } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { Binding, Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
+import { isDigit, parseDigits } from './characters.ts';
+import { tryContacts } from './fork.ts';
+import { parseNameAddr } from './header-values.ts';
+import { sipUriFromEntity } from './map-address.ts';
+import { outgoingFromMessage, outgoingFromReport } from './map-message.ts';
+import type { SipOutgoing, SipResponse } from './message.ts';
+import { errorFromStatus } from './status.ts';
+import { formatSipUri, parseSipUri, uriParam, type SipUri } from './uri.ts';
+
+export type MessageSenderDeps = {
+  readonly request: (outgoing: SipOutgoing) => Promise<SipResponse>;
+  readonly contactsOf: (userKey: string) => readonly Binding[];
+  readonly isOwn: (domain: string) => boolean;
+  /** The domain of ours whose postmaster writes to users of other domains. */
+  readonly mainDomain: string;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly log: Log;
+};
+
+const TEXT_LENGTH_MAX = 200;
+const ACCEPT_LENGTH_MAX = 500;
+const RETRY_AFTER_SECONDS_MAX = 86_400;
+
+/**
+ * Sends operations to the contacts of a local user, or to a SIP peer, as MESSAGE requests outside any dialog.
+ *
+ * Resolves at a 2xx. Rejects with the error that the answer amounts to (`codeFromStatus` says which of them may be
+ * tried again), or with what the engine says where there was no answer: both then are transient.
+ */
+export class MessageSender implements OperationSender {
+  readonly #deps: MessageSenderDeps;
+
+  constructor(deps: MessageSenderDeps) {
+    this.#deps = deps;
+  }
+
+  async send(delivery: Delivery, route: Route): Promise<void> {
+    switch (route.kind) {
+      case 'local':
+        return this.#sendToContacts(delivery, route.userKey);
+      case 'sip':
+        return this.#sendToPeer(delivery, route.domain, route.nextHop);
+      case 'link':
+        throw new GatewayError('internal', 'a link is not reached over SIP');
+    }
+  }
+
+  async #sendToContacts(delivery: Delivery, userKey: string): Promise<void> {
+    const isSecure = wantsTls(delivery.operation);
+    const contacts = this.#deps.contactsOf(userKey).filter(({ contact }) => !isSecure || isOverTls(contact));
+    await tryContacts(contacts, async (binding) => {
+      const uri = parseSipUri(binding.contact);
+      if (uri === undefined) throw new GatewayError('recipient-unavailable', 'stored contact is no SIP URI');
+      const outgoing = this.#outgoing(delivery, requestUriFrom(uri));
+      if (binding.flow !== undefined) {
+        try {
+          await this.#exchange({ ...outgoing, nextHop: { flow: binding.flow } }, delivery);
+          return;
+        } catch (thrown) {
+          const error = GatewayError.of(thrown);
+          // Only a connection that is gone leads to the URI: after silence the phone may have it already.
+          if (error.code !== 'peer-unreachable' || error.details.status !== undefined) throw error;
+        }
+      }
+      await this.#exchange(outgoing, delivery);
+    });
+  }
+
+  async #sendToPeer(delivery: Delivery, domain: string, nextHop: string | undefined): Promise<void> {
+    const { operation } = delivery;
+    const isSecure = wantsTls(operation);
+    if (isSecure && nextHop !== undefined && !isOverTls(nextHop)) {
+      throw new GatewayError('scheme-unsupported', 'sips to a next hop without TLS');
+    }
+    const uri = sipUriFromEntity(operation.destination, isSecure ? 'sips' : 'sip');
+    const outgoing = this.#outgoing(delivery, uri);
+    const host = nextHop === undefined ? undefined : parseSipUri(nextHop)?.host;
+    await this.#exchange(
+      {
+        ...outgoing,
+        ...(nextHop === undefined ? {} : { nextHop: { uri: nextHop } }),
+        expectNames: host === undefined ? [domain] : [domain, host],
+      },
+      delivery,
+    );
+  }
+
+  #outgoing(delivery: Delivery, uri: string): SipOutgoing {
+    const { operation, sequence } = delivery;
+    const target = { uri, sequence, nowMs: this.#deps.clock.nowMs() };
+    if (operation.op === 'message') return outgoingFromMessage(operation, target);
+    return outgoingFromReport(operation, { address: this.#postmasterFor(operation.destination.address) }, target);
+  }
+
+  /** A user of ours hears from the postmaster of his own domain, all others from that of our first. */
+  #postmasterFor(user: Address): Address {
+    const domain = domainOf(user);
+    const postmaster = addressFrom('postmaster', this.#deps.isOwn(domain) ? domain : this.#deps.mainDomain);
+    if (postmaster === undefined) throw new GatewayError('internal', 'no domain for the postmaster');
+    return postmaster;
+  }
+
+  async #exchange(outgoing: SipOutgoing, delivery: Delivery): Promise<void> {
+    const { request, log } = this.#deps;
+    const response = await request(outgoing);
+    const { status } = response;
+    if (status < 300) return;
+    const fields = { messageId: delivery.id, nextHop: delivery.hop, peer: response.flow.remoteAddress, status };
+    if (status === 401 || status === 407) {
+      // Only a peer would ask, and there is nothing to tell him: he must know us by address or certificate.
+      log.warn(fields, 'peer asks for credentials that this server does not have');
+    } else log.debug(fields, 'request answered');
+    throw errorFromStatus(status, `answered ${status}`, detailsFrom(response));
+  }
+}
+
+function wantsTls(operation: Operation): boolean {
+  return operation.op === 'message' && operation.secure === true;
+}
+
+/** Whether what is sent to this URI goes over TLS (RFC 3261, section 26.2.2). */
+function isOverTls(text: string): boolean {
+  const uri = parseSipUri(text);
+  if (uri === undefined) return false;
+  const transport = uriParam(uri, 'transport');
+  return uri.scheme === 'sips' || (typeof transport === 'string' && transport.toLowerCase() === 'tls');
+}
+
+/** A contact as Request-URI: no headers and no method (RFC 3261, section 19.1.1, table 1). */
+function requestUriFrom(uri: SipUri): string {
+  const { scheme, user, password, host, port, params } = uri;
+  return formatSipUri({
+    scheme,
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+    host,
+    ...(port === undefined ? {} : { port }),
+    params: params.filter(([name]) => name.toLowerCase() !== 'method'),
+  });
+}
+
+/** What an answer says beside its status, cut and cleaned. */
+function detailsFrom(response: SipResponse): ErrorDetails {
+  const { status, headers } = response;
+  const text = withoutControls(warningText(headers.get('Warning')) ?? response.reason).slice(0, TEXT_LENGTH_MAX);
+  const contact = status < 400 ? parseNameAddr(headers.get('Contact') ?? '')?.uri : undefined;
+  const retryAfterSeconds = leadingNumber(headers.get('Retry-After') ?? '');
+  const accept = status === 415 ? withoutControls(headers.all('Accept').join(', ')) : '';
+  return {
+    ...(text === '' ? {} : { text }),
+    ...(contact === undefined ? {} : { alternative: contact }),
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    ...(accept === '' || accept.length > ACCEPT_LENGTH_MAX ? {} : { accept }),
+  };
+}
+
+/** The words of the first warning: `399 host "words"` (RFC 3261, section 20.43). */
+function warningText(value: string | undefined): string | undefined {
+  const open = value?.indexOf('"') ?? -1;
+  if (value === undefined || open < 0) return undefined;
+  let text = '';
+  for (let at = open + 1; at < value.length; at++) {
+    const character = value.charAt(at);
+    if (character === '"') return text === '' ? undefined : text;
+    if (character === '\\') at++;
+    text += value.charAt(at);
+  }
+  return undefined;
+}
+
+/** The seconds of a Retry-After, its comment and parameters left aside. */
+function leadingNumber(value: string): number | undefined {
+  let end = 0;
+  while (isDigit(value.charCodeAt(end))) end++;
+  const seconds = parseDigits(value.slice(0, end), Number.MAX_SAFE_INTEGER);
+  return seconds === undefined ? undefined : Math.min(seconds, RETRY_AFTER_SECONDS_MAX);
+}
+
+function withoutControls(text: string): string {
+  return text.replace(/[\u0000-\u001F\u007F-\u009F]+/g, ' ').trim();
+}
