@@ -106,14 +106,19 @@ function isSameAddress(name: AlternativeName, address: string): boolean {
   return canonicalAddress(name.value) === canonicalAddress(address);
 }
 
+/** A host without the brackets of IPv6. */
+export function bare(host: string): string {
+  return host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
+}
+
 /** One spelling for every spelling of an IP address, as the system writes it; other text stays as it is. */
 export function canonicalAddress(address: string): string {
-  const bare = address.startsWith('[') && address.endsWith(']') ? address.slice(1, -1) : address;
-  if (!bare.includes(':')) return bare;
+  const plain = bare(address);
+  if (!plain.includes(':')) return plain;
   try {
     // The host of a URL is written in the one form of RFC 5952.
-    return new URL(`http://[${bare}]/`).hostname.slice(1, -1);
+    return new URL(`http://[${plain}]/`).hostname.slice(1, -1);
   } catch {
-    return bare.toLowerCase();
+    return plain.toLowerCase();
   }
 }

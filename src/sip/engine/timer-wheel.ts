@@ -40,6 +40,7 @@ export class TimerWheel {
   readonly #slots: Slot[] = Array.from({ length: SLOTS }, () => new Slot());
   #cursor = 0;
   #armed = 0;
+  #ticks = 0;
   #cancelTick: (() => void) | undefined;
   #lastMs = 0;
   /** Part of a tick that has passed but was not enough to move on. */
@@ -47,6 +48,14 @@ export class TimerWheel {
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /**
+   * Time that has passed while timers were waiting, ms: for measuring how long ago something was, as long as a timer
+   * waits in between. Never goes back.
+   */
+  get elapsedMs(): number {
+    return this.#ticks * TICK_MS;
   }
 
   /** How many timers wait. */
@@ -66,7 +75,7 @@ export class TimerWheel {
     // One tick more, since the one under way is already partly over.
     const ticks = Math.max(1, Math.ceil(delayMs / TICK_MS) + 1);
     timer.wheelRounds = Math.floor((ticks - 1) / SLOTS);
-    const slot = this.#slots[(this.#cursor + ticks) % SLOTS] as Slot;
+    const slot = this.#slotAt((this.#cursor + ticks) % SLOTS);
     timer.wheelPrevious = slot.wheelPrevious;
     timer.wheelNext = slot;
     slot.wheelPrevious.wheelNext = timer;
@@ -104,9 +113,16 @@ export class TimerWheel {
     }
   };
 
+  #slotAt(index: number): Slot {
+    const slot = this.#slots[index];
+    if (slot === undefined) throw new RangeError('no such slot');
+    return slot;
+  }
+
   #advance(): void {
     this.#cursor = (this.#cursor + 1) % SLOTS;
-    const slot = this.#slots[this.#cursor] as Slot;
+    this.#ticks++;
+    const slot = this.#slotAt(this.#cursor);
     if (slot.wheelNext === slot) return;
     // What is set from here on lands in later slots, except after a whole round: so only those there now are looked at.
     const last = slot.wheelPrevious;

@@ -1,0 +1,242 @@
+import { GatewayError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { Clock, Random } from '../core/ports.ts';
+import { answerChannel, answerToMalformed, type AnswerStyle } from './engine/answers.ts';
+import { bare, canonicalAddress } from './engine/certificate-names.ts';
+import type { Channel, MessageSink } from './engine/channel.ts';
+import { ClientTransactions } from './engine/client-transactions.ts';
+import { DnsCache } from './engine/dns-cache.ts';
+import { systemDnsQueries, type DnsQueries } from './engine/dns-queries.ts';
+import { InviteTransactions } from './engine/invite-transactions.ts';
+import { ENGINE_LIMITS, type EngineLimits } from './engine/limits.ts';
+import { LocalEnds, type ListeningPlace } from './engine/local-ends.ts';
+import { parseSipMessage, SIP_LIMITS, type ParsedRequest, type SipLimits } from './engine/parser.ts';
+import { RequestSender } from './engine/request-sender.ts';
+import { Resolver } from './engine/resolver.ts';
+import { ServerTransactions } from './engine/server-transactions.ts';
+import { StreamTransport } from './engine/stream-transport.ts';
+import { defaultPort } from './engine/targets.ts';
+import { TimerWheel } from './engine/timer-wheel.ts';
+import type { TlsFiles } from './engine/tls-settings.ts';
+import { TokenSource } from './engine/tokens.ts';
+import { UdpListener } from './engine/udp-listener.ts';
+import { UnreachableTargets } from './engine/unreachable-targets.ts';
+import type { SipOutgoing, SipResponse, SipTransport } from './message.ts';
+import type { SipHandler, SipListener, SipStack } from './stack.ts';
+
+export type EmbeddedStackOptions = {
+  /** Where to listen; port 0 lets the system choose. Over TCP and TLS requests are sent without a listener, too. */
+  readonly listeners: ReadonlyArray<{
+    readonly transport: SipTransport;
+    readonly address: string;
+    readonly port: number;
+  }>;
+  /** Certificate and key for TLS in both directions, as PEM text, and whom to believe. */
+  readonly tls?: TlsFiles;
+  /** Name servers instead of the system's: `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:53`. */
+  readonly dnsServers?: readonly string[];
+  /** Asked instead of any name server. */
+  readonly dns?: DnsQueries;
+  readonly clock: Clock;
+  /** For the order of SRV records; tokens come from the system's secure source whatever stands here. */
+  readonly random?: Random;
+  readonly log: Log;
+  readonly limits?: Partial<EngineLimits>;
+  /** Value of Server in answers and User-Agent in requests; absent: neither is sent. */
+  readonly serverName?: string;
+};
+
+/** How long connections have to send what they hold when the server stops; ms. */
+const FAREWELL_MS = 500;
+
+/**
+ * The SIP engine inside this process: UDP, TCP and TLS, non-INVITE transactions of both sides, RFC 3263.
+ *
+ * Keeps the promises of `SipStack`. Holds no state that a restart would need; connections and transactions end with it.
+ */
+export function createEmbeddedStack(options: EmbeddedStackOptions): SipStack {
+  return new EmbeddedStack(options);
+}
+
+type Running = {
+  readonly servers: ServerTransactions;
+  readonly clients: ClientTransactions;
+  readonly invites: InviteTransactions;
+  readonly sender: RequestSender;
+};
+
+class EmbeddedStack implements SipStack, MessageSink {
+  readonly #options: EmbeddedStackOptions;
+  readonly #log: Log;
+  readonly #limits: EngineLimits;
+  readonly #streamLimits: SipLimits;
+  readonly #style: AnswerStyle;
+  readonly #wheel: TimerWheel;
+  readonly #tokens = new TokenSource();
+  readonly #streams: StreamTransport;
+  readonly #udp: UdpListener[] = [];
+  #running: Running | undefined;
+  #isStopped = false;
+
+  constructor(options: EmbeddedStackOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#limits = { ...ENGINE_LIMITS, ...options.limits };
+    const { headerBytesMax, bodyBytesMax } = this.#limits;
+    this.#streamLimits = { ...SIP_LIMITS, headerBytesMax, messageBytesMax: headerBytesMax + bodyBytesMax };
+    this.#style = { tokens: this.#tokens, serverName: options.serverName };
+    this.#wheel = new TimerWheel(options.clock);
+    const context = { wheel: this.#wheel, sink: this, limits: this.#limits, log: this.#log };
+    this.#streams = new StreamTransport(context, options.tls, this.#tokens);
+  }
+
+  async start(handler: SipHandler): Promise<readonly SipListener[]> {
+    if (this.#running !== undefined) throw new GatewayError('internal', 'the SIP engine is started once');
+    const { clock, log } = this.#options;
+    const style = this.#style;
+    const wheel = this.#wheel;
+    const servers = new ServerTransactions({
+      wheel,
+      clock,
+      log,
+      limits: this.#limits,
+      style,
+      handler,
+      sendElsewhere: (bytes, request, channel) => this.#answerElsewhere(bytes, request, channel),
+    });
+    const run = servers.run.bind(servers);
+    const invites = new InviteTransactions({ wheel, style, run, transactionsMax: this.#limits.requestsUnderWayMax });
+    const clients = new ClientTransactions(wheel, log);
+    const places: ListeningPlace[] = [];
+    try {
+      for (const listener of this.#options.listeners) places.push(await this.#listen(listener));
+    } catch (error) {
+      await this.#closeTransports();
+      throw error;
+    }
+    this.#running = { servers, clients, invites, sender: this.#senderFrom(places, clients) };
+    return places.map(({ transport, address, port }) => ({ transport, address, port }));
+  }
+
+  async request(outgoing: SipOutgoing): Promise<SipResponse> {
+    if (this.#running === undefined || this.#isStopped) {
+      throw new GatewayError('shutting-down', 'the SIP engine does not run');
+    }
+    return this.#running.sender.send(outgoing);
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    if (this.#running === undefined || this.#isStopped) return;
+    const { servers, clients } = this.#running;
+    const idle = servers.refuse();
+    let cancel: (() => void) | undefined;
+    const over = new Promise<void>((resolve) => {
+      cancel = this.#options.clock.after(graceMs, resolve);
+    });
+    await Promise.race([idle, over]);
+    cancel?.();
+    this.#isStopped = true;
+    clients.stop();
+    await this.#closeTransports();
+    this.#wheel.stop();
+  }
+
+  onMessage(bytes: Buffer, channel: Channel): void {
+    try {
+      this.#take(bytes, channel);
+    } catch (error) {
+      // A fault of ours that one message can reach must not end the work of all others.
+      this.#log.error({ peer: channel.flow.remoteAddress, error }, 'message could not be handled');
+    }
+  }
+
+  #take(bytes: Buffer, channel: Channel): void {
+    const parsed = parseSipMessage(bytes, channel.isReliable ? this.#streamLimits : SIP_LIMITS);
+    if (this.#running === undefined) return;
+    switch (parsed.kind) {
+      case 'request':
+        if (parsed.method === 'INVITE' || parsed.method === 'ACK' || parsed.method === 'CANCEL') {
+          this.#running.invites.receive(parsed, channel);
+        } else this.#running.servers.receive(parsed, channel);
+        return;
+      case 'response':
+        this.#running.clients.receive(parsed, channel);
+        return;
+      case 'malformed': {
+        this.#log.debug({ peer: channel.flow.remoteAddress, reason: parsed.reason }, 'malformed message');
+        const answer = answerToMalformed(parsed, channel.flow, this.#style);
+        if (answer !== undefined) answerChannel(channel, answer.via).send(answer.bytes);
+        return;
+      }
+      case 'keep-alive':
+        return;
+    }
+  }
+
+  onStreamFault(bytes: Buffer, channel: Channel): void {
+    // Where a message of it ends nobody knows; its header may still say whom to tell.
+    const parsed = parseSipMessage(bytes.subarray(0, this.#limits.headerBytesMax), this.#streamLimits);
+    if (parsed.kind !== 'request' && parsed.kind !== 'malformed') return;
+    const { kind } = parsed;
+    const malformed =
+      kind === 'malformed' ? parsed : { kind: 'malformed' as const, reason: 'framing', status: 400, request: parsed };
+    const answer = answerToMalformed(malformed, channel.flow, this.#style);
+    if (answer !== undefined) channel.send(answer.bytes);
+  }
+
+  async #listen(listener: { transport: SipTransport; address: string; port: number }): Promise<ListeningPlace> {
+    const { transport, port } = listener;
+    const address = canonicalAddress(bare(listener.address));
+    if (transport !== 'udp')
+      return { transport, address, port: await this.#streams.listen({ transport, address, port }) };
+    const udp = new UdpListener(address, port, this, this.#log);
+    await udp.start();
+    this.#udp.push(udp);
+    return { transport, address, port: udp.port, udp };
+  }
+
+  #senderFrom(places: readonly ListeningPlace[], transactions: ClientTransactions): RequestSender {
+    const { clock, log, serverName, dns, dnsServers, random } = this.#options;
+    const queries = new DnsCache(dns ?? systemDnsQueries(dnsServers), clock);
+    const resolver = new Resolver(queries, clock, random ?? Math.random, {
+      transports: this.#udp.length > 0 ? ['udp', 'tcp', 'tls'] : ['tcp', 'tls'],
+      udpFamilies: new Set(this.#udp.map(({ family }) => family)),
+    });
+    return new RequestSender({
+      resolver,
+      unreachable: new UnreachableTargets(clock),
+      ends: new LocalEnds(places, clock),
+      streams: this.#streams,
+      transactions,
+      tokens: this.#tokens,
+      wheel: this.#wheel,
+      log,
+      serverName,
+      channelOfFlow: (flowId) => this.#channelOf(flowId),
+    });
+  }
+
+  #channelOf(flowId: string): Channel | undefined {
+    if (!flowId.startsWith('udp,')) return this.#streams.byId(flowId);
+    for (const listener of this.#udp) {
+      const channel = listener.channelOf(flowId);
+      if (channel !== undefined) return channel;
+    }
+    return undefined;
+  }
+
+  /** The connection of a request is gone: its answer goes where the Via says, once (RFC 3261, section 18.2.2). */
+  #answerElsewhere(bytes: Buffer, request: ParsedRequest, channel: Channel): void {
+    const { transport, remoteAddress } = channel.flow;
+    if (transport === 'udp' || this.#isStopped) return;
+    const { host, port } = request.via;
+    this.#log.debug({ peer: remoteAddress }, 'connection gone before the answer, opening another');
+    const target = { transport, address: remoteAddress, port: port ?? defaultPort(transport) };
+    this.#streams.towards({ target, names: [bare(host)] }).send(bytes);
+  }
+
+  async #closeTransports(): Promise<void> {
+    await this.#streams.close(FAREWELL_MS);
+    await Promise.all(this.#udp.map((listener) => listener.close()));
+  }
+}
