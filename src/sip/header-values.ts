@@ -77,15 +77,15 @@ function unquote(text: string): string {
 }
 
 /**
- * Writes text as a quoted string (RFC 3261, section 25.1). CR, LF and all other control characters become blanks:
- * they cannot be quoted, and no display name needs them.
+ * Writes text as a quoted string (RFC 3261, section 25.1). CR, LF and all other control characters but the tab
+ * become blanks: no display name needs them, and line ends cannot be quoted.
  */
 export function quoteString(text: string): string {
   let out = '"';
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code === 0x22 || code === 0x5c) out += '\\';
-    out += code < 0x20 || code === 0x7f ? ' ' : text.charAt(i);
+    out += (code < 0x20 && code !== 0x09) || code === 0x7f ? ' ' : text.charAt(i);
   }
   return `${out}"`;
 }

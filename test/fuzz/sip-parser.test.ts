@@ -48,15 +48,13 @@ function checkValues(fields: readonly HeaderField[]): void {
     parseAuthParams(value);
     parseSipDate(value);
     parseNameAddrList(value);
+    // Quoted controls are the one thing that is not written back as it came.
+    const isPlain = !/[\0-\x08\x0b-\x1f\x7f]/.test(value);
     const via = parseVia(value);
-    if (via !== undefined) assert.deepEqual(parseVia(formatVia(via)), via);
+    if (via !== undefined && isPlain) assert.deepEqual(parseVia(formatVia(via)), via);
     const address = parseNameAddr(value);
     if (address === undefined) continue;
-    const { display } = address;
-    // Controls are the one thing that is not written back as it came.
-    if (display === undefined || !/[\0-\x1f\x7f]/.test(display)) {
-      assert.deepEqual(parseNameAddr(formatNameAddr(address)), address);
-    }
+    if (isPlain) assert.deepEqual(parseNameAddr(formatNameAddr(address)), address);
     const uri = parseSipUri(address.uri);
     if (uri === undefined) continue;
     assert.ok(sameSipUri(uri, uri));

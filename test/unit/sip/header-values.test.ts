@@ -107,7 +107,7 @@ for (const display of ['Alice', 'a"b\\c', '<sip:evil@c>', 'x;y,z', 'Мария �
 }
 
 test('quoted string: line ends and controls become blanks', () => {
-  assert.equal(quoteString('a\r\nVia: x\0\x7f\tb'), '"a  Via: x   b"');
+  assert.equal(quoteString('a\r\nVia: x\0\x7f\tb'), '"a  Via: x  \tb"');
 });
 
 test('name-addr list: commas in quotes and brackets do not divide', () => {
