@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto';
+import { after } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connectRedis } from '../../../src/store/redis-connection.ts';
+import { RedisQueue } from '../../../src/store/redis-queue.ts';
+import { systemClock } from '../../../src/system-clock.ts';
+import { deliveryQueueContract } from '../../contract/delivery-queue.ts';
+import { silentLog } from '../../support/memory-queue.ts';
+import { needs } from '../../support/peers.ts';
+import { startRedis } from '../../support/redis-server.ts';
+import { NO_BOUNDS } from '../../support/sqlite-world.ts';
+import { until } from '../../support/until.ts';
+
+const { skip } = needs('redis');
+const redis = skip === undefined ? await startRedis() : undefined;
+after(() => redis?.stop());
+
+deliveryQueueContract(
+  'The Redis queue',
+  async (options) => {
+    if (redis === undefined) throw new Error('no redis-server');
+    const prefix = `test-${randomUUID()}`;
+    const opened: RedisQueue[] = [];
+    const open = async (): Promise<RedisQueue> => {
+      const queue = new RedisQueue(await connectRedis(redis.url, silentLog), {
+        url: redis.url,
+        clock: systemClock,
+        log: silentLog,
+        prefix,
+        bounds: options.bounds ?? NO_BOUNDS,
+        ...(options.rememberSeconds === undefined ? {} : { rememberSeconds: options.rememberSeconds }),
+        lockSeconds: 1,
+        lookSeconds: 0.5,
+      });
+      await queue.refresh();
+      opened.push(queue);
+      return queue;
+    };
+    const last = (): RedisQueue => opened[opened.length - 1]!;
+    return {
+      queue: await open(),
+      expirySeconds: 1,
+      nowMs: () => Date.now(),
+      pass: (ms) => pause(Math.max(ms, 60)),
+      until: async (probe, what) => {
+        await until(probe, { what, everyMs: 5 });
+      },
+      crash: async () => {
+        await last().abandon();
+        return open();
+      },
+      reopen: async () => {
+        await last().close();
+        return open();
+      },
+      setFailing: async (isFailing) => {
+        if (isFailing) return redis.stop();
+        await redis.start();
+        await until(async () => (await last().show('nobody')) === undefined, { what: 'connected again' });
+      },
+      close: async () => {
+        for (const queue of opened) await queue.close();
+      },
+    };
+  },
+  skip === undefined ? {} : { skip },
+);

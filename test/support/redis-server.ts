@@ -1,0 +1,43 @@
+import { freePort } from './ports.ts';
+import { commandPath } from './peers.ts';
+import { startProcess, untilListening } from './process.ts';
+import type { TestProcess } from './process.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+/** A redis-server of a test's own: free loopback port, temporary folder, append-only file. */
+export type RedisServer = {
+  readonly url: string;
+  /** Ends the server in order; `start` brings it back with what it had. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+};
+
+export async function startRedis(): Promise<RedisServer> {
+  const port = await freePort();
+  const folder = temporaryFolder('redis');
+  const command = commandPath('redis-server');
+  if (command === undefined) throw new Error('redis-server is not installed');
+  let server: TestProcess | undefined;
+  const start = async (): Promise<void> => {
+    const settings = {
+      port,
+      bind: '127.0.0.1',
+      dir: folder,
+      appendonly: 'yes',
+      save: '',
+      'maxmemory-policy': 'noeviction',
+    };
+    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    server = await startProcess({ name: 'redis', command, args, folder });
+    await untilListening(port, server);
+    await server.said('Ready to accept connections', { from: server.output().lastIndexOf('Server initialized') });
+  };
+  await start();
+  return {
+    url: `redis://127.0.0.1:${port}/0`,
+    start,
+    stop: async () => {
+      await server?.stop();
+    },
+  };
+}
