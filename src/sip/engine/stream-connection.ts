@@ -40,6 +40,8 @@ export class StreamConnection extends Timed implements Channel {
   #early: Buffer[] = [];
   #earlyBytes = 0;
   #isCorked = false;
+  /** What comes in makes no sense any more; what is still to be answered goes out, then it is closed. */
+  #isDeaf = false;
   #hasSpoken = false;
   #activeAtMs: number;
   /** Since when a message has been unfinished. */
@@ -125,6 +127,10 @@ export class StreamConnection extends Timed implements Channel {
       this.destroy();
       return;
     }
+    if (this.#isDeaf) {
+      this.close();
+      return;
+    }
     const reason = this.#overdue();
     if (reason !== undefined) this.#giveUp(reason);
     else this.#context.wheel.arm(this, this.#nextLookMs());
@@ -147,7 +153,7 @@ export class StreamConnection extends Timed implements Channel {
   }
 
   #read(chunk: Buffer): void {
-    if (this.#state !== 'open') return;
+    if (this.#state !== 'open' || this.#isDeaf) return;
     const { wheel, sink } = this.#context;
     this.#activeAtMs = wheel.elapsedMs;
     let frames: readonly StreamFrame[] = [];
@@ -169,7 +175,8 @@ export class StreamConnection extends Timed implements Channel {
       'stream closed for a fault in its framing',
     );
     sink.onStreamFault(this.#framer.pending, this);
-    this.close();
+    this.#isDeaf = true;
+    wheel.arm(this, FAREWELL_MS);
   }
 
   /** Keeps an eye on a message that does not end: one byte now and then must not hold a connection for ever. */
