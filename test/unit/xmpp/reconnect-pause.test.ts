@@ -5,9 +5,9 @@ import { reconnectPauseMs } from '../../../src/xmpp/reconnect-pause.ts';
 const rows: Array<{ failures: number; refused: boolean; least: number; most: number }> = [
   { failures: 0, refused: false, least: 500, most: 1_000 },
   { failures: 1, refused: false, least: 1_000, most: 2_000 },
-  { failures: 3, refused: false, least: 4_000, most: 8_000 },
-  { failures: 4, refused: false, least: 7_500, most: 15_000 },
-  { failures: 1_000_000, refused: false, least: 7_500, most: 15_000 },
+  { failures: 2, refused: false, least: 2_000, most: 4_000 },
+  { failures: 4, refused: false, least: 2_500, most: 5_000 },
+  { failures: 1_000_000, refused: false, least: 2_500, most: 5_000 },
   { failures: 0, refused: true, least: 15_000, most: 25_000 },
 ];
 
