@@ -26,6 +26,12 @@ export type DigestCheckDeps = {
 /** Strongest first: a client takes the topmost that it knows (RFC 8760, section 2.3). */
 const ALGORITHMS: readonly DigestAlgorithm[] = ['SHA-256', 'MD5'];
 
+/**
+ * COMPAT(baresip 1.0, 2026-11): it gives up registering as soon as one challenge is not MD5, wherever it stands; libre
+ * passes over unknown algorithms since 2.10.
+ */
+const KNOWS_MD5_ONLY = /^baresip v(?:0|1|2\.\d)\./;
+
 /** The parameters of an Authorization that was found whole. */
 type Claim = {
   readonly username: string;
@@ -69,7 +75,7 @@ export class DigestCheck {
    */
   check(request: SipRequest, realm: string): DigestOutcome {
     const claim = claimFor(request, realm);
-    if (claim === undefined) return this.#challenge(realm, false);
+    if (claim === undefined) return this.#challenge(request, realm, false);
     const userKey = userKeyOf(claim.username, realm);
     const source = request.flow.remoteAddress;
     const pauseSeconds = this.#failed.pauseSeconds(source, userKey);
@@ -81,10 +87,10 @@ export class DigestCheck {
     if (!this.#isRight(claim, userKey, request)) {
       this.#failed.add(source, userKey);
       this.#deps.log.info({ aor: userKey, peer: source, method: request.method }, 'credentials refused');
-      return this.#challenge(realm, false);
+      return this.#challenge(request, realm, false);
     }
     const count = claim.nc === undefined ? undefined : Number.parseInt(claim.nc, 16);
-    if (!this.#nonces.use(claim.nonce, realm, count)) return this.#challenge(realm, true);
+    if (!this.#nonces.use(claim.nonce, realm, count)) return this.#challenge(request, realm, true);
     return { kind: 'proved', userKey };
   }
 
@@ -100,10 +106,11 @@ export class DigestCheck {
     return isEqual && credential !== undefined;
   }
 
-  #challenge(realm: string, isStale: boolean): DigestOutcome {
+  #challenge(request: SipRequest, realm: string, isStale: boolean): DigestOutcome {
+    const isOld = KNOWS_MD5_ONLY.test(request.headers.get('User-Agent') ?? '');
     const nonce = this.#nonces.issue(realm);
     const stale = isStale ? ', stale=true' : '';
-    const headers = ALGORITHMS.map((algorithm): HeaderField => [
+    const headers = (isOld ? (['MD5'] as const) : ALGORITHMS).map((algorithm): HeaderField => [
       'WWW-Authenticate',
       `Digest realm="${realm}", nonce="${nonce}", algorithm=${algorithm}, qop="auth"${stale}`,
     ]);

@@ -138,6 +138,8 @@ export type MessageTarget = {
   /** CSeq number; grows with each operation, and is the same when one is repeated. */
   readonly sequence: number;
   readonly nowMs: number;
+  /** A contact of a local user, not another server: each message needs a Call-ID of its own. */
+  readonly isPhone?: boolean;
 };
 
 /**
@@ -204,10 +206,14 @@ function startOf(
   target: MessageTarget,
 ): HeaderField[] {
   const { thread, source, destination, id } = operation;
+  // COMPAT(liblinphone 5.1, 2026-11): it answers 200 to a MESSAGE with a Call-ID it has seen and shows it to nobody.
+  // Nothing is lost by it here: a phone sends no thread back, since pager messages have no dialog (RFC 3428).
+  const callId =
+    target.isPhone === true ? `${id}@interpres` : callIdFromThread(thread, source.address, destination.address);
   return [
     ['From', `<${from}>;tag=${id}`],
     ['To', `<${to}>`],
-    ['Call-ID', callIdFromThread(thread, source.address, destination.address)],
+    ['Call-ID', callId],
     ['CSeq', `${target.sequence} MESSAGE`],
   ];
 }

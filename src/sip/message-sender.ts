@@ -56,7 +56,7 @@ export class MessageSender implements OperationSender {
     await tryContacts(contacts, async (binding) => {
       const uri = parseSipUri(binding.contact);
       if (uri === undefined) throw new GatewayError('recipient-unavailable', 'stored contact is no SIP URI');
-      const outgoing = this.#outgoing(delivery, requestUriFrom(uri));
+      const outgoing = this.#outgoing(delivery, requestUriFrom(uri), true);
       if (binding.flow !== undefined) {
         try {
           await this.#exchange({ ...outgoing, nextHop: { flow: binding.flow } }, delivery);
@@ -78,7 +78,7 @@ export class MessageSender implements OperationSender {
       throw new GatewayError('scheme-unsupported', 'sips to a next hop without TLS');
     }
     const uri = sipUriFromEntity(operation.destination, isSecure ? 'sips' : 'sip');
-    const outgoing = this.#outgoing(delivery, uri);
+    const outgoing = this.#outgoing(delivery, uri, false);
     const host = nextHop === undefined ? undefined : parseSipUri(nextHop)?.host;
     await this.#exchange(
       {
@@ -90,9 +90,9 @@ export class MessageSender implements OperationSender {
     );
   }
 
-  #outgoing(delivery: Delivery, uri: string): SipOutgoing {
+  #outgoing(delivery: Delivery, uri: string, isPhone: boolean): SipOutgoing {
     const { operation, sequence } = delivery;
-    const target = { uri, sequence, nowMs: this.#deps.clock.nowMs() };
+    const target = { uri, sequence, nowMs: this.#deps.clock.nowMs(), isPhone };
     if (operation.op === 'message') return outgoingFromMessage(operation, target);
     return outgoingFromReport(operation, { address: this.#postmasterFor(operation.destination.address) }, target);
   }

@@ -217,3 +217,20 @@ test('digest: the eleventh wrong password waits, even if it were right', () => {
   clock.advance(60_000);
   assert.equal(check.check(aRegister(authorization({ nonce })), REALM).kind, 'proved');
 });
+
+for (const [agent, algorithms] of [
+  ['baresip v1.0.0 (x86_64/linux)', ['MD5']],
+  ['baresip v2.9.0 (x86_64/Linux)', ['MD5']],
+  ['baresip v2.10.0 (x86_64/Linux)', ['SHA-256', 'MD5']],
+  ['baresip v3.1.0 (x86_64/Linux)', ['SHA-256', 'MD5']],
+  ['LinphoneDaemon/5.1.65', ['SHA-256', 'MD5']],
+] as const) {
+  test(`challenge: ${algorithms.join(' and ')} for ${agent}`, () => {
+    const outcome = aCheck().check.check(aRegister(undefined, { headers: [['User-Agent', agent]] }), REALM);
+    assert.equal(outcome.kind, 'challenge');
+    assert.deepEqual(
+      outcome.headers.map(([, value]) => parseAuthParams(value)?.params.get('algorithm')),
+      algorithms,
+    );
+  });
+}

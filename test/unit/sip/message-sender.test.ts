@@ -292,3 +292,14 @@ test('a repeated attempt is the same request', async () => {
   await failure(sender.send({ ...delivery, attempt: 2, maybeSent: true }, LOCAL));
   assert.deepEqual(stack.sent[0], stack.sent[1]);
 });
+
+test('messages of one thread reach a phone under Call-IDs of their own, and a peer under one', async () => {
+  const callIds = async (route: Route, contacts: readonly Binding[]): Promise<Array<string | undefined>> => {
+    const stack = new FakeStack(() => 200);
+    for (const id of ['m1', 'm2'])
+      await send(stack, route, aMessage({ id, thread: 't', to: 'alice@sip.example' }), contacts);
+    return stack.sent.map(({ headers }) => headers.find(([name]) => name === 'Call-ID')?.[1]);
+  };
+  assert.deepEqual(await callIds(LOCAL, aliceAt({ a: 200 })[1]), ['m1@interpres', 'm2@interpres']);
+  assert.deepEqual(await callIds(PEER, []), ['t', 't']);
+});
