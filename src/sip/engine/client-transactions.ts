@@ -31,16 +31,15 @@ class ClientTransaction extends Timed implements Rider {
   readonly #owner: ClientTransactions;
   readonly #settle: (outcome: Outcome) => void;
   intervalMs = T1_MS;
-  leftMs: number;
-  /** What the timer was last set to. */
-  waitedMs = 0;
+  /** On the wheel's clock. */
+  readonly deadlineMs: number;
   wasHeard = false;
 
-  constructor(owner: ClientTransactions, request: ClientRequest, settle: (outcome: Outcome) => void) {
+  constructor(owner: ClientTransactions, request: ClientRequest, nowMs: number, settle: (outcome: Outcome) => void) {
     super();
     this.#owner = owner;
     this.request = request;
-    this.leftMs = request.patienceMs;
+    this.deadlineMs = nowMs + request.patienceMs;
     this.#settle = settle;
   }
 
@@ -75,7 +74,7 @@ export class ClientTransactions {
   /** Sends the request and waits; resolves always, once. */
   run(request: ClientRequest): Promise<Outcome> {
     return new Promise((resolve) => {
-      const transaction = new ClientTransaction(this, request, resolve);
+      const transaction = new ClientTransaction(this, request, this.#wheel.elapsedMs, resolve);
       this.#transactions.set(request.branch, transaction);
       const { channel } = request;
       if (channel instanceof StreamConnection) channel.board(transaction);
@@ -108,8 +107,7 @@ export class ClientTransactions {
 
   timerOf(transaction: ClientTransaction): void {
     const { request } = transaction;
-    transaction.leftMs -= transaction.waitedMs;
-    if (transaction.leftMs <= 0) {
+    if (transaction.deadlineMs <= this.#wheel.elapsedMs) {
       const isUnopened = request.channel.isReliable && request.channel.flow.id === '';
       this.end(
         transaction,
@@ -137,11 +135,9 @@ export class ClientTransactions {
   }
 
   #arm(transaction: ClientTransaction): void {
-    const { channel } = transaction.request;
-    transaction.waitedMs = channel.isReliable
-      ? transaction.leftMs
-      : Math.min(transaction.intervalMs, transaction.leftMs);
-    this.#wheel.arm(transaction, transaction.waitedMs);
+    const leftMs = transaction.deadlineMs - this.#wheel.elapsedMs;
+    const { isReliable } = transaction.request.channel;
+    this.#wheel.arm(transaction, isReliable ? leftMs : Math.min(transaction.intervalMs, leftMs));
   }
 }
 
