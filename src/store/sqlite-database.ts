@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { GatewayError } from '../core/errors.ts';
 import { openSqlite, sqliteFailureOf } from './sqlite-driver.ts';
 import type { SqliteConnection, SqliteFailure } from './sqlite-driver.ts';
-import { SchemaError, migrate } from './sqlite-schema.ts';
+import { SchemaError, migrate, versionOf } from './sqlite-schema.ts';
 
 /** How long a statement waits for another process, such as a user import, to finish its transaction. */
 const BUSY_MS = 5_000;
@@ -14,11 +14,13 @@ export function databaseFile(folder: string): string {
   return join(folder, 'interpres.sqlite');
 }
 
-/** A connection to a database that exists already, set up for commits that survive a power cut. */
+/** A connection set up for commits that survive a power cut. */
 export function connectSqlite(file: string): SqliteConnection {
   const connection = openSqlite(file);
   try {
     connection.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
+    // Before the file is changed in any way: it may be somebody else's.
+    versionOf(connection);
     const mode = connection.prepare('PRAGMA journal_mode = WAL').get()?.['journal_mode'];
     if (mode !== 'wal')
       throw new SchemaError(`its file system keeps SQLite from using a write-ahead log (${String(mode)})`);

@@ -73,8 +73,13 @@ export function migrate(connection: SqliteConnection, nowMs: number): void {
   }
 }
 
-/** 0 for an empty file. */
-function versionOf(connection: SqliteConnection): number {
+/**
+ * Asks without changing anything in the file.
+ *
+ * @returns 0 for an empty file
+ * @throws SchemaError when the file belongs to another program
+ */
+export function versionOf(connection: SqliteConnection): number {
   const id = Number(connection.prepare('PRAGMA application_id').get()?.['application_id']);
   const tables = Number(connection.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n']);
   if (tables === 0) return 0;

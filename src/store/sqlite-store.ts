@@ -31,12 +31,13 @@ export type SqliteStore = {
   readonly bindings: BindingStore;
   readonly credentials: CredentialStore;
   /** Stops the queue if that was not done, writes what is left to write, and lets the folder go. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 };
 
 const REMEMBER_SECONDS = 900;
 const DEAD_LETTER_SECONDS = 30 * 86_400;
-const REMEMBER_MAX = 5_000_000;
+/** About 20 MB of memory, and rows of the database that a start has to read. */
+const REMEMBER_MAX = 1_000_000;
 
 /**
  * Opens the store of a server in its folder, and keeps other servers out of it.
@@ -56,7 +57,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Sqli
 /** Opens only the users' credentials, also beside a running server. */
 export function openCredentials(
   folder: string,
-): Promise<{ readonly credentials: CredentialStore; close(): Promise<void> }> {
+): Promise<{ readonly credentials: CredentialStore; readonly close: () => Promise<void> }> {
   return new Promise((resolve) => {
     const connection = openDatabase(folder, Date.now());
     const executor = directExecutor(databaseFile(folder));

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Binding, BindingStore } from '../../src/core/ports.ts';
+
+export interface BindingWorld {
+  readonly bindings: BindingStore;
+  /** The process ends without a word; what a new one finds. */
+  crash(): Promise<BindingStore>;
+  close(): Promise<void>;
+}
+
+const USER = 'romeo@sip.example';
+const NOW_MS = 1_700_000_000_000;
+
+export function aBinding(contact: string, expiresAtMs = NOW_MS + 60_000): Binding {
+  return { contact, q: 1_000, expiresAtMs, callId: 'a84b4c76e66710', cseq: 1, userAgent: 'a "phone"/1.0' };
+}
+
+/** The promises of BindingStore, run against one implementation. `make` gives a fresh, empty world. */
+export function bindingStoreContract(name: string, make: () => Promise<BindingWorld>): void {
+  const promise = (title: string, body: (world: BindingWorld) => Promise<void>): void => {
+    void test(title, async () => {
+      const world = await make();
+      try {
+        await body(world);
+      } finally {
+        await world.close();
+      }
+    });
+  };
+
+  describe(`${name} keeps the promises of BindingStore`, () => {
+    promise('1: what replace has resolved for is there after a crash', async (world) => {
+      const set = [
+        aBinding('sip:romeo@192.0.2.1'),
+        { ...aBinding('sip:r@[2001:db8::1]:5070'), q: 500, instance: '<urn:uuid:1>', flow: 'tcp-7' },
+      ];
+      await world.bindings.replace(USER, set);
+      const found = await world.crash();
+      assert.deepEqual(found.of(USER, NOW_MS), set);
+    });
+
+    promise('2: of answers with the last set, without what has expired', async ({ bindings }) => {
+      const [first, second] = [aBinding('sip:one@192.0.2.1'), aBinding('sip:two@192.0.2.1', NOW_MS + 1_000)];
+      await Promise.all([
+        bindings.replace(USER, [aBinding('sip:old@192.0.2.1')]),
+        bindings.replace(USER, [first, second]),
+      ]);
+      assert.deepEqual(bindings.of(USER, NOW_MS), [first, second]);
+      assert.deepEqual(bindings.of(USER, NOW_MS + 1_000), [first]);
+      assert.deepEqual(bindings.of(USER, NOW_MS + 60_000), []);
+      assert.deepEqual(bindings.of('nobody@sip.example', NOW_MS), []);
+      assert.equal(bindings.count(NOW_MS), 1);
+      assert.equal(bindings.count(NOW_MS + 60_000), 0);
+    });
+
+    promise('3: the last set is the one that is found again', async (world) => {
+      await world.bindings.replace(USER, [aBinding('sip:one@192.0.2.1')]);
+      await world.bindings.replace(USER, [aBinding('sip:two@192.0.2.1')]);
+      const found = await world.crash();
+      assert.deepEqual(
+        found.of(USER, NOW_MS).map(({ contact }) => contact),
+        ['sip:two@192.0.2.1'],
+      );
+      assert.equal(found.count(NOW_MS), 1);
+    });
+
+    promise('4: an empty set removes the user', async (world) => {
+      await world.bindings.replace(USER, [aBinding('sip:one@192.0.2.1')]);
+      await world.bindings.replace(USER, []);
+      assert.deepEqual(world.bindings.of(USER, NOW_MS), []);
+      assert.equal((await world.crash()).count(NOW_MS), 0);
+    });
+  });
+}
