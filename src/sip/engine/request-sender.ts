@@ -98,6 +98,11 @@ export class RequestSender {
     const channel = this.#context.channelOfFlow(flowId);
     if (channel?.isUsable !== true)
       throw new GatewayError('peer-unreachable', 'the connection to the next hop is gone');
+    const { expectNames } = outgoing;
+    const { peerNames, transport } = channel.flow;
+    if (transport === 'tls' && expectNames?.some((name) => peerNames?.includes(name.toLowerCase())) === false) {
+      throw new GatewayError('peer-unreachable', 'the connection is to somebody else than expected');
+    }
     const end = await this.#context.ends.towards(channel.flow.transport, channel.flow.remoteAddress);
     const sentBy = end?.sentBy ?? channel.flow.localAddress;
     const outcome = await this.#attempt(channel, sentBy, outgoing, headers, patienceMs);

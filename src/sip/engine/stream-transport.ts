@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, isIP, type Server, type Socket } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 
+import { GatewayError } from '../../core/errors.ts';
 import type { SipFlow } from '../message.ts';
 import { canonicalAddress, certificateIsFor, sipIdentities } from './certificate-names.ts';
 import { StreamConnection, type StreamContext } from './stream-connection.ts';
@@ -53,6 +54,9 @@ export class StreamTransport {
 
   /** Starts to listen; gives the port in use. */
   async listen(place: StreamPlace): Promise<number> {
+    if (place.transport === 'tls' && this.#tls === undefined) {
+      throw new GatewayError('internal', 'a TLS listener needs a certificate and its key');
+    }
     const server = place.transport === 'tcp' ? this.#tcpServer() : this.#tlsServer();
     server.listen({ host: place.address, port: place.port, ipv6Only: isIP(place.address) === 6, backlog: 1_024 });
     await once(server, 'listening');

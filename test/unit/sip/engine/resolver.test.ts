@@ -3,68 +3,17 @@ import { test } from 'node:test';
 
 import { GatewayError } from '../../../../src/core/errors.ts';
 import { DnsCache } from '../../../../src/sip/engine/dns-cache.ts';
-import type { DnsQueries, NaptrRecord, SrvRecord } from '../../../../src/sip/engine/dns-queries.ts';
 import { Resolver, type ResolverOptions } from '../../../../src/sip/engine/resolver.ts';
 import { targetKey } from '../../../../src/sip/engine/targets.ts';
 import { UnreachableTargets } from '../../../../src/sip/engine/unreachable-targets.ts';
 import { parseSipUri } from '../../../../src/sip/uri.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
-
-type Zone = {
-  readonly naptr?: Readonly<Record<string, readonly NaptrRecord[]>>;
-  readonly srv?: Readonly<Record<string, readonly SrvRecord[]>>;
-  readonly a?: Readonly<Record<string, readonly string[]>>;
-  readonly aaaa?: Readonly<Record<string, readonly string[]>>;
-  /** Questions no server answers. */
-  readonly failing?: readonly string[];
-};
-
-const naptr = (order: number, preference: number, service: string, replacement: string, flags = 's'): NaptrRecord => ({
-  order,
-  preference,
-  flags,
-  service,
-  replacement,
-});
-const srv = (priority: number, weight: number, port: number, name: string): SrvRecord => ({
-  priority,
-  weight,
-  port,
-  name,
-});
-
-class ZoneQueries implements DnsQueries {
-  readonly asked: string[] = [];
-  readonly #zone: Zone;
-
-  constructor(zone: Zone) {
-    this.#zone = zone;
-  }
-
-  naptr = (name: string) => this.#answer('naptr', name, this.#zone.naptr?.[name]);
-  srv = (name: string) => this.#answer('srv', name, this.#zone.srv?.[name]);
-  a = (name: string) => this.#addresses('a', name, this.#zone.a?.[name]);
-  aaaa = (name: string) => this.#addresses('aaaa', name, this.#zone.aaaa?.[name]);
-
-  async #addresses(type: string, name: string, list: readonly string[] = []) {
-    return this.#answer(
-      type,
-      name,
-      list.map((address) => ({ address, ttlSeconds: 300 })),
-    );
-  }
-
-  async #answer<T>(type: string, name: string, records: readonly T[] = []): Promise<readonly T[]> {
-    this.asked.push(`${type} ${name}`);
-    if (this.#zone.failing?.includes(`${type} ${name}`) === true) throw new Error('SERVFAIL');
-    return records;
-  }
-}
+import { naptr, srv, ZoneDns, type Zone } from '../../../support/zone-dns.ts';
 
 const ALL: ResolverOptions = { transports: ['udp', 'tcp', 'tls'], udpFamilies: new Set([4, 6] as const) };
 
 function resolverOf(zone: Zone, options: Partial<ResolverOptions> = {}, random = () => 0.5) {
-  return new Resolver(new ZoneQueries(zone), new FakeClock(), random, { ...ALL, ...options });
+  return new Resolver(new ZoneDns(zone), new FakeClock(), random, { ...ALL, ...options });
 }
 
 const FULL: Zone = {
@@ -212,7 +161,7 @@ test('resolver: gives up after 5 s', async () => {
 
 test('DNS cache: one question for many who ask at once, and again when its life is over', async () => {
   const clock = new FakeClock();
-  const queries = new ZoneQueries(FULL);
+  const queries = new ZoneDns(FULL);
   const cache = new DnsCache(queries, clock);
   const [one, two] = await Promise.all([cache.a('plain.example'), cache.a('plain.example')]);
   assert.deepEqual(one, two);
@@ -227,7 +176,7 @@ test('DNS cache: one question for many who ask at once, and again when its life 
 
 test('DNS cache: no such name is remembered for 30 s, a failure for 2 s', async () => {
   const clock = new FakeClock();
-  const queries = new ZoneQueries(FULL);
+  const queries = new ZoneDns(FULL);
   const cache = new DnsCache(queries, clock);
   await cache.srv('_sip._udp.nowhere.example');
   await assert.rejects(cache.a('broken.example'));
@@ -243,7 +192,7 @@ test('DNS cache: no such name is remembered for 30 s, a failure for 2 s', async 
 });
 
 test('DNS cache: keeps no more than its bound', async () => {
-  const queries = new ZoneQueries({});
+  const queries = new ZoneDns({});
   const cache = new DnsCache(queries, new FakeClock(), 3);
   for (const name of ['a', 'b', 'c', 'd']) await cache.a(name);
   await cache.a('d');
