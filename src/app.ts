@@ -43,9 +43,12 @@ export class App {
   readonly #messages: MessageService;
   readonly #links: ReadonlyMap<string, ComponentLink>;
   readonly #stack: SipStack;
+  readonly #handler: Parameters<SipStack['start']>[0];
   readonly #door: OperatorDoor;
   #listeners: readonly SipListener[] = [];
   #status: Health['status'] = 'starting';
+  #opened: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
 
   /** Opens the store and puts the parts together; nothing listens yet. @throws GatewayError 'store-unavailable'. */
   static async create(options: AppOptions): Promise<App> {
@@ -150,8 +153,6 @@ export class App {
     });
   }
 
-  readonly #handler: Parameters<SipStack['start']>[0];
-
   get listeners(): readonly SipListener[] {
     return this.#listeners;
   }
@@ -164,32 +165,51 @@ export class App {
    */
   async start(): Promise<void> {
     try {
-      await this.#door.open();
-      await this.#queue.start(
-        (delivery) => this.#delivery.attempt(delivery),
-        (hop) => this.#delivery.window(hop),
-      );
-      this.#listeners = await this.#stack.start(this.#handler);
+      this.#opened = this.#open();
+      await this.#opened;
+      if (this.#isStopping()) return;
       await Promise.all([...this.#links.entries()].map(([name, link]) => this.#startLink(name, link)));
-      this.#status = 'ok';
+      if (!this.#isStopping()) this.#status = 'ok';
     } catch (thrown) {
       await this.stop();
       throw thrown;
     }
   }
 
-  /** Takes nothing new, ends what is under way, keeps the rest on disk; under 10 s. */
-  async stop(): Promise<void> {
-    if (this.#status === 'stopping') return;
+  /**
+   * Takes nothing new, ends what is under way, keeps the rest on disk; under 10 s. At any time, also during the start:
+   * a link that is being tried for the first time is given up.
+   */
+  stop(): Promise<void> {
     this.#status = 'stopping';
+    this.#stopped ??= this.#close();
+    return this.#stopped;
+  }
+
+  async #open(): Promise<void> {
+    await this.#door.open();
+    await this.#queue.start(
+      (delivery) => this.#delivery.attempt(delivery),
+      (hop) => this.#delivery.window(hop),
+    );
+    this.#listeners = await this.#stack.start(this.#handler);
+  }
+
+  async #close(): Promise<void> {
+    await this.#opened?.catch(() => undefined);
     // SIP first: what it still accepts must find the queue open. Links last: the queue's attempts need them.
     await this.#stack.stop(GRACE_MS.sip);
     await this.#queue.stop(GRACE_MS.queue);
     await Promise.all([...this.#links.values()].map((link) => link.stop(GRACE_MS.links)));
     this.#delivery.stop();
+    // Before the store: it removes the control socket, and once the folder is let go that may be another server's.
+    await this.#door.close();
     await this.#closeQueue();
     await this.#store.close();
-    await this.#door.close();
+  }
+
+  #isStopping(): boolean {
+    return this.#status === 'stopping';
   }
 
   health(): Health {

@@ -2,6 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { CommandError } from './cli/command-error.ts';
+import { GatewayError } from './core/errors.ts';
+
+// Whatever this program writes - messages, digests, sockets - is nobody else's.
+process.umask(0o077);
+// Whoever reads our output may have read enough (`users list | head`).
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
   .version;
@@ -13,6 +19,17 @@ function program(): Command {
   const root = new Command('interpres')
     .description('Federation between SIP/SIMPLE and XMPP domains: messages through a durable queue.')
     .version(VERSION)
+    .addHelpText(
+      'after',
+      `
+Each command has its own --help. Exit codes: 0 done, 1 failed, 2 wrong use.
+
+First steps:
+  interpres demo                                   see it work, nothing to set up
+  interpres check --config interpres.yaml          is the configuration right?
+  interpres users add sip:alice@sip.example --config interpres.yaml
+  interpres serve --config interpres.yaml`,
+    )
     .showHelpAfterError('(run with --help for the usage)')
     .exitOverride();
   const withConfig = (command: Command): Command =>
@@ -20,6 +37,12 @@ function program(): Command {
 
   withConfig(root.command('serve').description('run the server until it is told to stop (SIGTERM or SIGINT)'))
     .option('--guide', 'print what to do next once the server is up')
+    .addHelpText(
+      'after',
+      `
+Logs JSON lines to standard output. GET /health on http.listen answers 200 once it serves.
+SIGTERM and SIGINT drain: what is under way ends, the rest waits on disk; it ends within 10 s.`,
+    )
     .action(async (options: WithConfig & { guide?: true }) => {
       const { serve } = await import('./cli/serve.ts');
       await serve(options.config, VERSION, options.guide === true);
@@ -62,18 +85,36 @@ function program(): Command {
       .command('import')
       .description('add many users from a CSV file; all of them or none')
       .argument('<file>', 'lines of address,password'),
-  ).action(async (file: string, options: WithConfig) => {
-    const { importUsers } = await import('./cli/users.ts');
-    await importUsers(options.config, file);
-  });
+  )
+    .addHelpText(
+      'after',
+      `
+Fields may stand in double quotes. Empty lines, lines that begin with # and a first line "address,password" are passed
+over. Users that exist get the new password. A file with a faulty line is refused whole, every such line named.`,
+    )
+    .action(async (file: string, options: WithConfig) => {
+      const { importUsers } = await import('./cli/users.ts');
+      await importUsers(options.config, file);
+    });
 
-  const queue = root.command('queue').description('what waits for delivery, and what could not be delivered');
+  const queue = root
+    .command('queue')
+    .description(
+      'what waits for delivery, and what could not be delivered; of the running server, or of its data folder',
+    );
   withConfig(queue.command('list').description('list entries, oldest first'))
     .option('--dead', 'dead letters instead of live entries')
     .option('--hop <hop>', 'only those for this next hop, as `queue list` shows it')
     .option('--sender <address>', 'only those of this sender, as `queue list` shows it')
     .option('--limit <n>', 'at most this many, 1 to 10000', '100')
     .option('--json', 'JSON instead of a table')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  interpres queue list --hop link:office --config interpres.yaml
+  interpres queue list --dead --json --config interpres.yaml`,
+    )
     .action(
       async (options: WithConfig & { dead?: true; hop?: string; sender?: string; limit: string; json?: true }) => {
         const { listQueue } = await import('./cli/queue.ts');
@@ -106,6 +147,12 @@ function program(): Command {
   return root;
 }
 
+/** A fault that names its own remedy is told in a line; any other is ours, and whoever mends it wants its place. */
+function faultText(thrown: unknown): string {
+  if (thrown instanceof GatewayError) return thrown.message;
+  return thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+}
+
 try {
   await program().parseAsync();
 } catch (thrown) {
@@ -116,7 +163,7 @@ try {
     process.stderr.write(`${thrown.message}\n`);
     process.exitCode = thrown.exitCode;
   } else {
-    process.stderr.write(`interpres: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`);
+    process.stderr.write(`interpres: ${faultText(thrown)}\n`);
     process.exitCode = 1;
   }
 }

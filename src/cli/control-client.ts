@@ -1,35 +1,51 @@
+import { lstatSync } from 'node:fs';
 import { request } from 'node:http';
-import { existsSync } from 'node:fs';
+import { CommandError } from './command-error.ts';
 
 export type ControlAnswer = { readonly status: number; readonly body: unknown };
+
+const ANSWER_MS = 10_000;
 
 /**
  * Asks the running server over its control socket.
  *
  * @returns undefined when no server listens there, so that the caller may work on the store itself.
- * @throws Error with a text for the operator when the socket is there and may not be opened.
+ * @throws CommandError when the socket is there and may not be used, or what answers is not our server.
  */
 export function askServer(socketPath: string, method: string, path: string): Promise<ControlAnswer | undefined> {
-  if (!existsSync(socketPath)) return Promise.resolve(undefined);
+  if (!isOurs(socketPath)) return Promise.resolve(undefined);
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, method, path, timeout: 10_000 }, (response) => {
+    const fail = (reason: string): void => reject(new CommandError(`the server at ${socketPath}: ${reason}`));
+    const asked = request({ socketPath, method, path, timeout: ANSWER_MS }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
-        const text = Buffer.concat(chunks).toString('utf8');
         try {
-          resolve({ status: response.statusCode ?? 500, body: JSON.parse(text) });
-        } catch (cause) {
-          reject(new Error(`the server gave an answer that is no JSON: ${text.slice(0, 200)}`, { cause }));
+          const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+          resolve({ status: response.statusCode ?? 500, body });
+        } catch {
+          fail('its answer is no JSON');
         }
       });
-      response.on('error', reject);
+      response.on('error', ({ message }) => fail(message));
     });
-    asked.on('timeout', () => asked.destroy(new Error('the server did not answer within 10 s')));
-    asked.on('error', (cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'ECONNREFUSED' || cause.code === 'ENOENT') resolve(undefined);
-      else reject(new Error(`cannot reach the server at ${socketPath}: ${cause.message}`, { cause }));
+    asked.on('timeout', () => asked.destroy(new Error(`no answer within ${ANSWER_MS / 1_000} s`)));
+    asked.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+      if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve(undefined);
+      else fail(message);
     });
     asked.end();
   });
+}
+
+/**
+ * Whether there is a socket made by this user, or by anybody where this is root. Where it lies in the system's
+ * temporary folder somebody else could have put one there.
+ */
+function isOurs(socketPath: string): boolean {
+  const found = lstatSync(socketPath, { throwIfNoEntry: false });
+  if (found?.isSocket() !== true) return false;
+  const user = process.getuid?.();
+  if (user === undefined || user === 0 || found.uid === user) return true;
+  throw new CommandError(`${socketPath} belongs to another user: run this as the user the server runs as`);
 }

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-/** A socket's path must fit into sockaddr_un, 108 bytes with the closing NUL on Linux. */
-const PATH_BYTES_MAX = 107;
+/** A socket's path must fit into sockaddr_un with its closing NUL: 108 bytes on Linux, 104 on the BSDs and macOS. */
+const PATH_BYTES_MAX = 103;
 
 /**
  * Where the server of a data folder listens for the commands of its operator: `control.sock` in the folder, or, where

@@ -19,6 +19,7 @@ export function guideText(configPath: string, config: Config, listening: readonl
       ? `  reach XMPP      add a link and a peer to ${configPath}; README.md, "Peer a first domain", has both sides`
       : `  links           ${links.join(', ')}`,
     ...health,
+    `  stored in       ${config.data}`,
     `  see the queue   npx interpres queue list --config ${configPath}`,
     '  see it all work npx interpres demo',
     '  end             Ctrl-C',

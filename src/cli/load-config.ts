@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { ConfigError, readConfig, type Config } from '../core/config.ts';
+import { createSecureContext } from 'node:tls';
+import { ConfigError, readConfig, type Config, type TlsConfig } from '../core/config.ts';
 import { CommandError } from './command-error.ts';
+import { printable } from './printable.ts';
 
 /**
  * Reads and checks the configuration file.
@@ -22,11 +24,22 @@ export function loadConfig(path: string): Config {
       env: process.env,
       readFile: (file) => readFileSync(file, 'utf8'),
       resolvePath: (folder, file) => resolve(folder, file),
+      tlsFault,
     });
   } catch (thrown) {
     if (!(thrown instanceof ConfigError)) throw thrown;
     const count = thrown.faults.length;
-    const lines = thrown.faults.map((fault) => `${path}:${fault}`);
+    const lines = thrown.faults.map((fault) => printable(`${path}:${fault}`));
     throw new CommandError(`${lines.join('\n')}\n${count} ${count === 1 ? 'fault' : 'faults'} in ${path}`);
+  }
+}
+
+/** Asks the TLS library itself: what it takes here, a listener can use. */
+function tlsFault({ certificate, key, ca }: TlsConfig): string | undefined {
+  try {
+    createSecureContext({ cert: certificate, key, ...(ca === undefined ? {} : { ca }) });
+    return undefined;
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown.message : String(thrown);
   }
 }

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { openQueueOffline } from '../app.ts';
 import type { DeliveryQueue, QueueFigures, QueueFilter, QueueItem } from '../core/ports.ts';
 import type { Operation } from '../cpim/operation.ts';
 import { contentText } from './content-text.ts';
@@ -6,12 +6,13 @@ import { CommandError } from './command-error.ts';
 import { askServer } from './control-client.ts';
 import { controlSocketPath } from './control-socket.ts';
 import { loadConfig } from './load-config.ts';
-import { openQueueOffline } from '../app.ts';
+import { printable, printableJson } from './printable.ts';
 import { createPinoLog, errorDestination } from '../pino-log.ts';
 import { systemClock } from '../system-clock.ts';
 
 type Listing = { readonly figures: QueueFigures; readonly items: readonly QueueItem[] };
 type Shown = QueueItem & { readonly operation: Operation };
+type Done = { readonly done: boolean };
 type ListOptions = {
   readonly dead?: true;
   readonly hop?: string;
@@ -20,11 +21,13 @@ type ListOptions = {
   readonly json?: true;
 };
 
+const LIST_MAX = 10_000;
+
 /** Prints entries of the queue, of the running server where there is one, of the store itself where there is none. */
 export async function listQueue(configPath: string, options: ListOptions): Promise<void> {
-  const limit = Number(options.limit);
-  if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
-    throw new CommandError(`--limit takes a number from 1 to 10000, not ${options.limit}`, 2);
+  const limit = /^[0-9]{1,5}$/.test(options.limit) ? Number(options.limit) : 0;
+  if (limit < 1 || limit > LIST_MAX) {
+    throw new CommandError(`--limit takes a number from 1 to ${LIST_MAX}, not ${options.limit}`, 2);
   }
   const filter: QueueFilter = {
     state: options.dead === true ? 'dead' : 'live',
@@ -39,8 +42,10 @@ export async function listQueue(configPath: string, options: ListOptions): Promi
     figures: queue.figures(),
     items: await queue.list(filter),
   }));
+  // Only a question about one entry can be about none.
+  if (listing === undefined) throw new CommandError('the server does not know this command: is it of another version?');
   if (options.json === true) {
-    process.stdout.write(`${JSON.stringify(listing, null, 2)}\n`);
+    process.stdout.write(`${printableJson(listing)}\n`);
     return;
   }
   process.stdout.write(table(listing.items));
@@ -52,14 +57,14 @@ export async function listQueue(configPath: string, options: ListOptions): Promi
 export async function onEntry(configPath: string, what: 'show' | 'retry' | 'drop', id: string): Promise<void> {
   const path = `/queue/${encodeURIComponent(id)}`;
   if (what === 'show') {
-    const item = await either<Shown | undefined>(configPath, 'GET', path, (queue) => queue.show(id));
+    const item = await either<Shown>(configPath, 'GET', path, (queue) => queue.show(id));
     if (item === undefined) throw new CommandError(`no entry ${id} in the queue`);
     const { operation, ...rest } = item;
     const readable = operation.op === 'message' ? { ...operation, content: contentText(operation.content) } : operation;
-    process.stdout.write(`${JSON.stringify({ ...rest, operation: readable }, null, 2)}\n`);
+    process.stdout.write(`${printableJson({ ...rest, operation: readable })}\n`);
     return;
   }
-  const done = await either<{ done: boolean } | undefined>(
+  const done = await either<Done>(
     configPath,
     what === 'retry' ? 'POST' : 'DELETE',
     what === 'retry' ? `${path}/retry` : path,
@@ -72,22 +77,21 @@ export async function onEntry(configPath: string, what: 'show' | 'retry' | 'drop
 /**
  * The running server owns its queue: while it runs it is asked; while it does not, the store is opened here.
  *
- * @returns undefined when the server says that it has no such entry.
+ * @returns undefined when there is no such entry.
  */
 async function either<T>(
   configPath: string,
   method: string,
   path: string,
-  offline: (queue: DeliveryQueue) => Promise<T>,
-): Promise<T> {
+  offline: (queue: DeliveryQueue) => Promise<T | undefined>,
+): Promise<T | undefined> {
   const config = loadConfig(configPath);
   const answer = await askServer(controlSocketPath(config.data), method, path);
   if (answer !== undefined) {
-    if (answer.status === 404) return undefined as T;
-    if (answer.status !== 200) throw new CommandError(`the server refused: ${JSON.stringify(answer.body)}`);
+    if (answer.status === 404) return undefined;
+    if (answer.status !== 200) throw new CommandError(`the server refused: ${printable(JSON.stringify(answer.body))}`);
     return answer.body as T;
   }
-  mkdirSync(config.data, { recursive: true, mode: 0o700 });
   const store = await openQueueOffline({ config, clock: systemClock, log: createPinoLog('error', errorDestination()) });
   try {
     return await offline(store.queue);
@@ -115,10 +119,4 @@ function table(items: readonly QueueItem[]): string {
       .join('  ')
       .trimEnd();
   return `${[head, ...rows].map(line).join('\n')}\n`;
-}
-
-/** What came from the wire may hold control characters that would steer the operator's terminal. */
-function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
 }

@@ -140,10 +140,11 @@ const queue = z.strictObject({
     .default(30 * 86_400)
     .meta(meta({ about: 'How long a message that failed is kept for `queue list --dead`.' })),
   rememberSeconds: seconds(64)
-    .default(86_400)
+    .default(3_600)
     .meta(
       meta({
-        about: 'How long the id of a delivered message is remembered, so that a repeated request is no second message.',
+        about:
+          'How long the id of a delivered message is remembered, so that a repeated request is no second message; the data folder remembers a million at most.',
       }),
     ),
   limits: z

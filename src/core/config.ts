@@ -8,6 +8,7 @@ import {
   parseDocument,
   type Document,
   type Node,
+  type YAMLError,
 } from 'yaml';
 import { crossFaults, secretFaults, type ReadFile } from './config-checks.ts';
 import { schemaFaults, type ConfigPath, type ValueFault } from './config-faults.ts';
@@ -88,6 +89,8 @@ export type ConfigWorld = {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly readFile: ReadFile;
   readonly resolvePath: (folder: string, path: string) => string;
+  /** Says why certificate, key and roots cannot be used together, undefined when they can; absent: nobody looks. */
+  readonly tlsFault?: (tls: TlsConfig) => string | undefined;
 };
 
 /** Everything that is wrong with a configuration file, in the order of its lines: `line:column path: found, expected`. */
@@ -116,10 +119,11 @@ const ALIASES_MAX = 100;
 export function readConfig(text: string, world: ConfigWorld): Config {
   if (text.length > FILE_LENGTH_MAX) throw new ConfigError([`1:1 (file): larger than ${FILE_LENGTH_MAX} characters`]);
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'silent' });
+  // Level 'error', since 'silent' would also be silent about a second document.
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const syntax = [...document.errors, ...document.warnings].map((error) => ({
     ...at(lines, error.pos[0]),
-    text: `(file): ${error.code === 'DUPLICATE_KEY' ? 'found a key a second time, expected each once' : error.message}`,
+    text: `(file): ${syntaxText(error, text)}`,
   }));
   // A key given twice leaves a tree that can be looked at further; a broken one does not.
   if (document.errors.some((error) => error.code !== 'DUPLICATE_KEY')) throw inOrder(syntax);
@@ -148,6 +152,13 @@ export function readConfig(text: string, world: ConfigWorld): Config {
 }
 
 type PlacedFault = { readonly line: number; readonly col: number; readonly text: string };
+
+function syntaxText(error: YAMLError, text: string): string {
+  if (error.code === 'MULTIPLE_DOCS') return 'found a second document (---), expected one';
+  if (error.code !== 'DUPLICATE_KEY') return error.message;
+  const key = /^[^\s:]{0,64}/.exec(text.slice(error.pos[0], error.pos[0] + 64))?.[0] ?? '';
+  return `found the key ${key} a second time, expected each once`;
+}
 
 function inOrder(faults: readonly PlacedFault[]): ConfigError {
   const sorted = [...faults].sort((a, b) => a.line - b.line || a.col - b.col);
@@ -204,10 +215,28 @@ class FileTexts {
     return secret;
   }
 
-  pem(file: string, path: ConfigPath): string {
+  /** Reads the PEM files; when each is there, they must fit each other as well. */
+  tls(named: ConfigValues['sip']['tls']): TlsConfig | undefined {
+    if (named === undefined) return undefined;
+    const faultsBefore = this.#faults.length;
+    const path = ['sip', 'tls'];
+    const tls = {
+      certificate: this.#pem(named.certificate, [...path, 'certificate']),
+      key: this.#pem(named.key, [...path, 'key']),
+      ...(named.ca === undefined ? {} : { ca: this.#pem(named.ca, [...path, 'ca']) }),
+    };
+    const reason = this.#faults.length > faultsBefore ? undefined : this.#world.tlsFault?.(tls);
+    if (reason !== undefined) {
+      const text = `found files that cannot be used together (${reason}), expected a certificate and its key`;
+      this.#faults.push({ path, text });
+    }
+    return tls;
+  }
+
+  #pem(file: string, path: ConfigPath): string {
     const text = this.#read(file, path);
     if (text !== undefined && !text.includes('-----BEGIN ')) {
-      this.#faults.push({ path, text: `found a file without -----BEGIN, expected PEM` });
+      this.#faults.push({ path, text: 'found a file without -----BEGIN, expected PEM' });
     }
     return text ?? '';
   }
@@ -225,7 +254,7 @@ class FileTexts {
 
 /** Takes the checked texts apart. The schema has seen each, so a text that still does not parse is its mistake. */
 function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Config {
-  const { tls } = values.sip;
+  const tls = files.tls(values.sip.tls);
   const { redis, ...queue } = values.queue;
   return {
     domains: values.domains.map((own) =>
@@ -236,15 +265,7 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     data: world.resolvePath(world.baseFolder, values.data),
     sip: {
       listen: values.sip.listen.map((listen) => known(parseListen(listen))),
-      ...(tls === undefined
-        ? {}
-        : {
-            tls: {
-              certificate: files.pem(tls.certificate, ['sip', 'tls', 'certificate']),
-              key: files.pem(tls.key, ['sip', 'tls', 'key']),
-              ...(tls.ca === undefined ? {} : { ca: files.pem(tls.ca, ['sip', 'tls', 'ca']) }),
-            },
-          }),
+      ...(tls === undefined ? {} : { tls }),
     },
     links: Object.fromEntries(
       Object.entries(values.links).map(([key, { secretFile, ...link }]) => [

@@ -91,6 +91,14 @@ test('config: the file of the manual is understood whole', () => {
 
 const MINIMAL = `domains: [sip.example]\nsip: { listen: ['udp://[::1]:5060'] }\n`;
 
+test('config: certificate and key that do not fit each other are a fault of sip.tls', () => {
+  const world = { ...WORLD, tlsFault: () => 'key values mismatch' };
+  assert.throws(
+    () => readConfig(ISSUE_FILE, world),
+    (thrown) => thrown instanceof ConfigError && /sip\.tls: found files .*key values mismatch/.test(thrown.message),
+  );
+});
+
 test('config: what is not said has its default', () => {
   const config = read(MINIMAL);
   assert.deepEqual(config.sip.listen, [{ transport: 'udp', address: '::1', port: 5060 }]);
@@ -140,7 +148,8 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, sip"]],
   ['a list', '- a', ['1:1 (file): found a list']],
   ['no YAML', 'domains: [', ['1:11 (file): ']],
-  ['a key given twice', `${D}${S}data: a\ndata: b`, ['4:1 (file): found a key a second time']],
+  ['a key given twice', `${D}${S}data: a\ndata: b`, ['4:1 (file): found the key data a second time']],
+  ['a second document', `${D}${S}---\nx: 1\n`, ['4:1 (file): found a second document']],
   ['a tag', `domains: !!x [a.example]\n${S}`, ['1:10 (file): Unresolved tag']],
   [
     'aliases that blow up',
@@ -431,6 +440,8 @@ const DISTANCES: ReadonlyArray<readonly [string, string, number]> = [
   ['listen', 'listen', 0],
   ['', 'abc', 3],
   ['nextHop', 'nexthop', 1],
+  ['tsl', 'tls', 1],
+  ['ca', 'abc', 2],
 ];
 for (const [a, b, distance] of DISTANCES) {
   test(`config: from "${a}" to "${b}" it is ${distance} letters`, () => assert.equal(editDistance(a, b), distance));
