@@ -149,7 +149,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   ['a list', '- a', ['1:1 (file): found a list']],
   ['no YAML', 'domains: [', ['1:11 (file): ']],
   ['a key given twice', `${D}${S}data: a\ndata: b`, ['4:1 (file): found the key data a second time']],
-  ['a second document', `${D}${S}---\nx: 1\n`, ['4:1 (file): found a second document']],
+  ['a second document', `${D}${S}---\nx: 1\n`, ['3:1 (file): found a second document']],
   ['a tag', `domains: !!x [a.example]\n${S}`, ['1:10 (file): Unresolved tag']],
   [
     'aliases that blow up',
@@ -441,7 +441,7 @@ const DISTANCES: ReadonlyArray<readonly [string, string, number]> = [
   ['', 'abc', 3],
   ['nextHop', 'nexthop', 1],
   ['tsl', 'tls', 1],
-  ['ca', 'abc', 2],
+  ['ca', 'abc', 3],
 ];
 for (const [a, b, distance] of DISTANCES) {
   test(`config: from "${a}" to "${b}" it is ${distance} letters`, () => assert.equal(editDistance(a, b), distance));
