@@ -10,8 +10,10 @@ import { filled } from './xmpp-server.ts';
 
 const TEMPLATE = readFileSync(new URL('./peers/baresip.config', import.meta.url), 'utf8');
 
-/** A text message in its trace: `<from> -> <to>`, the request, an empty line, the body, the end of the colour. */
-const RECEIVED = /-> 127\.0\.0\.1:(\d+)\r?\nMESSAGE .*\r?\n((?:[^\r\n]+\r?\n)+)\r?\n([\s\S]*?)\u001b\[;m/g;
+/** A message in its trace: the request, an empty line, the body, the end of the colour. */
+const RECEIVED = /\nMESSAGE (sip:\S+) SIP.*\r?\n((?:[^\r\n]+\r?\n)+)\r?\n([\s\S]*?)\u001b\[;m/g;
+
+const PLAIN = /^Content-Type: *text\/plain/im;
 
 /**
  * Starts baresip without sound, driven over its control port; resolves once it is registered.
@@ -47,7 +49,8 @@ export async function startBaresip(account: PhoneAccount, contacts: readonly str
 
   const messages = (): readonly PhoneMessage[] =>
     [...process.output().matchAll(RECEIVED)]
-      .filter(([, port, head = '']) => port === String(ownPort) && /^Content-Type: *text\/plain/im.test(head))
+      // To its own contact, the random user part of which begins with the account's; IMDN and the like it refuses.
+      .filter(([, uri = '', head = '']) => uri.startsWith(`sip:${account.user}-`) && PLAIN.test(head))
       .map(([, , head = '', text = '']) => ({ from: /^From: .*?(sips?:[^>;\s]+)/im.exec(head)?.[1] ?? '', text }));
   return {
     process,
@@ -63,7 +66,7 @@ export async function startBaresip(account: PhoneAccount, contacts: readonly str
         { from },
       );
       const outcome = new RegExp(
-        `SIP/2\\.0 ([2-6]\\d\\d) [^\\n]*\\n(?:[^\\r\\n]+\\r?\\n)*?Call-ID: ${escaped(callId)}`,
+        `SIP/2\\.0 (?!401|407)([2-6]\\d\\d) [^\\n]*\\n(?:[^\\r\\n]+\\r?\\n)*?Call-ID: ${escaped(callId)}`,
       );
       const [, status] = await process.said(outcome, { from, withinMs: 40_000 });
       return status?.startsWith('2') === true;

@@ -79,7 +79,7 @@ export async function startEjabberd(options: XmppServerOptions): Promise<XmppSer
     process: () => running!,
     start,
     async stop() {
-      await running?.stop();
+      await running?.stop(2_000); // its own way out takes longer than its data needs
     },
     async kill() {
       await running?.kill();

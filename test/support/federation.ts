@@ -60,7 +60,7 @@ export async function startFederation(options: FederationOptions): Promise<Feder
     sippTarget: (transport) => ({ port: interpres.sipPort, transport, folder }),
     async stop() {
       await interpres.stop();
-      await xmpp.stop();
+      await xmpp.kill();
     },
   };
 }

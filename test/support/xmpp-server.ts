@@ -31,7 +31,7 @@ export interface XmppServer {
 
 /** Test accounts have this password on every server. */
 export function passwordOf(user: string): string {
-  return `password of ${user}`;
+  return `password-of-${user}`; // no blank: baresip's account file would end it there
 }
 
 /** Fills `@NAME@` places of a configuration template. */
