@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
-import { connect, createServer, type ConnectionOptions } from 'node:tls';
+import { connect, createServer, TLSSocket, type ConnectionOptions } from 'node:tls';
 
 import { GatewayError } from '../../src/core/errors.ts';
 import { anOutgoing, EngineStage } from '../support/engine-stage.ts';
@@ -36,6 +36,11 @@ async function tlsPeer(t: TestContext, port: number, options: ConnectionOptions 
   t.after(() => peer.close());
   await once(socket, 'secureConnect');
   return peer;
+}
+
+function tlsOf(peer: StreamPeer): TLSSocket {
+  assert.ok(peer.socket instanceof TLSSocket);
+  return peer.socket;
 }
 
 async function tlsServer(t: TestContext, leaf: Leaf) {
@@ -79,7 +84,7 @@ test('TLS server: names are found again when a session is resumed', openssl, asy
   const stage = await tlsStage(t);
   const leaf = testCertificate(['DNS:peer.example']);
   const first = await tlsPeer(t, stage.ports.tls, { cert: leaf.certificate, key: leaf.key, maxVersion: 'TLSv1.2' });
-  const session = (first.socket as import('node:tls').TLSSocket).getSession();
+  const session = tlsOf(first).getSession();
   first.send(rawRequest());
   await first.next();
   const second = await tlsPeer(t, stage.ports.tls, {
@@ -88,7 +93,7 @@ test('TLS server: names are found again when a session is resumed', openssl, asy
     maxVersion: 'TLSv1.2',
     ...(session === undefined ? {} : { session }),
   });
-  assert.equal((second.socket as import('node:tls').TLSSocket).isSessionReused(), true);
+  assert.equal(tlsOf(second).isSessionReused(), true);
   second.send(rawRequest());
   await second.next();
   assert.deepEqual(
@@ -198,7 +203,7 @@ test(
     const stage = await tlsStage(t, { dns });
     const answered = stage.stack.request(anOutgoing('sips:bob@peer.example'));
     const peer = await server.next();
-    const socket = peer.socket as import('node:tls').TLSSocket;
+    const socket = tlsOf(peer);
     assert.equal((socket as unknown as { servername: string }).servername, 'peer.example');
     assert.equal(socket.getPeerCertificate().subjectaltname, 'DNS:sip.example', 'we show our own certificate');
     peer.send(rawResponse(await peer.next(), 200));

@@ -229,13 +229,29 @@ function overloaded(): SipReply {
 function identityOf(request: ParsedRequest, channel: Channel): RequestIdentity {
   const { via, from, to, cseq, headers } = request;
   const branch = via.params.get('branch');
-  const sentBy = via.port === undefined ? via.host : `${via.host}:${via.port}`;
   const fromTag = from.params.get('tag') ?? '';
   const toTag = to.params.get('tag') ?? '';
+  const callId = headers.get('Call-ID') ?? '';
   const way = typeof branch === 'string' && branch.startsWith(BRANCH_COOKIE) ? branch : (headers.get('Via') ?? '');
+  const sentBy = via.port === undefined ? via.host : `${via.host}:${via.port}`;
+  const what = `${request.method} ${request.uri} ${from.uri} ${fromTag} ${toTag} ${callId} ${cseq.number}`;
+  const text = compact(`${what} ${sentBy} ${channel.flow.id} ${way}`);
+  const sentByStart = what.length + 1;
+  const sentByEnd = sentByStart + sentBy.length;
   return {
-    key: `${request.method} ${request.uri} ${from.uri} ${fromTag} ${toTag} ${headers.get('Call-ID') ?? ''} ${cseq.number}`,
-    identity: `${channel.flow.id} ${sentBy} ${way}`,
-    sentBy,
+    key: text.slice(0, what.length),
+    identity: text.slice(sentByStart),
+    sentBy: text.slice(sentByStart, sentByEnd),
   };
+}
+
+const scratch = Buffer.allocUnsafe(4_096);
+
+/**
+ * The same text in one piece of memory. What is put together from slices of a message otherwise keeps the whole message
+ * in memory, for as long as the transaction lives.
+ */
+function compact(text: string): string {
+  if (text.length > scratch.length || Buffer.byteLength(text) !== text.length) return Buffer.from(text).toString();
+  return scratch.toString('latin1', 0, scratch.write(text, 'latin1'));
 }
