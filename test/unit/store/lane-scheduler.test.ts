@@ -196,3 +196,42 @@ test('a backlog of many lanes does not keep the event loop from its turn', async
   }
   assert.ok(most <= 400, `${most} in one turn`);
 });
+
+test('a long lane is delivered to its end, in order', async () => {
+  const queue = memoryQueue({ clock: new FakeClock() });
+  const ids = Array.from({ length: 300 }, (_, n) => `m${n}`);
+  await Promise.all(ids.map((id) => queue.add(anEntry({ id }, 0))));
+  const seen: string[] = [];
+  await queue.start(
+    async ({ id }) => {
+      seen.push(id);
+      return { kind: 'delivered' };
+    },
+    () => 16,
+  );
+  for (let turn = 0; turn < 50; turn += 1) await settled();
+  assert.deepEqual(seen, ids);
+});
+
+test('a lane that has nothing left to wake uses up no place of a wake', async () => {
+  const queue = memoryQueue({ clock: new FakeClock() });
+  const seen: string[] = [];
+  await queue.start(
+    async ({ id }) => {
+      seen.push(id);
+      return { kind: 'held' };
+    },
+    () => 1,
+  );
+  for (const id of ['a', 'b', 'c']) await queue.add(anEntry({ id, from: `${id === 'b' ? 'a' : id}@sip.example` }, 0));
+  await settled();
+  await queue.drop('a');
+  await settled();
+  assert.deepEqual(seen, ['a', 'c', 'b']);
+  await queue.retry('b');
+  await settled();
+  await queue.drop('b');
+  queue.wake('link:office', 1);
+  await settled();
+  assert.deepEqual(seen, ['a', 'c', 'b', 'b', 'c']);
+});
