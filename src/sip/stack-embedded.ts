@@ -62,7 +62,6 @@ type Running = {
   readonly servers: ServerTransactions;
   readonly clients: ClientTransactions;
   readonly invites: InviteTransactions;
-  readonly sender: RequestSender;
 };
 
 class EmbeddedStack implements SipStack, MessageSink {
@@ -76,6 +75,7 @@ class EmbeddedStack implements SipStack, MessageSink {
   readonly #streams: StreamTransport;
   readonly #udp: UdpListener[] = [];
   #running: Running | undefined;
+  #sender: RequestSender | undefined;
   #isStopped = false;
 
   constructor(options: EmbeddedStackOptions) {
@@ -105,8 +105,16 @@ class EmbeddedStack implements SipStack, MessageSink {
       sendElsewhere: (bytes, request, channel) => this.#answerElsewhere(bytes, request, channel),
     });
     const run = servers.run.bind(servers);
-    const invites = new InviteTransactions({ wheel, style, run, transactionsMax: this.#limits.requestsUnderWayMax });
+    const invites = new InviteTransactions({
+      wheel,
+      log,
+      style,
+      run,
+      transactionsMax: this.#limits.requestsUnderWayMax,
+    });
     const clients = new ClientTransactions(wheel, log);
+    // Before the first socket: what comes in while others are still being opened is answered, too.
+    this.#running = { servers, clients, invites };
     const places: ListeningPlace[] = [];
     try {
       for (const listener of this.#options.listeners) places.push(await this.#listen(listener));
@@ -114,15 +122,15 @@ class EmbeddedStack implements SipStack, MessageSink {
       await this.#closeTransports();
       throw error;
     }
-    this.#running = { servers, clients, invites, sender: this.#senderFrom(places, clients) };
+    this.#sender = this.#senderFrom(places, clients);
     return places.map(({ transport, address, port }) => ({ transport, address, port }));
   }
 
   async request(outgoing: SipOutgoing): Promise<SipResponse> {
-    if (this.#running === undefined || this.#isStopped) {
+    if (this.#sender === undefined || this.#isStopped) {
       throw new GatewayError('shutting-down', 'the SIP engine does not run');
     }
-    return this.#running.sender.send(outgoing);
+    return this.#sender.send(outgoing);
   }
 
   async stop(graceMs: number): Promise<void> {

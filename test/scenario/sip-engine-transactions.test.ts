@@ -225,6 +225,13 @@ test('INVITE: repeated INVITEs are absorbed, and without an ACK it ends after 64
   assert.equal(stage.seen.length, 1);
 });
 
+test('INVITE: an answer that cannot be written is a 500', async (t) => {
+  const stage = await EngineStage.open(t, {}, async () => ({ status: 488, headers: [['Warning', 'a\r\nX-Evil: 1']] }));
+  const peer = await stage.udpPeer();
+  peer.send(invite('z9hG4bKw'), stage.ports.udp);
+  assert.deepEqual([(await peer.next()).status, (await peer.next()).status], [100, 500]);
+});
+
 test('INVITE: over a connection nothing is repeated', async (t) => {
   const stage = await EngineStage.open(t, {}, async () => ({ status: 488 }));
   const peer = await stage.tcpPeer();

@@ -1,3 +1,4 @@
+import type { Log } from '../../core/log.ts';
 import { formatVia, parseVia, type SipVia } from '../header-values.ts';
 import type { HeaderField, SipFlow, SipHeaders, SipReply } from '../message.ts';
 import { canonicalAddress } from './certificate-names.ts';
@@ -36,6 +37,29 @@ export function answerBytes(request: ParsedRequest, flow: SipFlow, reply: SipRep
     if (timestamp !== undefined) headers.push(['Timestamp', timestamp]);
   }
   return written(headers, reply, style);
+}
+
+/**
+ * The same, with 500 instead of an answer that cannot be written because of what the handler put into it; undefined
+ * when not even that is possible. Never throws.
+ */
+export function answerBytesOr500(
+  request: ParsedRequest,
+  flow: SipFlow,
+  reply: SipReply,
+  style: AnswerStyle,
+  log: Log,
+): Buffer | undefined {
+  try {
+    return answerBytes(request, flow, reply, style);
+  } catch (error) {
+    log.error({ error, status: reply.status }, 'answer cannot be written');
+  }
+  try {
+    return answerBytes(request, flow, { status: 500 }, style);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The answer to a request that could not be read, as far as it could; undefined when it cannot be sent to anyone. */

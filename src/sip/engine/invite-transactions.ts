@@ -1,5 +1,6 @@
+import type { Log } from '../../core/log.ts';
 import type { SipReply } from '../message.ts';
-import { answerBytes, answerChannel, type AnswerStyle } from './answers.ts';
+import { answerBytesOr500, answerChannel, type AnswerStyle } from './answers.ts';
 import type { Channel } from './channel.ts';
 import type { ParsedRequest } from './parser.ts';
 import type { ServerTransactions } from './server-transactions.ts';
@@ -8,6 +9,7 @@ import { T1_MS, T2_MS, TRANSACTION_MS } from './timers.ts';
 
 export type InviteContext = {
   readonly wheel: TimerWheel;
+  readonly log: Log;
   readonly style: AnswerStyle;
   /** Runs the handler; never rejects. */
   readonly run: ServerTransactions['run'];
@@ -110,9 +112,9 @@ export class InviteTransactions {
   }
 
   #send(transaction: InviteTransaction, reply: SipReply): void {
-    const { style } = this.#context;
-    transaction.bytes = answerBytes(transaction.request, transaction.source.flow, reply, style);
-    transaction.channel.send(transaction.bytes);
+    const { style, log } = this.#context;
+    transaction.bytes = answerBytesOr500(transaction.request, transaction.source.flow, reply, style, log);
+    if (transaction.bytes !== undefined) transaction.channel.send(transaction.bytes);
   }
 
   #repeat(transaction: InviteTransaction): void {
@@ -121,7 +123,9 @@ export class InviteTransactions {
   }
 
   #answer(request: ParsedRequest, channel: Channel, reply: SipReply): void {
-    answerChannel(channel, request.via).send(answerBytes(request, channel.flow, reply, this.#context.style));
+    const { style, log } = this.#context;
+    const bytes = answerBytesOr500(request, channel.flow, reply, style, log);
+    if (bytes !== undefined) answerChannel(channel, request.via).send(bytes);
   }
 }
 

@@ -2,7 +2,7 @@ import type { Log } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
 import type { SipReply, SipRequest } from '../message.ts';
 import type { SipHandler } from '../stack.ts';
-import { answerBytes, answerChannel, foreignField, type AnswerStyle } from './answers.ts';
+import { answerBytesOr500, answerChannel, foreignField, type AnswerStyle } from './answers.ts';
 import type { Channel } from './channel.ts';
 import type { EngineLimits } from './limits.ts';
 import type { ParsedRequest } from './parser.ts';
@@ -36,6 +36,8 @@ class ServerTransaction extends Timed {
   /** Where the answer goes, and the answer: the last provisional one, then the final one. */
   channel: Channel;
   bytes: Buffer | undefined;
+  /** The time for the 100 has come. */
+  isTrying = false;
   /** Dropped once answered: the bytes are all that is needed then. */
   request: ParsedRequest | undefined;
 
@@ -141,13 +143,14 @@ export class ServerTransactions {
 
   timerOf(transaction: ServerTransaction): void {
     const { request } = transaction;
-    if (request === undefined || transaction.bytes !== undefined) {
+    if (request === undefined || transaction.isTrying) {
       // Timer J; or nobody waits for the answer any more (RFC 4320, section 4.2).
       this.#forget(transaction);
       return;
     }
+    transaction.isTrying = true;
     transaction.bytes = this.#written(request, transaction.channel, { status: 100 });
-    transaction.channel.send(transaction.bytes);
+    if (transaction.bytes !== undefined) transaction.channel.send(transaction.bytes);
     this.#context.wheel.arm(transaction, TRANSACTION_MS - TRYING_AFTER_MS);
   }
 
@@ -158,7 +161,7 @@ export class ServerTransactions {
     const bytes = this.#written(request, channel, reply);
     transaction.bytes = bytes;
     transaction.request = undefined;
-    if (!transaction.channel.send(bytes)) this.#context.sendElsewhere(bytes, request, channel);
+    if (bytes !== undefined && !transaction.channel.send(bytes)) this.#context.sendElsewhere(bytes, request, channel);
     // Timer J is zero on streams (RFC 3261, section 17.2.2).
     if (channel.isReliable || this.#kept > limits.transactionsKeptMax) this.#forget(transaction);
     else if (transaction.wheelNext !== transaction) wheel.arm(transaction, TRANSACTION_MS);
@@ -180,18 +183,14 @@ export class ServerTransactions {
     return { status: 500 };
   }
 
-  #written(request: ParsedRequest, channel: Channel, reply: SipReply): Buffer {
+  #written(request: ParsedRequest, channel: Channel, reply: SipReply): Buffer | undefined {
     const { style, log } = this.#context;
-    try {
-      return answerBytes(request, channel.flow, reply, style);
-    } catch (error) {
-      log.error({ error, status: reply.status }, 'answer cannot be written');
-      return answerBytes(request, channel.flow, { status: 500 }, style);
-    }
+    return answerBytesOr500(request, channel.flow, reply, style, log);
   }
 
   #answerAtOnce(request: ParsedRequest, channel: Channel, reply: SipReply): void {
-    answerChannel(channel, request.via).send(this.#written(request, channel, reply));
+    const bytes = this.#written(request, channel, reply);
+    if (bytes !== undefined) answerChannel(channel, request.via).send(bytes);
   }
 
   #forget(transaction: ServerTransaction): void {

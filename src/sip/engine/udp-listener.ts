@@ -86,7 +86,8 @@ export class UdpListener {
     this.#isOpen = true;
     this.#socket.on('error', (error) => this.#log.warn({ error }, 'udp socket failed'));
     this.#socket.on('message', (bytes, { address, port }) => {
-      this.#sink.onMessage(bytes, this.channelTo(address, port));
+      // Port 0 can stand in a forged datagram, and nothing can be sent there.
+      if (port !== 0) this.#sink.onMessage(bytes, this.channelTo(address, port));
     });
   }
 
