@@ -1,17 +1,16 @@
 import { destination, pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 import type { Log, LogFields } from './core/log.ts';
+import { LogOutput } from './log-output.ts';
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Lines gather up to this much before they are written, bytes. */
-const GATHER_BYTES = 4_096;
-/** And at most this long, ms. */
-const GATHER_MS = 250;
-
 /** Standard output in gathered writes, so that a busy server does not pay a system call a line. */
 export function logDestination(): DestinationStream & { flushSync(): void } {
-  return destination({ fd: 1, sync: false, minLength: GATHER_BYTES, periodicFlush: GATHER_MS });
+  // Not pino's own: its flushSync never returns once its reader is gone.
+  const output = new LogOutput(1);
+  process.once('exit', () => output.flushSync());
+  return output;
 }
 
 /** Standard error, line by line: for commands, whose output is their answer. */

@@ -1,4 +1,4 @@
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { request } from 'node:http';
 import { CommandError } from './command-error.ts';
 
@@ -43,8 +43,9 @@ export function askServer(socketPath: string, method: string, path: string): Pro
  * temporary folder somebody else could have put one there.
  */
 function isOurs(socketPath: string): boolean {
-  const found = lstatSync(socketPath, { throwIfNoEntry: false });
-  if (found?.isSocket() !== true) return false;
+  if (!existsSync(socketPath)) return false;
+  const found = lstatSync(socketPath);
+  if (!found.isSocket()) return false;
   const user = process.getuid?.();
   if (user === undefined || user === 0 || found.uid === user) return true;
   throw new CommandError(`${socketPath} belongs to another user: run this as the user the server runs as`);
