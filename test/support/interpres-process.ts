@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { entryPoint } from './entry-point.ts';
 import { freePort } from './ports.ts';
 import { startProcess, type Exit, type TestProcess } from './process.ts';
 import { until } from './until.ts';
@@ -140,18 +141,6 @@ export async function startInterpres(options: InterpresOptions & { start?: false
   };
   if (options.start !== false) await self.start();
   return self;
-}
-
-/** The built server where it is newer than its sources, else the sources themselves. */
-function entryPoint(): readonly string[] {
-  const built = join(ROOT, 'dist/main.js');
-  if (!existsSync(built)) return ['--import', 'tsx', join(ROOT, 'src/main.ts')];
-  const builtAtMs = statSync(built).mtimeMs;
-  const source = join(ROOT, 'src');
-  const isOld = readdirSync(source, { recursive: true, encoding: 'utf8' }).some(
-    (name) => name.endsWith('.ts') && statSync(join(source, name)).mtimeMs > builtAtMs,
-  );
-  return isOld ? ['--import', 'tsx', join(ROOT, 'src/main.ts')] : [built];
 }
 
 function logLines(output: string): ReadonlyArray<Readonly<Record<string, unknown>>> {
