@@ -137,7 +137,8 @@ function secondsFrom(text: string): number {
 
 /** A contact at one of our domains or listeners would make every message go round in a circle. */
 function leadsBack(uri: SipUri, request: SipRequest, deps: RegisterDeps): boolean {
-  if (deps.isOwn(uri.host)) return true;
+  // A closing dot names the same domain.
+  if (deps.isOwn(uri.host.endsWith('.') ? uri.host.slice(0, -1) : uri.host)) return true;
   const port = uri.port ?? (uri.scheme === 'sips' ? 5061 : 5060);
   return deps.listeners().some((listener) => {
     if (listener.port !== port) return false;
