@@ -20,7 +20,7 @@ const LANGUAGE = /^[A-Za-z0-9-]{1,35}$/;
  * The message that a stanza carries (RFC 7572, section 4). Its bodies are one text in several languages: one is taken,
  * in the language of the stanza if there is one.
  *
- * @param randomId names a message whose sender gave it no id: a token of at most 40 characters
+ * @param randomId names a message that has no origin-id: a token of at most 40 characters
  * @returns undefined when it carries no text: composing notices, receipts, markers
  * @throws GatewayError 'address-malformed' for a JID that no address can be made of
  */
@@ -40,7 +40,7 @@ export function messageFromStanza(
   const sentAtMs = sentAt(stanza, context.nowMs);
   return {
     op: 'message',
-    id: idOf(stanza, body.text) ?? context.randomId(),
+    id: stanza.originId === undefined ? context.randomId() : idOf(stanza, stanza.originId, body.text),
     source,
     destination,
     hops: HOPS,
@@ -132,13 +132,13 @@ function readableFrom(message: InstantMessage): Readable {
 /**
  * Names a message by what its sender repeats when he sends it again, so that it is taken once. Lengths stand before the
  * parts, so that no two messages give one sum by moving characters from one part to the next.
+ *
+ * By an origin-id only, which is unique by definition (XEP-0359, section 3). The stanza's own id proves nothing: RFC
+ * 6120, section 8.1.3 lets a client count from 1 with every stream, and whoever then says the same words again would
+ * not be heard; and no stream of XEP-0114 brings a stanza twice by itself.
  */
-function idOf(stanza: MessageStanza, text: string): string | undefined {
-  const { originId, id } = stanza;
-  if (originId === undefined && id === undefined) return undefined;
-  const parts = [formatJid(stanza.from), formatJid(stanza.to)];
-  if (originId === undefined) parts.push('id', id ?? '', text);
-  else parts.push('origin-id', originId);
+function idOf(stanza: MessageStanza, originId: string, text: string): string {
+  const parts = [formatJid(stanza.from), formatJid(stanza.to), originId, text];
   let whole = '';
   for (const part of parts) whole += `${part.length}:${part}`;
   return `x${createHash('sha256').update(whole).digest('base64url').slice(0, 31)}`;
