@@ -140,7 +140,7 @@ const queue = z.strictObject({
     .default(30 * 86_400)
     .meta(meta({ about: 'How long a message that failed is kept for `queue list --dead`.' })),
   rememberSeconds: seconds(64)
-    .default(3_600)
+    .default(600)
     .meta(
       meta({
         about:

@@ -50,7 +50,8 @@ const LANGUAGE = /^[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8}){0,7}$/;
  * Reads a MESSAGE with a body as an instant message (RFC 7572, section 5; MAPPING sections 4.2 to 4.6 and 7).
  *
  * Pure. The id is a hash of what every copy of one request has in common: the sender, the Request-URI's address,
- * Call-ID, CSeq, From tag and body; so a request that comes twice, over whatever transaction, is one message.
+ * Call-ID, CSeq, From tag (RFC 3261, section 8.2.2.2), body and credentials; so a request that comes twice, over
+ * whatever transaction, is one message.
  *
  * @throws GatewayError 'address-malformed', 'scheme-unsupported', 'request-malformed', 'content-malformed' (a body
  *   without a Content-Type that can be read), 'content-unsupported' and 'content-too-large' (see `decodedBody`)
@@ -90,6 +91,10 @@ export function messageFromRequest(request: SipRequest, context: MessageContext)
   };
 }
 
+/**
+ * COMPAT(libpurple 2.14, 2026-11): its Call-ID and tag come from an unseeded source, so that after a restart the same
+ * words may be the same request to the byte. The credentials tell them apart: each use of a nonce is another one.
+ */
 function idOf(request: SipRequest, sender: Entity, destination: Entity, callId: string): string {
   const cseq = parseCSeq(request.headers.get('CSeq') ?? '')?.number ?? 0;
   const tag = parseNameAddr(request.headers.get('From') ?? '')?.params.get('tag') ?? '';
@@ -101,6 +106,7 @@ function idOf(request: SipRequest, sender: Entity, destination: Entity, callId: 
     callId,
     cseq,
     tag,
+    ...request.headers.all('Authorization'),
   ];
   // JSON, so that no part can run over into the next.
   const hash = createHash('sha256').update(JSON.stringify(parts)).update(request.body);

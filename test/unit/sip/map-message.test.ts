@@ -208,6 +208,8 @@ test('message from SIP: the id is the same for every copy of a request', () => {
   };
   assert.equal(reading({}).id, reading(copy).id);
   assert.equal(reading({}).id, reading({ from: '"Romeo" <sip:romeo@sip.example>;tag=f1' }).id);
+  const signed: RequestParts = { headers: [['Authorization', 'Digest nonce="n", nc=00000001']] };
+  assert.equal(reading(signed).id, reading({ headers: [...signed.headers!, ...copy.headers] }).id);
 });
 
 const OTHERS: ReadonlyArray<readonly [name: string, parts: RequestParts]> = [
@@ -218,6 +220,7 @@ const OTHERS: ReadonlyArray<readonly [name: string, parts: RequestParts]> = [
   ['CSeq', { cseq: 2 }],
   ['Call-ID and CSeq that run together otherwise', { callId: 'call-11', cseq: 1 }],
   ['body', { body: 'hello!' }],
+  ['use of a nonce', { headers: [['Authorization', 'Digest nonce="n", nc=00000002']] }],
 ];
 for (const [name, parts] of OTHERS) {
   test(`message from SIP: another ${name}, another id`, () => assert.notEqual(reading(parts).id, reading({}).id));
