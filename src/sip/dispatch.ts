@@ -90,6 +90,8 @@ function refusalOf(request: SipRequest, handlers: DispatchOptions['handlers']): 
   }
   const scheme = schemeOf(request.uri);
   if (scheme !== 'sip' && scheme !== 'sips') return { status: 416 };
+  // RFC 3261, section 26.2.2: every hop of it over TLS. One that was not cannot be mended by those that follow.
+  if (scheme === 'sips' && request.flow.transport !== 'tls') return { status: 400, reason: 'SIPS Needs TLS' };
   const hops = maxForwards(request);
   if (hops === undefined) return { status: 400, reason: 'Bad Max-Forwards' };
   if (hops === 0 && !ENDS_HERE.has(method)) return { status: 483 };

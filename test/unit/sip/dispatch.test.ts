@@ -49,6 +49,7 @@ const REFUSED: readonly Refused[] = [
   ['a method with the name of an object member', { method: 'constructor' }, 501],
   ['a Request-URI of another scheme', { uri: 'tel:+15551234', to: '<sip:x@y.example>' }, 416],
   ['a Request-URI of a scheme of IM', { uri: 'im:juliet@xmpp.example', to: '<sip:x@y.example>' }, 416],
+  ['sips that came without TLS', { uri: 'sips:juliet@xmpp.example', flow: { transport: 'tcp' } }, 400],
   ['no hop left', { headers: [['Max-Forwards', '0']] }, 483],
   ['a hop count that is none', { headers: [['Max-Forwards', '-1']] }, 400],
   ['a hop count over 255', { headers: [['Max-Forwards', '256']] }, 400],
@@ -86,6 +87,11 @@ for (const method of ['OPTIONS', 'REGISTER']) {
     assert.equal((await aDispatcher(unreached)(request)).status, 200);
   });
 }
+
+test('sips that came over TLS is served', async () => {
+  const request = aRequest({ uri: 'sips:juliet@xmpp.example', flow: { transport: 'tls' } });
+  assert.equal((await aDispatcher(async () => ({ status: 200 }))(request)).status, 200);
+});
 
 test('a request without Max-Forwards is served', async () => {
   const reply = await aDispatcher(async () => ({ status: 200 }))(aRequest({ headers: [['Max-Forwards', '']] }));
