@@ -61,7 +61,7 @@ export class MessageService {
     if (expiresAtMs <= clock.nowMs()) {
       throw new GatewayError('lifetime-over', 'the message was over before it came');
     }
-    return this.#queued({ ...message, hops: message.hops - 1, expiresAtMs }, expiresAtMs, route, origin);
+    return this.#queued({ ...message, hops: message.hops - 1 }, expiresAtMs, route, origin);
   }
 
   #checkRecipient(message: InstantMessage, route: Route): void {

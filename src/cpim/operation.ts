@@ -32,7 +32,10 @@ export type InstantMessage = {
   readonly hops: number;
   /** When this server took it over, ms since the epoch. */
   readonly acceptedAtMs: number;
-  /** After this nobody wants it any more, ms since the epoch; absent until the core has set a lifetime. */
+  /**
+   * After this its author does not want it delivered any more, ms since the epoch; absent where he said nothing. How
+   * long this server tries is its own matter and stands in the queue's entry.
+   */
   readonly expiresAtMs?: number;
   /** When its author says it was written, ms since the epoch: SIP Date, XEP-0203 stamp. */
   readonly sentAtMs?: number;
