@@ -26,13 +26,26 @@ export function createPinoLog(level: LogLevel, destination: DestinationStream): 
     {
       level,
       base: null,
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      timestamp,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: stdSerializers.errWithCause },
     },
     destination,
   );
   return wrap(root);
+}
+
+let stampedMs = 0;
+let stamp = '';
+
+/** Many lines of a busy server bear the same millisecond. */
+function timestamp(): string {
+  const nowMs = Date.now();
+  if (nowMs !== stampedMs) {
+    stampedMs = nowMs;
+    stamp = `,"time":"${new Date(nowMs).toISOString()}"`;
+  }
+  return stamp;
 }
 
 function wrap(logger: Logger): Log {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { addressKey, type Address } from '../cpim/address.ts';
 
 /** Ends every Call-ID that stands for a thread or for the lack of one; no thread is written as it is that ends so. */
@@ -23,7 +23,7 @@ export function callIdFromThread(thread: string | undefined, one: Address, other
   if (thread.length <= THREAD_BYTES_MAX && CALL_ID.test(thread) && !thread.endsWith(OURS)) return thread;
   const bytes = Buffer.from(thread, 'utf8');
   if (bytes.length <= THREAD_BYTES_MAX) return `${THREAD}${bytes.toString('base64url')}${OURS}`;
-  return `${HASH}${createHash('sha256').update(bytes).digest('base64url')}${OURS}`;
+  return `${HASH}${hash('sha256', bytes, 'base64url')}${OURS}`;
 }
 
 /** The thread that a Call-ID stands for; undefined for one that we gave for want of a thread. */
@@ -41,5 +41,5 @@ export function threadFromCallId(callId: string, one: Address, other: Address): 
 function pairToken(one: Address, other: Address): string {
   // A blank is in no address key.
   const pair = [addressKey(one), addressKey(other)].sort().join(' ');
-  return `${PAIR}${createHash('sha256').update(pair).digest('base64url').slice(0, 32)}${OURS}`;
+  return `${PAIR}${hash('sha256', pair, 'base64url').slice(0, 32)}${OURS}`;
 }
