@@ -220,7 +220,6 @@ describe('interpres check', { concurrency: 4 }, () => {
         assert.match(said[line] ?? '', pattern);
       }
       assert.match(said.at(-1) ?? '', new RegExp(`^${lines.length} faults? in `));
-      // eslint-disable-next-line no-control-regex
       assert.doesNotMatch(stderr, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
     });
   }

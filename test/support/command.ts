@@ -13,15 +13,16 @@ export type CommandResult = {
   readonly ms: number;
 };
 
+export type CommandOptions = {
+  readonly input?: string | Buffer;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Whoever reads standard output goes away after the first piece of it, as `head -1` does. */
+  readonly closeOutput?: true;
+};
+
 /** Runs our program as an operator does, to its end. */
-export function command(
-  args: readonly string[],
-  options: {
-    readonly input?: string | Buffer;
-    readonly env?: Readonly<Record<string, string>>;
-    readonly cwd?: string;
-  } = {},
-): Promise<CommandResult> {
+export function command(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const startedMs = performance.now();
   const child = spawn(process.execPath, [...entryPoint(), ...args], {
     cwd: options.cwd ?? ROOT,
@@ -31,7 +32,10 @@ export function command(
     killSignal: 'SIGKILL',
   });
   const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
-  child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout.push(chunk);
+    if (options.closeOutput === true) child.stdout.destroy();
+  });
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
   child.stdin.on('error', () => undefined); // it may end without reading
   child.stdin.end(options.input ?? '');
