@@ -9,7 +9,7 @@ export type LogOutputOptions = {
   readonly heldLengthMax: number;
 };
 
-const DEFAULTS: LogOutputOptions = { gatherLength: 4_096, gatherMs: 250, heldLengthMax: 4 * 1024 * 1024 };
+const DEFAULTS: LogOutputOptions = { gatherLength: 15_000, gatherMs: 250, heldLengthMax: 4 * 1024 * 1024 };
 /** Between two tries while the reader does not read, ms. */
 const FULL_MS = 50;
 /** After a write that failed, for want of a reader or of space, ms. */
