@@ -1,4 +1,7 @@
 import { addressKey } from '../cpim/address.ts';
+import { ContentError } from '../cpim/content-error.ts';
+import type { Content } from '../cpim/content.ts';
+import { type Readable, readableFromContent } from '../cpim/readable.ts';
 import type { FailureReport, InstantMessage } from '../cpim/operation.ts';
 import type { GatewayError } from './errors.ts';
 import type { HopId, QueueEntry } from './ports.ts';
@@ -6,6 +9,8 @@ import type { HopId, QueueEntry } from './ports.ts';
 const ID_LENGTH_MAX = 40;
 const EXCERPT_LENGTH_MAX = 80;
 const SAID_LENGTH_MAX = 300;
+/** A URI or JID of sensible length: one word. */
+const URI = /^[^\s\u0000-\u001f\u007f-\u009f]{1,512}$/;
 
 /** What of a message its report needs, small enough to be kept for many messages. */
 export type Reportable = Pick<InstantMessage, 'id' | 'source' | 'destination' | 'thread' | 'senderId'> & {
@@ -15,8 +20,9 @@ export type Reportable = Pick<InstantMessage, 'id' | 'source' | 'destination' | 
 
 export function reportableOf(message: InstantMessage): Reportable {
   const { id, source, destination, thread, senderId, subjects, content } = message;
-  const subject = subjects?.[0]?.text;
-  const excerpt = 'text' in content ? firstWords(content.text) : '';
+  const readable = readableOf(content);
+  const subject = (subjects ?? readable.subjects)?.[0]?.text;
+  const excerpt = firstWords(readable.text);
   return {
     id,
     source,
@@ -28,6 +34,17 @@ export function reportableOf(message: InstantMessage): Reportable {
   };
 }
 
+/** What its sender would know it by; nothing of what is no text, or cannot be read. */
+function readableOf(content: Content): Pick<Readable, 'text' | 'subjects'> {
+  if ('text' in content) return { text: content.text };
+  try {
+    return readableFromContent(content);
+  } catch (thrown) {
+    if (thrown instanceof ContentError) return { text: '' };
+    throw thrown;
+  }
+}
+
 /** Writes the report that tells the sender of a message why it was not delivered. Same message, same id. */
 export function failureReport(
   about: Reportable,
@@ -35,7 +52,8 @@ export function failureReport(
   nowMs: number,
   lifetimeMs: number,
 ): FailureReport {
-  const said = error.details.text === undefined ? '' : withoutControls(error.details.text).slice(0, SAID_LENGTH_MAX);
+  const { text, alternative } = error.details;
+  const said = text === undefined ? '' : withoutControls(text).slice(0, SAID_LENGTH_MAX);
   return {
     op: 'report',
     id: reportId(about.id),
@@ -52,6 +70,7 @@ export function failureReport(
     },
     code: error.code,
     ...(said === '' ? {} : { text: said }),
+    ...(alternative === undefined || !URI.test(alternative) ? {} : { alternative }),
   };
 }
 

@@ -4,6 +4,7 @@ import type { Content } from '../cpim/content.ts';
 import type { InstantMessage } from '../cpim/operation.ts';
 import { readableFromContent } from '../cpim/readable.ts';
 import type { Admission, Origin } from './admission.ts';
+import { contentFailure } from './content-failure.ts';
 import type { DeliveryService } from './delivery-service.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
@@ -123,6 +124,6 @@ function checkReadable(content: Content): void {
     readableFromContent(content);
   } catch (cause) {
     if (!(cause instanceof ContentError)) throw cause;
-    throw new GatewayError(`content-${cause.kind}`, cause.message, { cause });
+    throw contentFailure(cause);
   }
 }

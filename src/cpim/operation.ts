@@ -78,6 +78,8 @@ export type FailureReport = {
   readonly code: string;
   /** What the far side said in its own words, where it said something; cleaned of control characters. */
   readonly text?: string;
+  /** Where the recipient is to be found instead: a URI as the far side gave it. */
+  readonly alternative?: string;
 };
 
 /** What the queue holds. */

@@ -195,10 +195,11 @@ export function outgoingFromReport(report: FailureReport, postmaster: Entity, ta
 
 /** The report as its reader sees it. */
 export function reportText(report: FailureReport): string {
-  const { source, about, code, text } = report;
+  const { source, about, code, text, alternative } = report;
   const localpart = localpartOf(source.address);
   const recipient = localpart === undefined ? domainOf(source.address) : `${localpart}@${domainOf(source.address)}`;
   const lines = [`Your message to ${recipient} could not be delivered. ${failureText(code)}`];
+  if (alternative !== undefined) lines.push(`The other address: ${alternative}`);
   if (text !== undefined && text !== '') lines.push(`The other side said: ${text}`);
   if (about.subject !== undefined) lines.push(`Subject of the message: ${about.subject}`);
   if (about.excerpt !== undefined) lines.push(`The message began: ${about.excerpt}`);

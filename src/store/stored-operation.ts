@@ -35,8 +35,9 @@ export function isOperation(value: unknown): value is Operation {
     );
   }
   if (op !== 'report') return false;
-  const { about, code, text } = value;
-  return isObject(about) && typeof about['id'] === 'string' && typeof code === 'string' && isOptional(text, 'string');
+  const { about, code, text, alternative } = value;
+  if (!isOptional(text, 'string') || !isOptional(alternative, 'string')) return false;
+  return isObject(about) && typeof about['id'] === 'string' && typeof code === 'string';
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

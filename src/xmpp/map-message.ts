@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { ContentError } from '../cpim/content-error.ts';
 import type { FailureReport, InstantMessage, LocalizedText } from '../cpim/operation.ts';
 import { type Readable, readableFromContent } from '../cpim/readable.ts';
+import { contentFailure } from '../core/content-failure.ts';
 import { ERROR_CODES, type ErrorCode, GatewayError } from '../core/errors.ts';
 import { formatJid } from './jid.ts';
 import { type ComponentDomains, entityFromJid, jidFromEntity } from './map-address.ts';
@@ -103,7 +104,10 @@ export function stanzaFromReport(report: FailureReport, domains: ComponentDomain
     ...(senderId === undefined ? {} : { id: senderId }),
     subjects: [],
     bodies: [],
-    error: stanzaErrorFrom(code, report.text === undefined ? {} : { text: report.text }),
+    error: stanzaErrorFrom(code, {
+      ...(report.text === undefined ? {} : { text: report.text }),
+      ...(report.alternative === undefined ? {} : { alternative: report.alternative }),
+    }),
   };
 }
 
@@ -125,7 +129,7 @@ function readableFrom(message: InstantMessage): Readable {
     return readableFromContent(message.content);
   } catch (thrown) {
     if (!(thrown instanceof ContentError)) throw thrown;
-    throw new GatewayError(`content-${thrown.kind}`, thrown.message, { cause: thrown });
+    throw contentFailure(thrown);
   }
 }
 

@@ -21,10 +21,19 @@ const EXCERPTS: ReadonlyArray<
   ['control characters', { type: 'text/plain', text: 'a\u0000\u001b[31mb' }, 'a [31mb'],
   ['nothing but blanks', { type: 'text/plain', text: '\r\n ' }, undefined],
   ['no text', { type: 'image/png', base64: 'AAAA' }, undefined],
+  ['HTML', { type: 'text/html', base64: btoa('<p>hello <b>you</b></p>') }, 'hello you'],
+  ['another charset', { type: 'text/plain;charset=iso-8859-1', base64: btoa('caf\xe9') }, 'café'],
+  ['text that is none in its charset', { type: 'text/plain;charset=shift_jis', base64: btoa('\x82') }, undefined],
 ];
 for (const [name, content, excerpt] of EXCERPTS) {
   test(`report: first words of ${name}`, () => assert.equal(reportableOf(aMessage({ content })).excerpt, excerpt));
 }
+
+test('report: subject and first words of what message/cpim wraps', () => {
+  const base64 = btoa('Subject: Of love\r\n\r\nContent-Type: text/plain\r\n\r\nNeither');
+  const { subject, excerpt } = reportableOf(aMessage({ content: { type: 'message/cpim', base64 } }));
+  assert.deepEqual({ subject, excerpt }, { subject: 'Of love', excerpt: 'Neither' });
+});
 
 const report = (
   id: string,
@@ -61,6 +70,20 @@ test('report: what the far side said is quoted on one line, bounded', () => {
   assert.match(text ?? '', /^no Injected: yes z+$/);
   assert.equal(text?.length, 300);
 });
+
+const PLACES: ReadonlyArray<readonly [alternative: string, isTold: boolean]> = [
+  ['sip:new@other.example;transport=tcp', true],
+  ['xmpp:new@other.example/home', true],
+  ['sip:new@other.example\r\nX: y', false],
+  ['two words', false],
+  [`sip:${'x'.repeat(600)}@other.example`, false],
+];
+for (const [alternative, isTold] of PLACES) {
+  test(`report: ${JSON.stringify(alternative).slice(0, 50)} as the new address is ${isTold ? 'told' : 'left out'}`, () => {
+    const error = new GatewayError('recipient-moved', 'x', { details: { alternative } });
+    assert.equal(report('m1', error).alternative, isTold ? alternative : undefined);
+  });
+}
 
 for (const code of ERROR_CODES) {
   test(`report: ${code} has words that say why`, () => {

@@ -64,6 +64,7 @@ const CASES: ReadonlyArray<readonly [name: string, message: InstantMessage, orig
   ['without a hop left', aMessage({ hops: 0 }), ALICE, 'hops-exhausted'],
   ['an image to XMPP', aMessage({ content: png }), ALICE, 'content-unsupported'],
   ['an image to a local user', toBob({ content: png }), ALICE, 'delivered'],
+  ['HTML to a local user', toBob({ content: html }), ALICE, 'delivered'],
   ['HTML to XMPP', aMessage({ content: html }), ALICE, 'queued'],
   ['another charset to XMPP', aMessage({ content: latin }), ALICE, 'queued'],
   ['sips to XMPP', aMessage({ secure: true }), ALICE, 'scheme-unsupported'],
@@ -84,6 +85,17 @@ for (const [name, message, origin, result] of CASES) {
     await world.stop();
   });
 }
+
+test('message: what message/cpim requires and nobody has is named to the sender (RFC 3922, section 4.2.7)', async () => {
+  const world = await aWorld();
+  const body = 'NS: f <urn:f>\r\nRequire: f.Vital\r\n\r\nContent-Type: text/plain\r\n\r\nx';
+  const content = { type: 'message/cpim', base64: Buffer.from(body).toString('base64') };
+  await assert.rejects(world.messages.accept(aMessage({ content }), ALICE), {
+    code: 'content-malformed',
+    details: { text: 'It requires f.Vital, which is not known here.' },
+  });
+  await world.stop();
+});
 
 test('message: it is stored with one hop less and the lifetime of the queue', async () => {
   const world = await aWorld();

@@ -314,6 +314,11 @@ test('report to SIP: what the far side said', () => {
   assert.match(text, /does not let you send to this address\.\nThe other side said: Block list$/);
 });
 
+test('report to SIP: where the recipient is now', () => {
+  const text = reportText(report({ code: 'recipient-moved', alternative: 'xmpp:juliet@new.example' }));
+  assert.match(text, /has moved to another address\.\nThe other address: xmpp:juliet@new\.example\n/);
+});
+
 test('report to SIP: a code of a later version still says something', () => {
   assert.match(
     reportText(report({ code: 'no-such-code' })),

@@ -11,7 +11,8 @@ const report = {
   destination: { address: 'c@d', instance: 'x' },
   acceptedAtMs: 1,
   about: { id: 'm' },
-  code: 'recipient-unknown',
+  code: 'recipient-moved',
+  alternative: 'sip:c@new.example',
 };
 
 for (const operation of [message, report]) {
@@ -33,6 +34,7 @@ const BROKEN: ReadonlyArray<readonly [what: string, text: unknown]> = [
   ['a time that is a text', JSON.stringify({ ...message, acceptedAtMs: 'now' })],
   ['a subject that is a text', JSON.stringify({ ...message, subjects: ['s'] })],
   ['an extra of three parts', JSON.stringify({ ...message, extras: [['a', 'b', 'c']] })],
+  ['a new address that is none', JSON.stringify({ ...report, alternative: 7 })],
   ['a report about nothing', JSON.stringify({ ...report, about: undefined })],
 ];
 

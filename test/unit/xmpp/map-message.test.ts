@@ -26,8 +26,8 @@ function aMessage(over: Partial<InstantMessage> = {}): InstantMessage {
   return {
     op: 'message',
     id: 'a',
-    source: { address: address('romeo@example.net') },
-    destination: { address: address('juliet@example.com') },
+    source: { address: parsed('romeo@example.net') },
+    destination: { address: parsed('juliet@example.com') },
     hops: 70,
     acceptedAtMs: NOW_MS,
     content: { type: 'text/plain', text: 'x' },
@@ -35,10 +35,10 @@ function aMessage(over: Partial<InstantMessage> = {}): InstantMessage {
   };
 }
 
-function address(text: string): NonNullable<ReturnType<typeof parseAddress>> {
-  const parsed = parseAddress(text);
-  assert.ok(parsed !== undefined);
-  return parsed;
+function parsed(text: string): NonNullable<ReturnType<typeof parseAddress>> {
+  const address = parseAddress(text);
+  assert.ok(address !== undefined);
+  return address;
 }
 
 for (const vector of loadVectors<InstantMessage, string>('rfc7572/message-to-xmpp')) {
@@ -65,8 +65,8 @@ for (const vector of loadVectors<string, Omit<InstantMessage, 'id'> | null>('rfc
 
 test('message: there and back again, everything that both sides know is kept', () => {
   const sent = aMessage({
-    source: { address: address('juliet@example.com'), instance: 'balcony' },
-    destination: { address: address('romeo@example.net') },
+    source: { address: parsed('juliet@example.com'), instance: 'balcony' },
+    destination: { address: parsed('romeo@example.net') },
     thread: 'abc',
     subjects: [{ text: 'S', language: 'en' }],
     language: 'en',
@@ -139,10 +139,10 @@ const refusals: Array<[string, Partial<InstantMessage>, string]> = [
   ],
   [
     'an address that no JID can have',
-    { destination: { address: address('%E2%99%9A@example.com') } },
+    { destination: { address: parsed('%E2%99%9A@example.com') } },
     'address-malformed',
   ],
-  ['a sender of another domain of ours', { source: { address: address('a@core.example') } }, 'sender-forbidden'],
+  ['a sender of another domain of ours', { source: { address: parsed('a@core.example') } }, 'sender-forbidden'],
 ];
 for (const [what, over, code] of refusals) {
   test(`message to XMPP: ${what} is refused with ${code}`, () => {
@@ -157,8 +157,8 @@ test('report to XMPP: an error stanza with the id that the sender gave (RFC 6120
   const report: FailureReport = {
     op: 'report',
     id: 'r-a',
-    source: { address: address('romeo@example.net') },
-    destination: { address: address('juliet@example.com'), instance: 'balcony' },
+    source: { address: parsed('romeo@example.net') },
+    destination: { address: parsed('juliet@example.com'), instance: 'balcony' },
     acceptedAtMs: NOW_MS,
     about: { id: 'a', senderId: 'm-1' },
     code: 'recipient-unknown',
@@ -171,8 +171,31 @@ test('report to XMPP: an error stanza with the id that the sender gave (RFC 6120
         `<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>Not Found</text></error></message>`,
     ),
   );
+  const fromPhone = stanzaFromReport({ ...report, source: { ...report.source, instance: 'desk' } }, DOMAINS);
+  assert.equal(fromPhone.from.resource, 'desk', 'from whom the stanza went to');
   assert.equal(
     stanzaFromReport({ ...report, code: 'no code of ours' }, DOMAINS).error?.condition,
     'internal-server-error',
   );
 });
+
+for (const [code, condition, address] of [
+  ['recipient-moved', 'gone', 'sip:romeo@elsewhere.example'],
+  ['recipient-redirected', 'redirect', 'sip:romeo@elsewhere.example'],
+  ['recipient-gone', 'gone', undefined],
+] as const) {
+  test(`report to XMPP: ${code} ${address === undefined ? 'names no' : 'names the new'} address (RFC 7247, section 7.2)`, () => {
+    const report: FailureReport = {
+      op: 'report',
+      id: 'r-a',
+      source: { address: parsed('romeo@example.net') },
+      destination: { address: parsed('juliet@example.com') },
+      acceptedAtMs: NOW_MS,
+      about: { id: 'a' },
+      code,
+      alternative: 'sip:romeo@elsewhere.example',
+    };
+    const { error } = stanzaFromReport(report, DOMAINS);
+    assert.deepEqual([error?.condition, error?.address], [condition, address]);
+  });
+}
