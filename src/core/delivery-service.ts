@@ -1,6 +1,6 @@
 import { addressKey, domainOf, localpartOf, type Address } from '../cpim/address.ts';
 import { pauseMs, type Backoff } from './backoff.ts';
-import { GatewayError, type ErrorCode } from './errors.ts';
+import { GatewayError } from './errors.ts';
 import { failureReport, reportableOf, reportEntry, type Reportable } from './failure-report.ts';
 import { HopStates, type HopState } from './hop-states.ts';
 import type { Log } from './log.ts';
@@ -47,9 +47,6 @@ const REPORT_PAUSE: Backoff = { firstMs: 5_000, maxMs: 300_000 };
 const REPORT_TRIES_MAX = 12;
 /** For what waits for a hop under which the queue does not know it: the peer table has changed since. */
 const OTHER_HOP_PAUSE_MS = 60_000;
-
-/** Failures that say nothing about whether the peer is there. */
-const OWN_FAILURES: ReadonlySet<ErrorCode> = new Set(['internal', 'shutting-down', 'store-unavailable', 'queue-full']);
 
 /**
  * Makes the attempts of the queue: chooses the sender, keeps away from peers that are down, says what became of each
@@ -293,7 +290,11 @@ export class DeliveryService {
   async #report(about: Reportable, error: GatewayError): Promise<GatewayError | undefined> {
     const { router, queue, clock, log, lifetimeMs } = this.#deps;
     try {
-      const { hop } = router.routeOf(about.destination.address, about.source.address);
+      const { hop, kind } = router.routeOf(about.destination.address, about.source.address);
+      if (kind === 'sip' && isPostmaster(about.source.address)) {
+        log.info({ messageId: about.id, code: error.code }, 'failure of a report is not reported');
+        return undefined;
+      }
       const report = failureReport(about, error, clock.nowMs(), lifetimeMs);
       const added = await queue.add(reportEntry(report, hop, lifetimeMs));
       if (added === 'added')
@@ -322,12 +323,18 @@ export class DeliveryService {
 /** Says to the breaker of a SIP peer whether the peer is there: one that refuses is. */
 function tellBreaker({ breaker }: HopState, error: GatewayError, startedAtMs: number): void {
   if (breaker === undefined) return;
-  const isTransport = error.code === 'peer-unreachable' || error.code === 'peer-timeout';
-  const isSilent = isTransport && error.details.status === undefined;
-  if (isSilent) breaker.failed(startedAtMs);
-  else if (!OWN_FAILURES.has(error.code)) breaker.answered();
-  // A failure of ours leaves a peer that is being tried untried.
+  if (error.details.status !== undefined) breaker.answered();
+  else if (error.code === 'peer-unreachable' || error.code === 'peer-timeout') breaker.failed(startedAtMs);
+  // What failed before it was sent leaves a peer that is being tried untried.
   else if (!breaker.isClosed) breaker.failed(startedAtMs);
+}
+
+/**
+ * A SIP peer may tell failures as we do, in a message from its postmaster to one of our users. Were its failure told to
+ * the postmaster, two such servers could go on telling each other for ever (as with mail: RFC 5321, section 4.5.5).
+ */
+function isPostmaster(address: Address): boolean {
+  return localpartOf(address)?.toLowerCase() === 'postmaster';
 }
 
 /** An error may come from whom it was sent to, or from his server. */

@@ -199,6 +199,22 @@ test('delivery: a report that fails is not reported', async () => {
   assert.equal(world.added.length, 0);
 });
 
+test('delivery: a report of another server that fails is not reported', async () => {
+  const world = new World();
+  world.local.behave = () => error('recipient-refused', { status: 603 });
+  const message = aMessage({ from: 'Postmaster@partner.example', to: 'bob@sip.example' });
+  const outcome = await world.service.attempt(aDelivery(message, BOB));
+  assert.equal(shape(outcome, world.clock.nowMs()), 'dead recipient-refused');
+  assert.equal(world.added.length, 0);
+});
+
+test('delivery: a postmaster of ours is told like any other user', async () => {
+  const world = new World();
+  world.link.behave = () => error('recipient-unknown');
+  await world.service.attempt(aDelivery(aMessage({ from: 'postmaster@sip.example' }), OFFICE));
+  assert.equal(world.reports.length, 1);
+});
+
 test('delivery: a failed message stays until its report is stored', async () => {
   const world = new World();
   world.sip.behave = () => error('recipient-unknown');
@@ -416,6 +432,21 @@ test('delivery: a peer that refuses is there', async () => {
   world.sip.behave = () => error('peer-timeout', { status: 504 });
   await world.service.attempt(toSip());
   assert.equal(world.service.isReachable(PARTNER), true);
+});
+
+test('delivery: what could not be sent at all says nothing about a peer that is being tried', async () => {
+  const world = new World();
+  world.sip.behave = () => error('peer-unreachable');
+  await world.service.attempt(toSip());
+  world.clock.advance(1_000);
+  world.sip.behave = () => error('scheme-unsupported');
+  assert.equal(shape(await world.service.attempt(toSip()), world.clock.nowMs()), 'dead scheme-unsupported');
+  assert.equal(world.service.isReachable(PARTNER), false);
+  world.clock.advance(2_000);
+  assert.deepEqual(world.woken, [
+    [PARTNER, 1],
+    [PARTNER, 1],
+  ]);
 });
 
 test('delivery: a dead peer holds up no other', async () => {
