@@ -13,9 +13,9 @@ import type {
   QueueItem,
 } from '../core/ports.ts';
 import type { Operation } from '../cpim/operation.ts';
-import type { LiveEntry } from './lane.ts';
-import { LaneScheduler } from './lane-scheduler.ts';
-import type { LaneJournal } from './lane-scheduler.ts';
+import type { LiveEntry } from './lanes/lane.ts';
+import { LaneScheduler } from './lanes/lane-scheduler.ts';
+import type { LaneJournal } from './lanes/lane-scheduler.ts';
 import { QueueCounts } from './queue-counts.ts';
 import type { IdHash, RememberedIds } from './remembered-ids.ts';
 

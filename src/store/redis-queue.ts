@@ -15,7 +15,7 @@ import type {
   QueueItem,
 } from '../core/ports.ts';
 import type { Operation } from '../cpim/operation.ts';
-import { sequenceOf } from './lane.ts';
+import { sequenceOf } from './lanes/lane.ts';
 import { RedisCommands } from './redis-commands.ts';
 import { connectRedis } from './redis-connection.ts';
 import { letterText, rowsOf, takenEntry } from './redis-entry.ts';
@@ -61,7 +61,7 @@ const LANES_PER_LOOK = 500;
  */
 export async function openRedisQueue(
   options: RedisQueueOptions,
-): Promise<{ readonly queue: DeliveryQueue; close(): Promise<void> }> {
+): Promise<{ readonly queue: DeliveryQueue; readonly close: () => Promise<void> }> {
   const redis = await connectRedis(options.url, options.log);
   const queue = new RedisQueue(redis, options);
   await queue.refresh();

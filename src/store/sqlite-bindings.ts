@@ -7,11 +7,14 @@ export class SqliteBindings implements BindingStore {
   readonly #writer: SqliteWriter;
   readonly #byUser = new Map<string, readonly Binding[]>();
 
-  constructor(connection: SqliteConnection, writer: SqliteWriter) {
+  /** @param nowMs users whose bindings have all expired by then are forgotten */
+  constructor(connection: SqliteConnection, writer: SqliteWriter, nowMs: number) {
     this.#writer = writer;
     for (const row of connection.prepare('SELECT user, bindings FROM binding').all()) {
+      const user = String(row['user']);
       const bindings = bindingsFromText(String(row['bindings']));
-      if (bindings.length > 0) this.#byUser.set(String(row['user']), bindings);
+      if (bindings.some(({ expiresAtMs }) => expiresAtMs > nowMs)) this.#byUser.set(user, bindings);
+      else writer.writeLater(['bindings', user, null]);
     }
   }
 

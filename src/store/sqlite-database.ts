@@ -10,6 +10,9 @@ const BUSY_MS = 5_000;
 /** The log is copied back every 16 MB: at full rate most rows are gone again before they would be copied. */
 const CHECKPOINT_PAGES = 4_000;
 
+/** 256 MB, which take about a second and a half. */
+const CHECKED_PAGES_MAX = 65_536;
+
 export function databaseFile(folder: string): string {
   return join(folder, 'interpres.sqlite');
 }
@@ -86,7 +89,7 @@ export function lockFolder(folder: string): () => void {
 }
 
 /**
- * Reads the whole structure once.
+ * Reads the whole structure once; a very large file is not read through, because the server would start too late.
  *
  * @throws GatewayError 'store-unavailable' when it is damaged
  */
@@ -94,6 +97,7 @@ export function checkDatabase(connection: SqliteConnection, folder: string): voi
   const file = databaseFile(folder);
   let found: unknown;
   try {
+    if (Number(connection.prepare('PRAGMA page_count').get()?.['page_count']) > CHECKED_PAGES_MAX) return;
     found = Object.values(connection.prepare('PRAGMA quick_check(1)').get() ?? {})[0];
   } catch (error) {
     throw unusable(file, error);

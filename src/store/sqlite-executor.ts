@@ -20,7 +20,15 @@ export function directExecutor(file: string, pragmas = ''): BatchExecutor {
   };
 }
 
-/** Runs batches in a thread of its own, so that nobody waits for the disk. A thread that is lost is started anew. */
+/**
+ * Runs batches in a thread of its own, so that nobody waits for the disk. A thread that is lost is started anew.
+ *
+ * Measured against committing on the main thread with the same batches (`test/bench/queue.ts`, two cores): at full
+ * rate it delivers more (57,000 against 25,000 to 48,000 per second) for less CPU (17 against 22 microseconds each, both
+ * threads counted). At 6,000 per second it costs 47 against 32 microseconds, because waking a thread costs something
+ * for each batch; but the event loop is then away for 10 ms at most, against up to 120 ms when the disk is busy, and
+ * everything else of the server lives on that loop.
+ */
 export function threadExecutor(file: string, pragmas = ''): BatchExecutor {
   let worker: Worker | undefined;
   let waiting: { resolve: (result: BatchResult) => void; reject: (error: Error) => void } | undefined;

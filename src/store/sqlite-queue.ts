@@ -2,7 +2,7 @@ import type { ErrorCode } from '../core/errors.ts';
 import type { HopId, QueueFilter, QueueItem } from '../core/ports.ts';
 import type { Operation } from '../cpim/operation.ts';
 import type { DeadLetter, QueueMedium } from './embedded-queue.ts';
-import type { LiveEntry } from './lane.ts';
+import type { LiveEntry } from './lanes/lane.ts';
 import { RememberedIds } from './remembered-ids.ts';
 import type { IdHash } from './remembered-ids.ts';
 import type { SqliteConnection, SqliteRow } from './sqlite-driver.ts';

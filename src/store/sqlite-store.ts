@@ -93,7 +93,7 @@ async function openLocked(options: SqliteStoreOptions, unlock: () => void): Prom
       deadLetterSeconds: options.deadLetterSeconds ?? DEAD_LETTER_SECONDS,
       ...(operationSizeMax === undefined ? {} : { operationSizeMax }),
     });
-    const bindings = new SqliteBindings(connection, writer);
+    const bindings = new SqliteBindings(connection, writer, clock.nowMs());
     const credentials = new SqliteCredentials(connection, writer);
     // The writer is there, and works, before anybody is told that the store is open.
     await writer.read(['dead-one', '']);

@@ -52,6 +52,7 @@ export class SqliteWriter {
   #perMs = 0;
   #lastBeganAt = 0;
   #isFailing = false;
+  #isClosed = false;
   #cancelRetry: (() => void) | undefined;
   #idle: Array<() => void> = [];
 
@@ -65,20 +66,23 @@ export class SqliteWriter {
    * @throws GatewayError 'store-unavailable'
    */
   write(op: WriteOp): Promise<number> {
+    if (this.#isClosed) return Promise.reject(unavailable('it has been closed'));
     return new Promise((resolve, reject) => {
       this.#writes.push({ op, waiter: { resolve, reject } });
       this.#schedule('now');
     });
   }
 
-  /** Writes as soon as may be, in order; tries again until the medium takes it. */
+  /** Writes as soon as may be, in order; tries again until the medium takes it. Nothing happens after `close`. */
   writeLater(op: WriteOp): void {
+    if (this.#isClosed) return;
     this.#writes.push({ op, waiter: undefined });
     this.#schedule('later');
   }
 
   /** Reads after everything that was given before. @throws GatewayError 'store-unavailable' */
   read(op: ReadOp): Promise<readonly SqliteRow[]> {
+    if (this.#isClosed) return Promise.reject(unavailable('it has been closed'));
     return new Promise((resolve, reject) => {
       this.#reads.push({ op, waiter: { resolve, reject } });
       this.#schedule('now');
@@ -100,6 +104,7 @@ export class SqliteWriter {
       this.#schedule('now');
       await this.settled();
     }
+    this.#isClosed = true;
     this.#cancelRetry?.();
     await this.#options.executor.close();
   }

@@ -10,10 +10,14 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { sqliteDriverName } from '../../src/store/sqlite-driver.ts';
 import { openSqliteStore } from '../../src/store/sqlite-store.ts';
+import type { DeliveryQueue } from '../../src/core/ports.ts';
+import { openRedisQueue } from '../../src/store/redis-queue.ts';
 import type { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { anEntry } from '../contract/delivery-queue.ts';
 import { silentLog } from '../support/memory-queue.ts';
+import { commandPath } from '../support/peers.ts';
+import { startRedis } from '../support/redis-server.ts';
 
 type Commits = 'thread' | 'here';
 
@@ -30,7 +34,24 @@ async function main(): Promise<void> {
       process.stdout.write(execFileSync(process.execPath, [...process.execArgv, process.argv[1] ?? '', commits]));
     } else await rates(commits);
   }
-  if (what === 'all') await backlog();
+  if (what === 'all') {
+    await backlog();
+    await inRedis();
+  }
+}
+
+async function inRedis(): Promise<void> {
+  if (commandPath('redis-server') === undefined) return;
+  const server = await startRedis();
+  const { queue, close } = await openRedisQueue({
+    url: server.url,
+    clock: systemClock,
+    log: silentLog,
+    bounds: NO_BOUNDS,
+  });
+  await addAndDeliver('redis', queue, 20_000, Infinity);
+  await close();
+  await server.stop();
 }
 
 async function rates(commits: Commits): Promise<void> {
@@ -38,38 +59,45 @@ async function rates(commits: Commits): Promise<void> {
     for (const inFlight of [1, 64, 512]) {
       const count = inFlight === 1 ? 2_000 : COUNT;
       await measured({ bench: 'queue add', commits, inFlight }, count, async () => {
-        await adding(store, count, inFlight, `add-${inFlight}`, Infinity);
+        await adding(store.queue, count, inFlight, `add-${inFlight}`, Infinity);
         return undefined;
       });
     }
   });
   for (const perSecond of [500, 3_000, 6_000, Infinity]) {
-    await inStore(commits, async (store) => {
-      const count = Math.min(COUNT, perSecond * 6);
-      let delivered = 0;
-      const done = new Promise<void>((resolve) => {
-        void store.queue.start(
-          async () => {
-            await new Promise((next) => setImmediate(next));
-            delivered += 1;
-            if (delivered === count) setImmediate(resolve);
-            return { kind: 'delivered' };
-          },
-          () => 64,
-        );
-      });
-      await measured({ bench: 'queue add and deliver', commits, offered: perSecond }, count, async () => {
-        const waits = await adding(store, count, 256, 'deliver', perSecond);
-        await done;
-        return waits;
-      });
-    });
+    const count = Math.min(COUNT, perSecond * 6);
+    await inStore(commits, ({ queue }) => addAndDeliver(commits, queue, count, perSecond));
   }
+}
+
+async function addAndDeliver(
+  commits: Commits | 'redis',
+  queue: DeliveryQueue,
+  count: number,
+  perSecond: number,
+): Promise<void> {
+  let delivered = 0;
+  let resolve = (): void => undefined;
+  const done = new Promise<void>((end) => (resolve = end));
+  await queue.start(
+    async () => {
+      await new Promise((next) => setImmediate(next));
+      delivered += 1;
+      if (delivered === count) setImmediate(resolve);
+      return { kind: 'delivered' };
+    },
+    () => 64,
+  );
+  await measured({ bench: 'queue add and deliver', commits, offered: perSecond }, count, async () => {
+    const waits = await adding(queue, count, 256, 'deliver', perSecond);
+    await done;
+    return waits;
+  });
 }
 
 /** Adds entries with so many adds under way, at most so many per second. @returns how long each add took, ms */
 function adding(
-  store: SqliteStore,
+  queue: DeliveryQueue,
   count: number,
   inFlight: number,
   name: string,
@@ -83,7 +111,7 @@ function adding(
     const one = (n: number): void => {
       const sketch = { id: `${name}-${n}-0123456789abcdef0123`, from: `user${n % 200}@sip.example`, text: TEXT };
       const began = performance.now();
-      store.queue.add(anEntry(sketch, Date.now())).then(() => {
+      queue.add(anEntry(sketch, Date.now())).then(() => {
         waits[n] = performance.now() - began;
         ended += 1;
         if (ended === count) resolve(waits);
@@ -107,7 +135,7 @@ async function backlog(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'interpres-bench-'));
   try {
     const store = await openSqliteStore({ folder, clock: systemClock, log: silentLog, bounds: NO_BOUNDS });
-    await adding(store, 100_000, 512, 'backlog', Infinity);
+    await adding(store.queue, 100_000, 512, 'backlog', Infinity);
     await store.close();
     process.stdout.write(
       execFileSync(process.execPath, [...process.execArgv, process.argv[1] ?? '', 'start-up', folder]),
@@ -181,7 +209,7 @@ async function measured(
   const sorted = waits?.sort();
   report({
     ...name,
-    driver: sqliteDriverName(),
+    driver: name['commits'] === 'redis' ? 'bullmq' : sqliteDriverName(),
     perSecond: Math.round(count / seconds),
     cpuMicrosecondsEach: Math.round((user + system) / count),
     ...(sorted === undefined

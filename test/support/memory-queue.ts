@@ -4,7 +4,7 @@ import type { Clock, DeliveryQueue, QueueBounds, QueueFilter } from '../../src/c
 import type { Operation } from '../../src/cpim/operation.ts';
 import { EmbeddedQueue } from '../../src/store/embedded-queue.ts';
 import type { DeadLetter, QueueMedium } from '../../src/store/embedded-queue.ts';
-import type { LiveEntry } from '../../src/store/lane.ts';
+import type { LiveEntry } from '../../src/store/lanes/lane.ts';
 import { RememberedIds } from '../../src/store/remembered-ids.ts';
 import { GatewayError } from '../../src/core/errors.ts';
 

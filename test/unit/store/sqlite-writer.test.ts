@@ -193,3 +193,12 @@ test('what nobody waits for is written with the next, or a few ms later', async 
   assert.deepEqual(world.rows(), []);
   await world.close();
 });
+
+test('nothing is written after the end', async () => {
+  const world = aWriter();
+  await world.close();
+  world.writer.writeLater(['gone', 1, 1, 1, 1]);
+  await assert.rejects(world.writer.write(added(1)), isUnavailable);
+  await assert.rejects(world.writer.read(['dead-one', 'x']), isUnavailable);
+  assert.equal(world.batches.length, 0);
+});

@@ -1,6 +1,6 @@
-import type { AttemptDelivery, AttemptOutcome, Clock, Delivery, HopId } from '../core/ports.ts';
-import type { ErrorCode } from '../core/errors.ts';
-import type { Log } from '../core/log.ts';
+import type { AttemptDelivery, AttemptOutcome, Clock, Delivery, HopId } from '../../core/ports.ts';
+import type { ErrorCode } from '../../core/errors.ts';
+import type { Log } from '../../core/log.ts';
 import { DueList } from './due-list.ts';
 import { ExpiryIndex } from './expiry-index.ts';
 import { HopLanes } from './hop-lanes.ts';

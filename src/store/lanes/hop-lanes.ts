@@ -1,4 +1,4 @@
-import type { HopId } from '../core/ports.ts';
+import type { HopId } from '../../core/ports.ts';
 import { Fifo } from './fifo.ts';
 import type { Lane } from './lane.ts';
 

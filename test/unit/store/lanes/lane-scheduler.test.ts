@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AttemptOutcome, Delivery, DeliveryQueue, HopId } from '../../../src/core/ports.ts';
-import { anEntry } from '../../contract/delivery-queue.ts';
-import { FakeClock, settled } from '../../support/fake-clock.ts';
-import { memoryQueue } from '../../support/memory-queue.ts';
-import { seededRandom } from '../../support/seeded-random.ts';
+import type { AttemptOutcome, Delivery, DeliveryQueue, HopId } from '../../../../src/core/ports.ts';
+import { anEntry } from '../../../contract/delivery-queue.ts';
+import { FakeClock, settled } from '../../../support/fake-clock.ts';
+import { memoryQueue } from '../../../support/memory-queue.ts';
+import { seededRandom } from '../../../support/seeded-random.ts';
 
 const HOPS: readonly HopId[] = ['link:a', 'sip:b.example', 'user:c@sip.example'];
 const WINDOWS = [1, 3, 16];

@@ -1,5 +1,5 @@
-import type { HopId } from '../core/ports.ts';
-import type { Operation } from '../cpim/operation.ts';
+import type { HopId } from '../../core/ports.ts';
+import type { Operation } from '../../cpim/operation.ts';
 
 /** One live entry as the embedded queue holds it in memory. */
 export type LiveEntry = {
