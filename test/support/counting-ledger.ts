@@ -166,3 +166,10 @@ export class Ledger {
     return this.#pairs.get(pair)?.entries[number];
   }
 }
+
+/** A ledger, or a function that names the one in use now: a bench has one per phase. */
+export type LedgerSource = Ledger | (() => Ledger);
+
+export function currentLedger(source: LedgerSource | undefined): Ledger | undefined {
+  return typeof source === 'function' ? source() : source;
+}

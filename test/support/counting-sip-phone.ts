@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, connect, type Server, type Socket } from 'node:net';
-import { Ledger } from './counting-ledger.ts';
+import { currentLedger, Ledger, type LedgerSource } from './counting-ledger.ts';
 import { answerTo, bodyOf, branchOf, digestAnswer, headerOf, MessageSplitter, statusOf } from './sip-wire.ts';
 import { until } from './until.ts';
 
 export type SipPhoneOptions = {
-  readonly ledger: Ledger;
+  readonly ledger: LedgerSource;
   readonly transport: 'udp' | 'tcp';
   /** Loopback port of the registrar. */
   readonly port: number;
@@ -100,7 +100,9 @@ export class CountingSipPhone {
       return;
     }
     const tag = /;tag=([^;]+)/.exec(headerOf(message, 'From') ?? '')?.[1] ?? '';
-    this.#options.ledger.seen(mark, { id: `${headerOf(message, 'Call-ID')} ${headerOf(message, 'CSeq')} ${tag}` });
+    currentLedger(this.#options.ledger)?.seen(mark, {
+      id: `${headerOf(message, 'Call-ID')} ${headerOf(message, 'CSeq')} ${tag}`,
+    });
   }
 
   async #registerOne(user: SipPhoneOptions['users'][number], expires: number): Promise<void> {

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
-import { Ledger, type Mark } from './counting-ledger.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import { currentLedger, Ledger, type LedgerSource, type Mark } from './counting-ledger.ts';
 import { until } from './until.ts';
 import { passwordOf, type XmppServer } from './xmpp-server.ts';
 
@@ -7,9 +8,9 @@ export type CountingXmppClientOptions = {
   readonly server: XmppServer;
   readonly user: string;
   /** Where messages that arrive are counted. */
-  readonly received?: Ledger;
+  readonly received?: LedgerSource;
   /** Where messages that it sends are counted. */
-  readonly sent?: Ledger;
+  readonly sent?: LedgerSource;
 };
 
 /**
@@ -49,8 +50,9 @@ export class CountingXmppClient {
   }
 
   send(mark: Mark, to: string, filler: string): void {
-    this.#options.sent?.sent(mark);
-    this.#options.sent?.accepted(mark); // XMPP has no word for it; an error stanza takes it back
+    const ledger = currentLedger(this.#options.sent);
+    ledger?.sent(mark);
+    ledger?.accepted(mark); // XMPP has no word for it; an error stanza takes it back
     this.#write(
       `<message to='${to}' id='m${mark.pair}:${mark.number}' type='chat'><body>${Ledger.body(mark, filler)}</body></message>`,
     );
@@ -77,7 +79,7 @@ export class CountingXmppClient {
         sent++;
       }
       this.#socket?.uncork();
-      await new Promise((resolve) => (options.rate === Infinity ? setImmediate(resolve) : setTimeout(resolve, 2)));
+      await pause(1);
     }
   }
 
@@ -179,7 +181,7 @@ export class CountingXmppClient {
     }
     const origin = /<origin-id[^>]*>/.exec(stanza)?.[0];
     const originId = origin === undefined ? undefined : attributeOf(origin, 'id');
-    this.#options.received?.seen(mark, {
+    currentLedger(this.#options.received)?.seen(mark, {
       id,
       ...(originId === undefined ? {} : { originId }),
       delayed: stanza.includes('urn:xmpp:delay'),
@@ -191,7 +193,8 @@ export class CountingXmppClient {
       /<error[^>]*>[\s\S]*?<([a-z-]+) xmlns=['"]urn:ietf:params:xml:ns:xmpp-stanzas/.exec(stanza)?.[1] ?? '?';
     this.errors.set(condition, (this.errors.get(condition) ?? 0) + 1);
     const found = /^m(\d+):(\d+)$/.exec(id);
-    if (found !== null) this.#options.sent?.refused({ pair: Number(found[1]), number: Number(found[2]) });
+    if (found !== null)
+      currentLedger(this.#options.sent)?.refused({ pair: Number(found[1]), number: Number(found[2]) });
   }
 
   /** Servers ask whether we are still there (XEP-0199). */

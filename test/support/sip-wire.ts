@@ -34,19 +34,35 @@ export function statusOf(message: string): number | undefined {
 
 /** The branch of the topmost Via. */
 export function branchOf(message: string): string {
-  const via = headerOf(message, 'Via') ?? '';
-  return /;branch=([^;, ]+)/.exec(via)?.[1] ?? '';
+  const start = message.indexOf(';branch=') + 8;
+  let end = start;
+  while (end < message.length && !';, \r'.includes(message.charAt(end))) end++;
+  return message.slice(start, end);
 }
 
 /** The response to a request held as text. */
-export function answerTo(request: string, status: string, more: readonly string[] = []): string {
-  const end = request.indexOf('\r\n\r\n');
-  const copied = request
-    .slice(0, end)
-    .split('\r\n')
-    .filter((line) => /^(via|from|to|call-id|cseq|record-route) *:/i.test(line))
-    .map((line) => (/^to *:/i.test(line) && !line.includes(';tag=') ? `${line};tag=counting` : line));
-  return [`SIP/2.0 ${status}`, ...copied, ...more, 'Content-Length: 0', '', ''].join('\r\n');
+export function answerTo(request: string, status: string): string {
+  let answer = `SIP/2.0 ${status}\r\n`;
+  const end = request.indexOf('\r\n\r\n') + 2;
+  for (let at = request.indexOf('\r\n') + 2; at < end;) {
+    const next = request.indexOf('\r\n', at) + 2;
+    const line = request.slice(at, next);
+    at = next;
+    const colon = line.indexOf(':');
+    switch (line.slice(0, colon).trimEnd().toLowerCase()) {
+      case 'to':
+        answer += line.includes(';tag=') ? line : `${line.slice(0, -2)};tag=counting\r\n`;
+        break;
+      case 'via':
+      case 'from':
+      case 'call-id':
+      case 'cseq':
+      case 'record-route':
+        answer += line;
+        break;
+    }
+  }
+  return `${answer}Content-Length: 0\r\n\r\n`;
 }
 
 /** SIP over a stream: gives whole messages by Content-Length. */

@@ -1,0 +1,252 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Ledger, type LedgerFigures } from './counting-ledger.ts';
+import { CountingSipPhone } from './counting-sip-phone.ts';
+import { CountingSipSender } from './counting-sip-sender.ts';
+import { CountingXmppClient } from './counting-xmpp-client.ts';
+import { COMPONENT, SIP_DOMAIN, startFederation, XMPP_DOMAIN, type Federation } from './federation.ts';
+import { startProsody } from './prosody.ts';
+import { until } from './until.ts';
+import { passwordOf } from './xmpp-server.ts';
+
+/** One run of one fault, as it is printed: one line of JSON. */
+export type FaultReport = LedgerFigures & {
+  readonly fault: string;
+  /** Messages per second sent. */
+  readonly rate: number;
+  readonly faults: number;
+  readonly seconds: number;
+  readonly [more: string]: unknown;
+};
+
+const USERS = 4;
+const PAIRS = 16;
+
+/** SIP users s0.. write to XMPP users u0..: enough pairs that each may have one request outstanding. */
+const SIP_TO_XMPP = Array.from({ length: PAIRS }, (_, n) => ({
+  from: `s${n}@${SIP_DOMAIN}`,
+  to: `u${n % USERS}@${XMPP_DOMAIN}`,
+}));
+
+/** A federation whose SIP users need no password, as behind a core that has authenticated them, and no rate limits. */
+function startWorld(name: string, sipUsers: readonly string[] = []): Promise<Federation> {
+  return startFederation({
+    name,
+    startXmppServer: startProsody,
+    xmppUsers: Array.from({ length: USERS }, (_, n) => `u${n}`),
+    sipUsers,
+    config: { domains: [{ name: SIP_DOMAIN, trust: ['127.0.0.1'] }], rateLimits: 'off' },
+  });
+}
+
+async function xmppReceivers(world: Federation, ledger: Ledger): Promise<readonly CountingXmppClient[]> {
+  const receivers = Array.from(
+    { length: USERS },
+    (_, n) => new CountingXmppClient({ server: world.xmpp, user: `u${n}`, received: ledger }),
+  );
+  await Promise.all(receivers.map((receiver) => receiver.open()));
+  return receivers;
+}
+
+/** Waits for what is still on its way, until nothing has come for `idleMs`; what has not come by then is lost. */
+async function settle(ledger: Ledger, idleMs: number): Promise<void> {
+  let seen = ledger.arrivedCount;
+  let changedMs = performance.now();
+  while (!ledger.isComplete() && performance.now() - changedMs < idleMs) {
+    await pause(50);
+    if (ledger.arrivedCount === seen) continue;
+    seen = ledger.arrivedCount;
+    changedMs = performance.now();
+  }
+  await pause(500); // for copies that come after the first
+}
+
+/** (a) The XMPP server is stopped in good order for a while, under load from SIP. */
+export async function xmppServerAway(options: {
+  readonly rate: number;
+  readonly beforeMs: number;
+  readonly awayMs: number;
+  readonly afterMs: number;
+  readonly transport: 'udp' | 'tcp';
+}): Promise<FaultReport> {
+  const world = await startWorld('away');
+  const ledger = new Ledger({ stamped: true });
+  const receivers = await xmppReceivers(world, ledger);
+  const sender = new CountingSipSender({
+    ledger,
+    transport: options.transport,
+    port: world.interpres.sipPort,
+    pairs: SIP_TO_XMPP,
+    rate: options.rate,
+  });
+  const startedMs = performance.now();
+  try {
+    await sender.start();
+    await pause(options.beforeMs);
+    await world.xmpp.stop();
+    await pause(options.awayMs);
+    await world.xmpp.start();
+    await pause(options.afterMs);
+    await sender.drain(40_000);
+    await settle(ledger, 35_000);
+    return {
+      fault: 'prosody stopped',
+      transport: options.transport,
+      rate: options.rate,
+      faults: 1,
+      seconds: seconds(startedMs),
+      ...ledger.figures(),
+      ...sender.report(),
+      latencyMs: ledger.latencyMs(50, 99, 100),
+    };
+  } finally {
+    sender.close();
+    for (const receiver of receivers) receiver.close();
+    await world.stop();
+  }
+}
+
+/** (b) We are killed, and started again at once, so many times, under load from SIP. */
+export async function killedUnderSipLoad(options: {
+  readonly rate: number;
+  readonly kills: number;
+  readonly betweenMs: number;
+  readonly transport: 'udp' | 'tcp';
+}): Promise<FaultReport> {
+  const world = await startWorld('killed');
+  const ledger = new Ledger({ stamped: true });
+  const receivers = await xmppReceivers(world, ledger);
+  const sender = new CountingSipSender({
+    ledger,
+    transport: options.transport,
+    port: world.interpres.sipPort,
+    pairs: SIP_TO_XMPP,
+    rate: options.rate,
+  });
+  const startedMs = performance.now();
+  try {
+    await sender.start();
+    for (let kill = 0; kill < options.kills; kill++) {
+      await pause(options.betweenMs);
+      await world.interpres.kill();
+      await world.interpres.start();
+    }
+    await pause(options.betweenMs);
+    await sender.drain(40_000);
+    await settle(ledger, 30_000);
+    return {
+      fault: 'killed, SIP to XMPP',
+      transport: options.transport,
+      rate: options.rate,
+      faults: options.kills,
+      seconds: seconds(startedMs),
+      ...ledger.figures(),
+      ...sender.report(),
+      latencyMs: ledger.latencyMs(50, 99, 100),
+    };
+  } finally {
+    sender.close();
+    for (const receiver of receivers) receiver.close();
+    await world.stop();
+  }
+}
+
+/** (c) The phone goes, messages come from XMPP, the phone returns. */
+export async function phoneAway(options: {
+  readonly messages: number;
+  readonly rate: number;
+  readonly transport: 'udp' | 'tcp';
+}): Promise<FaultReport> {
+  const world = await startWorld('phone', ['s0']);
+  const ledger = new Ledger({ stamped: false });
+  const phone = thePhone(world, ledger, options.transport);
+  const sender = new CountingXmppClient({ server: world.xmpp, user: 'u0', sent: ledger });
+  const startedMs = performance.now();
+  try {
+    await phone.open();
+    await sender.open();
+    await phone.register();
+    await phone.unregister();
+    await sender.sendAtRate({
+      pairs: [{ pair: 0, to: `s0@${COMPONENT}` }],
+      total: options.messages,
+      rate: options.rate,
+    });
+    await until(async () => (await world.interpres.health()).queue.live >= options.messages, {
+      what: 'all wait in the queue',
+    });
+    await phone.register();
+    await settle(ledger, 30_000);
+    return {
+      fault: 'phone away, XMPP to SIP',
+      transport: options.transport,
+      rate: options.rate,
+      faults: 1,
+      seconds: seconds(startedMs),
+      ...ledger.figures(),
+      errors: Object.fromEntries(sender.errors),
+    };
+  } finally {
+    sender.close();
+    phone.close();
+    await world.stop();
+  }
+}
+
+/**
+ * (c) We are killed under load from XMPP. What was read from the stream and not yet stored may be lost, because XEP-0114
+ * has no acknowledgement; what the server could not give us while we were away it refuses, and that is counted apart.
+ */
+export async function killedUnderXmppLoad(options: {
+  readonly rate: number;
+  readonly kills: number;
+  readonly betweenMs: number;
+  readonly transport: 'udp' | 'tcp';
+}): Promise<FaultReport> {
+  const world = await startWorld('killed-xmpp', ['s0']);
+  const ledger = new Ledger({ stamped: false });
+  const phone = thePhone(world, ledger, options.transport);
+  const sender = new CountingXmppClient({ server: world.xmpp, user: 'u0', sent: ledger });
+  const startedMs = performance.now();
+  const total = Math.round((options.rate * options.betweenMs * (options.kills + 1)) / 1_000);
+  try {
+    await phone.open();
+    await sender.open();
+    await phone.register();
+    const sending = sender.sendAtRate({ pairs: [{ pair: 0, to: `s0@${COMPONENT}` }], total, rate: options.rate });
+    for (let kill = 0; kill < options.kills; kill++) {
+      await pause(options.betweenMs);
+      await world.interpres.kill();
+      await world.interpres.start();
+    }
+    await sending;
+    await settle(ledger, 4_000);
+    const figures = ledger.figures();
+    return {
+      fault: 'killed, XMPP to SIP',
+      transport: options.transport,
+      rate: options.rate,
+      faults: options.kills,
+      seconds: seconds(startedMs),
+      ...figures,
+      lostMsPerFault: Math.round((figures.lost * 10_000) / options.rate / options.kills) / 10,
+      errors: Object.fromEntries(sender.errors),
+    };
+  } finally {
+    sender.close();
+    phone.close();
+    await world.stop();
+  }
+}
+
+function thePhone(world: Federation, ledger: Ledger, transport: 'udp' | 'tcp'): CountingSipPhone {
+  return new CountingSipPhone({
+    ledger,
+    transport,
+    port: world.interpres.sipPort,
+    users: [{ user: 's0', domain: SIP_DOMAIN, password: passwordOf('s0') }],
+  });
+}
+
+function seconds(sinceMs: number): number {
+  return Math.round((performance.now() - sinceMs) / 100) / 10;
+}
