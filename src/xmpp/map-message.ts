@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { ContentError } from '../cpim/content-error.ts';
 import type { FailureReport, InstantMessage, LocalizedText } from '../cpim/operation.ts';
 import { type Readable, readableFromContent } from '../cpim/readable.ts';
@@ -145,7 +145,7 @@ function idOf(stanza: MessageStanza, originId: string, text: string): string {
   const parts = [formatJid(stanza.from), formatJid(stanza.to), originId, text];
   let whole = '';
   for (const part of parts) whole += `${part.length}:${part}`;
-  return `x${createHash('sha256').update(whole).digest('base64url').slice(0, 31)}`;
+  return `x${hash('sha256', whole, 'base64url').slice(0, 31)}`;
 }
 
 /** The text in this language, else the first without one, else the first. */
