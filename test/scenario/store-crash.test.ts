@@ -24,7 +24,7 @@ async function run(folder: string, first: number, count: number, killAfterLines:
   return said.split('\n').slice(0, -1);
 }
 
-test('killed in the middle, five times: nothing acknowledged is lost, every lane keeps its order', async () => {
+test('killed in the middle, five times: nothing acknowledged is lost, every lane keeps its order', async (t) => {
   const folder = temporaryFolder('crash');
   const acknowledged = new Set<string>();
   const delivered: string[] = [];
@@ -56,5 +56,6 @@ test('killed in the middle, five times: nothing acknowledged is lost, every lane
   }
   // Delivered, and killed within the few ms before that was written.
   const twice = delivered.length - firsts.length;
+  t.diagnostic(`${acknowledged.size} acknowledged, 0 lost, ${twice} delivered twice in five crashes`);
   assert.ok(twice <= 5 * 10, `${twice} came twice in five crashes`);
 });
