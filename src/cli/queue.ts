@@ -1,4 +1,3 @@
-import { openQueueOffline } from '../app.ts';
 import type { DeliveryQueue, QueueFigures, QueueFilter, QueueItem } from '../core/ports.ts';
 import type { Operation } from '../cpim/operation.ts';
 import { contentText } from './content-text.ts';
@@ -7,8 +6,6 @@ import { askServer } from './control-client.ts';
 import { controlSocketPath } from './control-socket.ts';
 import { loadConfig } from './load-config.ts';
 import { printable, printableJson } from './printable.ts';
-import { createPinoLog, errorDestination } from '../pino-log.ts';
-import { systemClock } from '../system-clock.ts';
 
 type Listing = { readonly figures: QueueFigures; readonly items: readonly QueueItem[] };
 type Shown = QueueItem & { readonly operation: Operation };
@@ -92,7 +89,8 @@ async function either<T>(
     if (answer.status !== 200) throw new CommandError(`the server refused: ${printable(JSON.stringify(answer.body))}`);
     return answer.body as T;
   }
-  const store = await openQueueOffline({ config, clock: systemClock, log: createPinoLog('error', errorDestination()) });
+  const { openStoppedQueue } = await import('./offline-queue.ts');
+  const store = await openStoppedQueue(config);
   try {
     return await offline(store.queue);
   } finally {
