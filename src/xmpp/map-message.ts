@@ -70,7 +70,8 @@ export function stanzaFromMessage(
   const readable = readableFrom(message);
   const { from, to } = addressed(message, domains);
   const language = legalLanguage(readable.language ?? message.language);
-  const stampMs = stampOf(message.sentAtMs ?? readable.sentAtMs, message.acceptedAtMs);
+  // Not the DateTime of message/cpim (RFC 3922, section 4.2.4).
+  const stampMs = stampOf(message.sentAtMs, message.acceptedAtMs);
   return {
     kind: 'message',
     type: 'normal',

@@ -119,6 +119,17 @@ const delays: Array<[string, Partial<InstantMessage>, boolean, number | undefine
   ['older than 30 s', { acceptedAtMs: NOW_MS - 30_001 }, false, NOW_MS - 30_001],
   ['perhaps sent before', {}, true, NOW_MS],
   ['written an hour before it was accepted', { sentAtMs: NOW_MS - 3_600_000 }, false, NOW_MS - 3_600_000],
+  [
+    'an hour old by the DateTime of its message/cpim, which is not passed (RFC 3922, section 4.2.4)',
+    {
+      content: {
+        type: 'message/cpim',
+        base64: btoa('DateTime: 2023-11-14T21:13:20Z\r\n\r\nContent-Type: text/plain\r\n\r\nx'),
+      },
+    },
+    false,
+    undefined,
+  ],
   ['from a clock that is years behind', { sentAtMs: 0 }, false, undefined],
   ['from a clock that is ahead', { sentAtMs: NOW_MS + 3_600_000 }, false, undefined],
 ];

@@ -42,6 +42,8 @@ for (const vector of vectors.fromXmpp) {
     assert.equal(error.code, vector.code);
     assert.equal(error.details.wholeUser, vector.wholeUser);
     assert.equal(error.details.alternative, address);
+    const onTheWire = elementFromStanzaError({ condition, type: 'cancel' });
+    assert.deepEqual(readStanzaError(onTheWire), { condition, type: 'cancel' });
   });
 }
 
