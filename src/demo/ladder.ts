@@ -32,7 +32,7 @@ export class Ladder {
 
   draw(rung: Rung): void {
     if ('remark' in rung) {
-      this.#write(`${this.#lines()}`);
+      this.#write(this.#lines());
       this.#write(`${' '.repeat(MARGIN)}* ${printable(rung.remark)}`);
       return;
     }
