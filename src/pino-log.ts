@@ -29,6 +29,7 @@ export function createPinoLog(level: LogLevel, destination: DestinationStream): 
       timestamp,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: stdSerializers.errWithCause },
+      hooks: { streamWrite: harmless },
     },
     destination,
   );
@@ -46,6 +47,18 @@ function timestamp(): string {
     stamp = `,"time":"${new Date(nowMs).toISOString()}"`;
   }
   return stamp;
+}
+
+/**
+ * What JSON lets through and a terminal or a viewer obeys: DEL, the C1 controls, line separators, and the marks that turn
+ * text round. A stranger's names are in the log, too.
+ */
+const OBEYED = /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
+/** The line with those written as escapes, which mean the same in JSON. */
+function harmless(line: string): string {
+  // `replace` first looks for one without allocating anything; nearly every line has none.
+  return line.replace(OBEYED, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function wrap(logger: Logger): Log {

@@ -1,6 +1,6 @@
 import { chmodSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { fastify, type FastifyInstance } from 'fastify';
+import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import { GatewayError, type ErrorCode } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { healthRoutes, type HealthDeps } from './routes-health.ts';
@@ -73,6 +73,10 @@ export class OperatorDoor {
       keepAliveTimeout: 5_000,
       forceCloseConnections: true,
       routerOptions: { maxParamLength: 256 },
+      // What fails before there is a route passes by the hooks below; its own words would show the path again.
+      frameworkErrors: (_error, _request, reply: FastifyReply) => {
+        void reply.code(400).header('X-Content-Type-Options', 'nosniff').send({ error: 'request-malformed' });
+      },
     });
     door.addHook('onSend', async (_request, reply) => {
       reply.header('X-Content-Type-Options', 'nosniff').header('Cache-Control', 'no-store');

@@ -66,9 +66,13 @@ export function dispatcher(options: DispatchOptions): SipHandler {
     } catch (thrown) {
       const error = GatewayError.of(thrown);
       const status = statusFromError(error);
-      const fields = { ...fieldsOf(request), code: error.code, status, error };
-      if (error.code === 'internal' || error.code === 'store-unavailable') options.log.error(fields, 'request failed');
-      else options.log.info(fields, 'request refused');
+      const fields = { ...fieldsOf(request), code: error.code, status };
+      if (error.code === 'internal' || error.code === 'store-unavailable') {
+        options.log.error({ ...fields, error }, 'request failed');
+      } else {
+        // Without a stack, which would let a stranger write ten bytes of log with each of his own.
+        options.log.info({ ...fields, reason: error.message.slice(0, TEXT_LENGTH_MAX) }, 'request refused');
+      }
       return { status, headers: headersOf(error, status, options, allow) };
     }
   };
@@ -77,7 +81,7 @@ export function dispatcher(options: DispatchOptions): SipHandler {
 function fieldsOf(request: SipRequest): { method: string; callId: string; peer: string } {
   return {
     method: request.method,
-    callId: request.headers.get('Call-ID') ?? '',
+    callId: (request.headers.get('Call-ID') ?? '').slice(0, TEXT_LENGTH_MAX),
     peer: request.flow.remoteAddress,
   };
 }

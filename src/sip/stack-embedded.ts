@@ -110,7 +110,7 @@ class EmbeddedStack implements SipStack, MessageSink {
       log,
       style,
       run,
-      transactionsMax: this.#limits.requestsUnderWayMax,
+      transactionsMax: this.#limits.inviteTransactionsMax,
     });
     const clients = new ClientTransactions(wheel, log);
     // Before the first socket: what comes in while others are still being opened is answered, too.

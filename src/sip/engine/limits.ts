@@ -4,6 +4,10 @@ export type EngineLimits = {
   readonly requestsUnderWayMax: number;
   /** UDP transactions kept to absorb retransmissions; past it answers are sent and not remembered. */
   readonly transactionsKeptMax: number;
+  /** The same, by what their answers and names measure; bytes. */
+  readonly transactionsKeptBytesMax: number;
+  /** INVITEs that wait for their ACK, each with its whole request; one more is answered 503. */
+  readonly inviteTransactionsMax: number;
   /** Connections that others opened to this server: in all, and from one address. */
   readonly connectionsMax: number;
   readonly connectionsPerAddressMax: number;
@@ -24,6 +28,8 @@ export type EngineLimits = {
 export const ENGINE_LIMITS: EngineLimits = {
   requestsUnderWayMax: 20_000,
   transactionsKeptMax: 500_000,
+  transactionsKeptBytesMax: 384 * 1024 * 1024,
+  inviteTransactionsMax: 2_000,
   connectionsMax: 20_000,
   connectionsPerAddressMax: 500,
   silentMs: 30_000,

@@ -32,6 +32,8 @@ class ServerTransaction extends Timed {
   readonly identity: string;
   readonly sentBy: string;
   sibling: ServerTransaction | undefined;
+  /** What it counts for once it is answered, bytes. */
+  size = 0;
   readonly #owner: ServerTransactions;
   /** Where the answer goes, and the answer: the last provisional one, then the final one. */
   channel: Channel;
@@ -71,6 +73,8 @@ export class ServerTransactions {
   readonly #context: ServerContext;
   readonly #transactions = new Map<string, ServerTransaction>();
   #kept = 0;
+  /** What the answered ones among them hold. */
+  #keptBytes = 0;
   #underWay = 0;
   #isRefusing = false;
   #onIdle: (() => void) | undefined;
@@ -163,8 +167,15 @@ export class ServerTransactions {
     transaction.request = undefined;
     if (bytes !== undefined && !transaction.channel.send(bytes)) this.#context.sendElsewhere(bytes, request, channel);
     // Timer J is zero on streams (RFC 3261, section 17.2.2).
-    if (channel.isReliable || this.#kept > limits.transactionsKeptMax) this.#forget(transaction);
-    else if (transaction.wheelNext !== transaction) wheel.arm(transaction, TRANSACTION_MS);
+    const size = (bytes?.length ?? 0) + transaction.key.length + transaction.identity.length;
+    const isTooMuch =
+      this.#kept > limits.transactionsKeptMax || this.#keptBytes + size > limits.transactionsKeptBytesMax;
+    if (channel.isReliable || isTooMuch) this.#forget(transaction);
+    else if (transaction.wheelNext !== transaction) {
+      transaction.size = size;
+      this.#keptBytes += size;
+      wheel.arm(transaction, TRANSACTION_MS);
+    }
     this.#oneLess();
   }
 
@@ -197,6 +208,8 @@ export class ServerTransactions {
     const first = this.#transactions.get(transaction.key);
     if (first === undefined) return;
     this.#context.wheel.disarm(transaction);
+    this.#keptBytes -= transaction.size;
+    transaction.size = 0;
     if (first === transaction) {
       if (transaction.sibling === undefined) this.#transactions.delete(transaction.key);
       else this.#transactions.set(transaction.key, transaction.sibling);
