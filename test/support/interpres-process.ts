@@ -32,8 +32,11 @@ export type Health = {
 /** Our own server in a process of its own, on free loopback ports that stay the same over restarts. */
 export interface InterpresProcess {
   readonly sipPort: number;
+  readonly httpPort: number;
   readonly configFile: string;
   process(): TestProcess;
+  /** Starts it and waits for nothing. */
+  launch(): Promise<void>;
   /** Starts it; resolves when /health answers 200. */
   start(): Promise<void>;
   /** SIGTERM: it drains. */
@@ -94,13 +97,14 @@ export async function startInterpres(options: InterpresOptions & { start?: false
   };
   const self: InterpresProcess = {
     sipPort,
+    httpPort,
     configFile,
     process: () => running!,
     health,
     log,
     run,
     changeConfig,
-    async start() {
+    async launch() {
       running = await startProcess({
         name: 'interpres',
         command: process.execPath,
@@ -109,7 +113,10 @@ export async function startInterpres(options: InterpresOptions & { start?: false
         cwd: ROOT,
         ...(options.env === undefined ? {} : { env: options.env }),
       });
-      const started = running;
+    },
+    async start() {
+      await self.launch();
+      const started = running!;
       const seen = await until(async () => (started.isRunning() ? health() : 'ended'), {
         what: 'interpres is up',
         withinMs: 20_000,
