@@ -18,13 +18,15 @@ export type MessageServiceDeps = {
   readonly peers: PeerTable;
   readonly credentials: Pick<CredentialStore, 'find'>;
   readonly contactsOf: (userKey: string) => readonly Binding[];
-  readonly queue: Pick<DeliveryQueue, 'add'>;
+  readonly queue: Pick<DeliveryQueue, 'add' | 'show'>;
   readonly delivery: Pick<DeliveryService, 'whenSettled' | 'settledLately'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
   /** Of a message that names none itself. */
   readonly lifetimeMs: number;
 };
+
+const ID_LENGTH_MAX = 40;
 
 /** Takes messages over from both sides. */
 export class MessageService {
@@ -107,14 +109,34 @@ export class MessageService {
     }
     const fields = { messageId: message.id, operation: 'message', nextHop: route.hop, origin: origin.kind };
     log.info(fields, added === 'added' ? 'operation accepted' : 'operation known already');
-    if (waiting === undefined) return 'queued';
     // A repeated request gets the answer that the first one got.
-    const known = added === 'known' ? delivery.settledLately(message.id) : undefined;
-    if (known !== undefined) waiting.leave();
+    const known = added === 'known' && waiting !== undefined ? delivery.settledLately(message.id) : undefined;
+    if (known !== undefined) waiting?.leave();
+    else if (added === 'known' && (await this.#hasFailed(message.id))) {
+      waiting?.leave();
+      const anew = sentAnew(message);
+      // That one failed, too: it came twice within a millisecond, and its sender is told.
+      if (anew.id !== message.id) return this.#queued(anew, expiresAtMs, route, origin);
+    }
+    if (waiting === undefined) return 'queued';
     const outcome = known ?? (await waiting.settled);
     if (outcome.kind === 'failed') throw outcome.error;
     return outcome.kind === 'delivered' ? 'delivered' : 'queued';
   }
+
+  async #hasFailed(id: string): Promise<boolean> {
+    return (await this.#deps.queue.show(id))?.state === 'dead';
+  }
+}
+
+/**
+ * A message that failed before and comes once more: chat clients send again under the same origin-id what their user
+ * tries again. It is another one, lest it be taken and go nowhere.
+ */
+function sentAnew(message: InstantMessage): InstantMessage {
+  const mark = `-${message.acceptedAtMs.toString(36)}`;
+  if (message.id.endsWith(mark)) return message;
+  return { ...message, id: `${message.id.slice(0, ID_LENGTH_MAX - mark.length)}${mark}` };
 }
 
 /** What goes to XMPP must have a text in it. @throws GatewayError 'content-unsupported' or 'content-malformed'. */

@@ -168,6 +168,44 @@ test('message: the same message again gets the same answer and is sent once', as
   await world.stop();
 });
 
+test('message: what failed and is sent again by its user goes again, and each failure is told', async () => {
+  const world = await aWorld();
+  let isRefusing = true;
+  world.local.behave = () => (isRefusing ? new GatewayError('recipient-refused', 'test') : undefined);
+  const again = (): Promise<string> =>
+    world.messages.accept(toBob({ from: 'juliet@xmpp.example', acceptedAtMs: world.clock.nowMs() }), OFFICE);
+  for (let n = 0; n < 2; n++) {
+    await again();
+    await world.clock.advanceAsync(1_000);
+  }
+  assert.deepEqual(
+    world.link.sent.map(({ delivery }) => delivery.operation.op),
+    ['report', 'report'],
+  );
+  isRefusing = false;
+  await again();
+  await world.clock.advanceAsync(1_000);
+  assert.equal(world.local.sent.length, 3);
+  assert.equal(new Set(world.local.ids).size, 3);
+  for (const id of world.local.ids) assert.match(id, /^[A-Za-z0-9_-]{1,40}$/);
+  assert.equal(world.link.sent.length, 2);
+  await world.stop();
+});
+
+test('message: a refusal of an earlier process is asked for again, not answered 202', async () => {
+  const medium = new MemoryMedium(900);
+  const earlier = await new CoreWorld({ medium }).start();
+  earlier.contacts.set(BOB, [aBinding()]);
+  earlier.local.behave = () => new GatewayError('recipient-refused', 'test');
+  assert.equal(await resultOf(earlier.messages.accept(toBob(), ALICE)), 'recipient-refused');
+  await earlier.stop();
+  const world = await new CoreWorld({ medium }).start();
+  world.contacts.set(BOB, [aBinding()]);
+  world.local.behave = () => new GatewayError('recipient-refused', 'test');
+  assert.equal(await resultOf(world.messages.accept(toBob(), ALICE)), 'recipient-refused');
+  await world.stop();
+});
+
 test('message: the same message again while the first waits gets the answer of the first', async () => {
   const world = await aWorld();
   const slow = open();
