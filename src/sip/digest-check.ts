@@ -101,8 +101,9 @@ export class DigestCheck {
     const nobody = createHmac('sha256', this.#secret).update(userKey).digest('hex');
     const ha1 = (algorithm === 'MD5' ? credential?.md5 : credential?.sha256) ?? nobody;
     const wanted = digestResponse({ ...claim, ha1, method: request.method, body: request.body });
-    const isEqual =
-      wanted.length === claim.response.length && timingSafeEqual(Buffer.from(wanted), Buffer.from(claim.response));
+    const [expected, given] = [Buffer.from(wanted), Buffer.from(claim.response)];
+    // By bytes: as many characters beyond ASCII are more of them.
+    const isEqual = expected.length === given.length && timingSafeEqual(expected, given);
     return isEqual && credential !== undefined;
   }
 

@@ -110,6 +110,7 @@ const CRAFTED: ReadonlyArray<readonly [name: string, value: string, statuses: re
   ['an algorithm of the object prototype', `${HEADERS}, algorithm=__proto__`, [401]],
   ['an algorithm that begins right', `${HEADERS}, algorithm=MD5-sess-sess`, [401]],
   ['a response of another length', HEADERS.replace('response="0"', `response="${'0'.repeat(10_000)}"`), [401]],
+  ['a response of 32 characters beyond ASCII', HEADERS.replace('response="0"', `response="${'é'.repeat(32)}"`), [401]],
   ['a response beyond ASCII', HEADERS.replace('response="0"', `response="${'é'.repeat(16)}"`), [400, 401]],
   ['another realm', HEADERS.replace('realm="sip.example"', 'realm="elsewhere.example"'), [401]],
   ['Basic', 'Basic YWxpY2U6Y29ycmVjdA==', [400, 401]],
