@@ -110,7 +110,8 @@ function idOf(request: SipRequest, sender: Entity, destination: Entity, callId: 
   ];
   // JSON, so that no part can run over into the next.
   const hash = createHash('sha256').update(JSON.stringify(parts)).update(request.body);
-  return hash.digest('base64url').slice(0, ID_LENGTH);
+  // A letter first: an operator types it after `queue show`, where a hyphen would begin an option.
+  return `s${hash.digest('base64url').slice(0, ID_LENGTH - 1)}`;
 }
 
 /** RFC 3428, section 7: Expires counts from Date where there is one, else from now. */

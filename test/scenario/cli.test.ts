@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { command } from '../support/command.ts';
@@ -230,4 +230,30 @@ test('interpres demo: ends by itself with 0 in under 20 s, nothing lost', async 
   assert.deepEqual([code, stderr], [0, '']);
   assert.match(stdout, /waiting in the queue: 5[\s\S]*7 messages sent, 0 lost, \d twice, in order/);
   assert.ok(ms < 20_000, `${ms} ms`);
+});
+
+test('README: the steps to peer a first domain work as they are printed', async () => {
+  const folder = temporaryFolder('readme');
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const section = /## Peer a first domain\n([\s\S]*?)\n## /.exec(readme)?.[1] ?? '';
+  const blocks = [...section.matchAll(/^ {3}```(\w+)\n([\s\S]*?)^ {3}```/gm)].map(([, kind = '', text = '']) => ({
+    kind,
+    text: text.replace(/^ {3}/gm, ''),
+  }));
+  const [secret, commands] = blocks.filter(({ kind }) => kind === 'sh');
+  const config = blocks.find(({ text }) => text.startsWith('domains:'));
+  execFileSync('sh', ['-c', secret?.text ?? 'false'], { cwd: folder, stdio: 'ignore' });
+  assert.equal(statSync(join(folder, 'component.secret')).mode & 0o777, 0o600);
+  writeFileSync(join(folder, 'interpres.yaml'), config?.text ?? '');
+  const lines = (commands?.text ?? '').trimEnd().split('\n');
+  assert.deepEqual(
+    lines.map((line) => line.split(' ').slice(0, 3).join(' ')),
+    ['npx interpres check', 'npx interpres users', 'npx interpres serve'],
+  );
+  // All but the last: it would take port 5060.
+  for (const line of lines.slice(0, 2)) {
+    const args = line.replace(/ +#.*/, '').split(' ').slice(2);
+    const { code, stderr } = await command(args, { cwd: folder, input: 'a password\n' });
+    assert.deepEqual([code, stderr], [0, ''], line);
+  }
 });

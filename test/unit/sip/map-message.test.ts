@@ -36,7 +36,7 @@ for (const vector of loadVectors<readonly string[], Partial<InstantMessage>>('rf
     assert.deepEqual(rest, vector.out);
     assert.equal(op, 'message');
     assert.equal(acceptedAtMs, NOW);
-    assert.match(id, /^[A-Za-z0-9_-]{32}$/);
+    assert.match(id, /^s[A-Za-z0-9_-]{31}$/);
   });
 }
 
