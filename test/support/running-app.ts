@@ -38,6 +38,8 @@ export type RunningAppOptions = {
   readonly clock?: Clock;
   /** More addresses whose requests are taken as those of users of core.example. */
   readonly coreTrust?: readonly string[];
+  /** The same for sip.example, which has no trusted core otherwise. */
+  readonly homeTrust?: readonly string[];
   /** YAML lines at the top level; `limits: { … }` and the like. */
   readonly extra?: string;
   readonly rateLimits?: 'off';
@@ -75,7 +77,7 @@ export class RunningApp {
     const [partner, http] = [await freePort(), await freePort()];
     const trust = JSON.stringify([PLACES.core, ...(options.coreTrust ?? [])]);
     const config = readConfig(
-      `domains: [sip.example, { name: core.example, trust: ${trust} }]
+      `domains: [{ name: sip.example, trust: ${JSON.stringify(options.homeTrust ?? [])} }, { name: core.example, trust: ${trust} }]
 data: ${JSON.stringify(join(folder, 'data'))}
 sip: { listen: ['udp://${PLACES.server}:0', 'tcp://${PLACES.server}:0'] }
 links:

@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { COMPONENT, PLACES, RunningApp, SteerableClock } from '../support/running-app.ts';
+import { answerTo, headerOf, MessageSplitter, statusOf } from '../support/sip-wire.ts';
+import { until } from '../support/until.ts';
+import { mutatedAnswer, serverCase } from './server-corpus.ts';
+
+/**
+ * Mutated SIP messages over UDP and TCP, mutated stanzas over the link and mutated answers, from strangers and from those
+ * the server believes, against one whole server, while two users go on writing to each other. A run is repeated with
+ * FUZZ_SEED, one case of it with FUZZ_CASE; FUZZ_CASES says how many.
+ */
+const SEED = Number(process.env['FUZZ_SEED'] ?? 3261);
+const CASES = Number(process.env['FUZZ_CASES'] ?? 10_000);
+const ONLY = process.env['FUZZ_CASE'] === undefined ? undefined : Number(process.env['FUZZ_CASE']);
+
+const BELIEVED = '127.0.0.67';
+const BATCH = 25;
+/** Cases between two that end the stream of the link. */
+const BREAK_EVERY = 4_000;
+const MIB = 1024 * 1024;
+const GROWTH_BYTES_MAX = 24 * MIB;
+const ANSWER_WITHIN_MS = 1_000;
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** Answers by whom and what, and messages on the link. */
+const seen: Record<string, number> = {};
+/** Faults seen, each with when. */
+const faults: string[] = [];
+let current = -1;
+const fault = (what: string): void => {
+  if (faults.length < 20) faults.push(`about case ${current}: ${what}`);
+};
+
+async function udpSocket(address: string, isBelieved: boolean): Promise<UdpSocket> {
+  const socket = createSocket({ type: 'udp4', recvBufferSize: 4 * MIB });
+  let answered = 0;
+  socket.on('message', (bytes, from) => {
+    const text = bytes.toString('latin1');
+    const status = statusOf(text);
+    if (status !== undefined) {
+      checkAnswer(text, status, isBelieved);
+      return;
+    }
+    answered += 1;
+    socket.send(
+      Buffer.from(mutatedAnswer(answerTo(text, '200 OK'), SEED + answered), 'latin1'),
+      from.port,
+      from.address,
+    );
+  });
+  socket.bind(0, address);
+  await once(socket, 'listening');
+  return socket;
+}
+
+/** Input is never the server's failure, and a stranger gets nothing done. */
+function checkAnswer(text: string, status: number, isBelieved: boolean): void {
+  if (status === 500) fault(`answered 500: ${text.slice(0, 300)}`);
+  const kind = `${isBelieved ? 'believed' : 'stranger'} ${Math.floor(status / 100)}xx`;
+  seen[kind] = (seen[kind] ?? 0) + 1;
+  if (isBelieved || status < 200 || status >= 300) return;
+  if (headerOf(text, 'CSeq')?.endsWith(' OPTIONS') !== true) fault(`a stranger was answered ${text.slice(0, 300)}`);
+}
+
+function overTcp(world: RunningApp, bytes: Buffer, isBelieved: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect({ port: world.ports.tcp, host: PLACES.server, localAddress: isBelieved ? BELIEVED : PLACES.stranger }); // prettier-ignore
+    const splitter = new MessageSplitter();
+    socket.setEncoding('latin1').on('error', () => undefined);
+    socket.on('data', (chunk: string) => {
+      for (const answer of splitter.push(chunk)) checkAnswer(answer, statusOf(answer) ?? 0, isBelieved);
+    });
+    socket.on('close', () => resolve());
+    socket.write(bytes, () => setTimeout(() => socket.destroy(), 30));
+  });
+}
+
+/** A SIP peer that answers whatever comes to mind. */
+async function wildPartner(port: number): Promise<{ close(): void }> {
+  let answered = 0;
+  const server = createServer((socket) => {
+    const splitter = new MessageSplitter();
+    socket.setEncoding('latin1').on('error', () => undefined);
+    socket.on('data', (chunk: string) => {
+      for (const request of splitter.push(chunk)) {
+        answered += 1;
+        socket.write(mutatedAnswer(answerTo(request, '200 OK'), SEED - answered), 'latin1');
+      }
+    });
+  });
+  server.listen(port, PLACES.partner);
+  await once(server, 'listening');
+  return server;
+}
+
+/** Alice writes to bob again and again; gives the slowest answer, ms, and how many there were. */
+function bystanders(world: RunningApp): { stop(): Promise<{ slowestMs: number; count: number }> } {
+  const state = { isOver: false };
+  const done = (async () => {
+    const [alice, bob] = [await world.phone('alice'), await world.phone('bob')];
+    assert.equal((await bob.register(86_400)).status, 200);
+    let slowestMs = 0;
+    let count = 0;
+    while (!state.isOver) {
+      const startedAt = performance.now();
+      const { status } = await alice.write(bob.aor, `message ${count}`);
+      const tookMs = performance.now() - startedAt;
+      // 202 while time runs fast, and nobody's patience lasts.
+      if (status !== 200 && status !== 202) fault(`alice was answered ${status}`);
+      if (tookMs > ANSWER_WITHIN_MS) fault(`alice waited ${Math.round(tookMs)} ms`);
+      slowestMs = Math.max(slowestMs, tookMs);
+      count += 1;
+      bob.received.length = 0;
+      await new Promise((resume) => setTimeout(resume, 20));
+    }
+    return { slowestMs, count };
+  })();
+  return {
+    stop: () => {
+      state.isOver = true;
+      return done;
+    },
+  };
+}
+
+test(`a whole server: ${ONLY === undefined ? `${CASES} mutations` : `case ${ONLY}`} of seed ${SEED}`, async () => {
+  const unexpected = (error: unknown): void =>
+    fault(`unexpected: ${error instanceof Error ? error.stack : String(error)}`);
+  process.on('uncaughtException', unexpected);
+  process.on('unhandledRejection', unexpected);
+  const clock = new SteerableClock();
+  const world = await RunningApp.start({
+    clock,
+    rateLimits: 'off',
+    homeTrust: [BELIEVED],
+    coreTrust: [BELIEVED],
+    extra: 'queue: { lifetimeSeconds: 60, deadLetterSeconds: 0, rememberSeconds: 64 }\n',
+    onLogLine: (line) => {
+      if (line.includes('"level":"error"')) fault(line.slice(0, 1_500));
+      if (/[\0-\x1f\x7f-\x9f\u2028\u2029\u202e]/.test(line.trimEnd())) fault(`raw controls in ${line.slice(0, 300)}`);
+    },
+  });
+  const [believed, stranger] = [await udpSocket(BELIEVED, true), await udpSocket(PLACES.stranger, false)];
+  const partner = await wildPartner(world.ports.partner);
+  world.xmpp.onStanza = ({ name, attrs }) => {
+    seen[name] = (seen[name] ?? 0) + 1;
+    if (!/^([^@]*@)?sip\.xmpp\.example(\/|$)/.test(attrs['from'] ?? '')) fault(`stanza from ${attrs['from'] ?? ''}`);
+    if (attrs['type'] === 'error' && (attrs['to'] ?? '').endsWith(COMPONENT)) fault('an error to ourselves');
+  };
+  const others = bystanders(world);
+  const open = new Set<Promise<void>>();
+  const held: string[] = [];
+  let lastBreak = 0;
+  let breaks = 0;
+
+  const send = (number: number): void => {
+    const next = serverCase(SEED, number, believed.address().port);
+    if (next.kind === 'stanza') {
+      if (!next.breaks) held.push(next.text);
+      else if (number - lastBreak >= BREAK_EVERY || ONLY !== undefined) {
+        lastBreak = number;
+        breaks += 1;
+        world.xmpp.sendRaw(`${next.text}</never>`);
+      }
+    } else if (next.kind === 'udp') {
+      (next.isTrusted ? believed : stranger).send(next.bytes.subarray(0, 60_000), world.ports.udp, PLACES.server);
+    } else {
+      const exchange = overTcp(world, next.bytes, next.isTrusted).finally(() => open.delete(exchange));
+      open.add(exchange);
+    }
+  };
+  const isUp = (): boolean => world.xmpp.connected && world.app.health().links['office']?.at === 'up';
+  const run = async (from: number, to: number): Promise<void> => {
+    for (let number = from; number < to; number += 1) {
+      current = number;
+      send(number);
+      if (number % BATCH !== BATCH - 1) continue;
+      if (isUp()) for (const text of held.splice(0)) world.xmpp.sendRaw(text);
+      world.xmpp.stanzas.length = 0;
+      await new Promise((resume) => setImmediate(resume));
+      while (open.size > 40) await Promise.race(open);
+      assert.deepEqual(faults, [], `FUZZ_SEED=${SEED}`);
+    }
+    await Promise.all(open);
+    await world.untilLinkUp(20_000);
+    for (const text of held.splice(0)) world.xmpp.sendRaw(text);
+  };
+  /** Lets the time of everything accepted run out, and looks at what is left. */
+  const settled = async (): Promise<number> => {
+    clock.run(30);
+    await until(() => world.app.health().queue.live <= 1, { what: 'an empty queue', withinMs: 20_000 });
+    await new Promise((resume) => setTimeout(resume, 1_500));
+    clock.run(1);
+    await world.untilLinkUp(20_000);
+    world.xmpp.stanzas.length = 0;
+    collect();
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+
+  try {
+    if (ONLY !== undefined) {
+      await run(ONLY, ONLY + 1);
+      await settled();
+    } else {
+      const warm = Math.floor(CASES / 4);
+      await run(0, warm);
+      const before = await settled();
+      await run(warm, CASES);
+      let after = await settled();
+      for (let more = 0; more < 3 && after - before > GROWTH_BYTES_MAX; more += 1) after = await settled();
+      const { slowestMs, count } = await others.stop();
+      const grown = Math.round((after - before) / MIB);
+      console.log(
+        `slowest answer ${Math.round(slowestMs)} ms of ${count}, ${grown} MiB more, link ended ${breaks} times; ${JSON.stringify(seen)}`,
+      );
+      assert.ok(after - before < GROWTH_BYTES_MAX, `${grown} MiB more`);
+      assert.ok(count > 10 && (breaks > 0 || CASES < 2 * BREAK_EVERY));
+      // A run that nobody lets in, or everybody, tests nothing.
+      for (const kind of ['believed 2xx', 'believed 4xx', 'stranger 4xx', 'message', 'iq']) {
+        assert.ok((seen[kind] ?? 0) > CASES / 100, `${kind}: ${JSON.stringify(seen)}`);
+      }
+      // The link fell for no other reason.
+      assert.ok(world.xmpp.handshakes <= 1 + breaks, `${world.xmpp.handshakes} handshakes after ${breaks} breaks`);
+    }
+    assert.deepEqual(faults, [], `FUZZ_SEED=${SEED}`);
+  } finally {
+    clock.run(1);
+    await others.stop().catch(() => undefined);
+    believed.close();
+    stranger.close();
+    partner.close();
+    await world.stop();
+    process.off('uncaughtException', unexpected);
+    process.off('unhandledRejection', unexpected);
+  }
+});
