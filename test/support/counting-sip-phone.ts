@@ -20,6 +20,7 @@ export class CountingSipPhone {
   readonly #pending = new Map<string, (answer: string) => void>();
   #udp: UdpSocket | undefined;
   #server: Server | undefined;
+  #registrar: Socket | undefined;
   #contactPort = 0;
   #cseq = 0;
   readonly #sockets = new Set<Socket>();
@@ -131,25 +132,26 @@ export class CountingSipPhone {
       `Content-Length: 0\r\n\r\n`;
     let answer: string | undefined;
     this.#pending.set(branch, (text) => (answer = text));
-    const socket = this.#send(request, port);
+    this.#send(request, port);
     const timer = setInterval(() => this.#udp?.send(request, port, '127.0.0.1'), 500);
     try {
       return await until(() => answer, { what: 'REGISTER is answered', withinMs: 10_000 });
     } finally {
       clearInterval(timer);
       this.#pending.delete(branch);
-      socket?.end();
     }
   }
 
-  #send(request: string, port: number): Socket | undefined {
+  /** Over TCP on one connection that stays, as phones do: requests may come back on it. */
+  #send(request: string, port: number): void {
     if (this.#udp !== undefined) {
       this.#udp.send(request, port, '127.0.0.1');
-      return undefined;
+      return;
     }
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    this.#serve(socket);
-    socket.write(request, 'latin1');
-    return socket;
+    if (this.#registrar?.writable !== true) {
+      this.#registrar = connect({ port, host: '127.0.0.1', noDelay: true });
+      this.#serve(this.#registrar);
+    }
+    this.#registrar.write(request, 'latin1');
   }
 }

@@ -6,7 +6,7 @@ import { startProcess, untilListening, type TestProcess } from './process.ts';
 import { until } from './until.ts';
 import { filled, passwordOf, type XmppServer, type XmppServerOptions } from './xmpp-server.ts';
 
-const TEMPLATE = readFileSync(new URL('./peers/ejabberd.yml', import.meta.url), 'utf8');
+const TEMPLATE = readFileSync(new URL('./peers/ejabberd.yml.in', import.meta.url), 'utf8');
 
 /**
  * Starts ejabberd with these accounts and one component name, under the calling user: by `erl` itself, because its
