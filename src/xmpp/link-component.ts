@@ -182,7 +182,8 @@ export class ComponentLink implements XmppLink {
   }
 
   #up(): void {
-    this.#pulse = new StreamPulse(`ping-${randomBytes(12).toString('base64url')}`, this.#pulse.answers);
+    const { answers, isMute } = this.#pulse;
+    this.#pulse = new StreamPulse(`ping-${randomBytes(12).toString('base64url')}`, answers, isMute);
     this.#stoodMs = 0;
     this.#lastReason = undefined;
     this.#become('up');

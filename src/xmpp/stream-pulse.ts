@@ -50,14 +50,21 @@ export class StreamPulse {
   /**
    * @param prefix begins the id of every ping; unguessable, so that nobody else can confirm anything
    * @param answers whether this peer has answered pings before
+   * @param wasMute whether it was found mute on the stream before: that is not waited for a second time
    */
-  constructor(prefix: string, answers: boolean) {
+  constructor(prefix: string, answers: boolean, wasMute = false) {
     this.#prefix = prefix;
     this.#answers = answers;
+    this.#mute = wasMute && !answers;
   }
 
   get answers(): boolean {
     return this.#answers;
+  }
+
+  /** Whether it has never answered, and was given time to. */
+  get isMute(): boolean {
+    return this.#mute;
   }
 
   /** Whether a ping is under way. */

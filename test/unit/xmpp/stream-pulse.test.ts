@@ -94,6 +94,20 @@ test('pulse: before it is called mute nothing is confirmed by time', () => {
   assert.deepEqual(pass(pulse, 2_950), []);
 });
 
+test('pulse: a peer found mute on one stream is not waited for on the next, nor told of again', () => {
+  const pulse = new StreamPulse('p', false, true);
+  pulse.ping(0);
+  pulse.flushed(5);
+  assert.deepEqual(pass(pulse, 1_000), [[250, { confirmed: 5 }]]);
+});
+
+test('pulse: who has ever answered does not begin as mute', () => {
+  const pulse = new StreamPulse('p', true, true);
+  pulse.ping(0);
+  pulse.flushed(5);
+  assert.deepEqual(pass(pulse, 1_000), []);
+});
+
 test('pulse: a mute peer that answers after all is mute no more', () => {
   const pulse = new StreamPulse('p', false);
   pulse.ping(0);
