@@ -49,9 +49,10 @@ export function installPeers() {
   const ownPolicy = !existsSync(POLICY);
   // Debian's word to the maintainer scripts: start no daemon.
   if (ownPolicy) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  let reason;
   try {
     const failed = aptInstall(packages);
-    if (failed !== undefined) return { missing: missingPeers(), reason: `${byHand} failed:\n${failed}` };
+    if (failed !== undefined) reason = `${byHand} failed:\n${failed}`;
   } finally {
     if (ownPolicy) rmSync(POLICY, { force: true });
   }
@@ -61,17 +62,21 @@ export function installPeers() {
     const peer = { 'redis-server': 'redis', epmd: 'ejabberd' }[service] ?? service;
     if (installed.has(peer)) run('systemctl', ['disable', service]);
   }
-  return { missing: missingPeers() };
+  const left = missingPeers();
+  return { missing: left, ...(left.length === 0 || reason === undefined ? {} : { reason }) };
 }
 
 /** @returns the end of apt's output when it failed */
 function aptInstall(packages) {
   const options = ['-y', '-qq', '-o', 'Dpkg::Use-Pty=0', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::Retries=3'];
-  const install = () => run('apt-get', ['install', ...options, '--no-install-recommends', ...packages]);
+  const install = (names) => run('apt-get', ['install', ...options, '--no-install-recommends', ...names]);
   // With fresh lists first: those of an image are often older than the archive.
   run('apt-get', ['update', '-qq', '-o', 'Acquire::Retries=3']);
-  const done = install();
-  return done.status === 0 ? undefined : done.output.split('\n').slice(-15).join('\n');
+  const done = install(packages);
+  if (done.status === 0) return undefined;
+  // One that this release lacks must not keep the others away.
+  for (const name of packages) install([name]);
+  return done.output.split('\n').slice(-15).join('\n');
 }
 
 function run(command, args) {
