@@ -30,7 +30,7 @@ export async function startRedis(): Promise<RedisServer> {
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
     server = await startProcess({ name: 'redis', command, args, folder });
     await untilListening(port, server);
-    await server.said('Ready to accept connections', { from: server.output().lastIndexOf('Server initialized') });
+    await server.said('Ready to accept connections');
   };
   await start();
   return {
