@@ -308,7 +308,12 @@ export const ConfigSchema = z.strictObject({
       level: z
         .enum(['error', 'warn', 'info', 'debug', 'trace'])
         .default('info')
-        .meta(meta({ about: 'The least that is logged; `trace` shows the wire without bodies and credentials.' })),
+        .meta(
+          meta({
+            about:
+              'The least that is logged; `trace` has a line for each SIP request and each stanza, in and out, without bodies and credentials.',
+          }),
+        ),
     })
     .prefault({})
     .meta(meta({ about: 'The log, JSON lines on standard output.' })),

@@ -81,7 +81,12 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
     log,
   });
   const sender = new MessageSender({
-    request: (outgoing) => deps.stack.request(outgoing),
+    request: async (outgoing) => {
+      const response = await deps.stack.request(outgoing);
+      const { method, uri, body } = outgoing;
+      log.trace({ method, uri, status: response.status, bytes: body?.length ?? 0 }, 'request sent and answered');
+      return response;
+    },
     contactsOf: (userKey) => deps.registrations.contactsOf(userKey),
     isOwn,
     mainDomain,

@@ -62,7 +62,9 @@ export function dispatcher(options: DispatchOptions): SipHandler {
       }
       const handler = options.handlers[request.method];
       if (handler === undefined) throw new GatewayError('internal', 'method without handler');
-      return await handler(request);
+      const reply = await handler(request);
+      options.log.trace({ ...fieldsOf(request), status: reply.status, bytes: request.body.length }, 'request answered');
+      return reply;
     } catch (thrown) {
       const error = GatewayError.of(thrown);
       const status = statusFromError(error);

@@ -112,6 +112,8 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
   };
 
   return (element) => {
+    const { id, from: sender } = element.attrs;
+    log.trace({ stanza: element.name, stanzaId: id ?? '', jid: sender ?? '' }, 'stanza received');
     const stanza = readStanza(element);
     const reason = reasonToDrop(stanza, element, deps);
     if (reason !== undefined) {

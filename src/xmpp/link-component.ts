@@ -122,6 +122,10 @@ export class ComponentLink implements XmppLink {
     if (this.#state.at !== 'up' || this.#stopping) throw unreachable(this.#state.reason ?? this.#state.at);
     const text = this.#written(stanza);
     const bytes = Buffer.byteLength(text);
+    this.#log.trace(
+      { stanza: stanza.name, stanzaId: stanza.attrs['id'] ?? '', jid: stanza.attrs['to'] ?? '', bytes },
+      'stanza sent',
+    );
     return new Promise((taken, lost) => {
       this.#window.add({ text, bytes, taken, lost });
       this.#flushSoon();
