@@ -232,8 +232,8 @@ export function deliveryQueueContract(name: string, make: MakeQueueWorld, option
       });
       await add(world, world.queue, ...['a', 'b', 'c'].map((id) => ({ id })));
       await world.queue.start(attempt, many);
-      for (let n = 0; n < 4; n += 1) await world.pass(60);
-      await world.until(() => world.queue.figures().live === 0, 'nothing is left');
+      for (let n = 0; n < 100 && world.queue.figures().live > 0; n += 1) await world.pass(60);
+      assert.equal(world.queue.figures().live, 0);
       assert.deepEqual(delivered, ['a', 'b', 'c']);
       assert.deepEqual([...new Set(ids())], ['a', 'b', 'c']);
     });
