@@ -19,6 +19,9 @@ export const ERROR_CODES = [
   'hops-exhausted',
   'loop-detected',
   'interval-too-brief',
+  'event-unsupported',
+  'precondition-failed',
+  'dialog-unknown',
   // who sent it
   'sender-unauthenticated',
   'sender-forbidden',

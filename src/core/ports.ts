@@ -207,3 +207,24 @@ export type Route =
 export interface OperationSender {
   send(delivery: Delivery, route: Route): Promise<void>;
 }
+
+/**
+ * Durable records of one kind, by key. Whoever owns the kind keeps them in memory, read once at the start.
+ *
+ * 1. `put` and `remove` resolve only after the change would survive what the adapter claims to survive; `later` variants
+ *    return at once and become durable with the next write or within some milliseconds, unless the process ends first.
+ * 2. Changes become durable in the order of the calls, over all kinds of one store: what is found after a crash is a
+ *    state that was given, never a later change without an earlier one.
+ * 3. `all` gives what was put and not removed, in no order; a record that cannot be read is left out and logged.
+ * 4. When the medium fails, `put` and `remove` reject with GatewayError('store-unavailable'); `later` variants are tried
+ *    again until they succeed.
+ *
+ * Values are plain data, kept as JSON. Keys are at most 4,096 characters.
+ */
+export interface Records<T> {
+  all(): Iterable<readonly [key: string, value: T]>;
+  put(key: string, value: T): Promise<void>;
+  putLater(key: string, value: T): void;
+  remove(key: string): Promise<void>;
+  removeLater(key: string): void;
+}

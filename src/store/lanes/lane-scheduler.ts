@@ -1,7 +1,7 @@
 import type { AttemptDelivery, AttemptOutcome, Clock, Delivery, HopId } from '../../core/ports.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
-import { DueList } from './due-list.ts';
+import { DueList } from '../../core/due-list.ts';
 import { ExpiryIndex } from './expiry-index.ts';
 import { HopLanes } from './hop-lanes.ts';
 import { Lane, sequenceOf } from './lane.ts';

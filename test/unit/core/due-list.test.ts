@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DueList } from '../../../../src/store/lanes/due-list.ts';
-import { FakeClock } from '../../../support/fake-clock.ts';
-import type { Clock } from '../../../../src/core/ports.ts';
+import { DueList } from '../../../src/core/due-list.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import type { Clock } from '../../../src/core/ports.ts';
 
 test('items come in the order of their times, each at its time, with one timer', () => {
   const clock = new FakeClock(0);

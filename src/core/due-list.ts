@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/ports.ts';
+import type { Clock } from './ports.ts';
 
 type Due<T> = { readonly atMs: number; readonly item: T };
 
