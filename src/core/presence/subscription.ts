@@ -94,8 +94,7 @@ export interface Notifier {
 export type UpstreamReport = {
   readonly state:
     /** `asked`: no word yet. */
-    | { readonly at: 'asked' | 'pending' | 'active' }
-    | { readonly at: 'ended'; readonly reason: EndReason };
+    { readonly at: 'asked' | 'pending' | 'active' } | { readonly at: 'ended'; readonly reason: EndReason };
   /** The newest document; absent when nothing is known. */
   readonly document?: PresenceDocument;
 };

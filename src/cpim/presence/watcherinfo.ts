@@ -8,7 +8,8 @@ export type WatcherEntry = {
   readonly watcher: Address;
   readonly status: 'pending' | 'active' | 'waiting' | 'terminated';
   /** What brought it there. */
-  readonly event: 'subscribe' | 'approved' | 'deactivated' | 'probation' | 'rejected' | 'timeout' | 'giveup' | 'noresource';
+  readonly event:
+    'subscribe' | 'approved' | 'deactivated' | 'probation' | 'rejected' | 'timeout' | 'giveup' | 'noresource';
   readonly displayName?: string;
   /** Seconds left. */
   readonly expirationSeconds?: number;
