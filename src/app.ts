@@ -1,14 +1,18 @@
 import type { Config } from './core/config.ts';
+import { randomBytes } from 'node:crypto';
 import { Admission } from './core/admission.ts';
 import { DeliveryService } from './core/delivery-service.ts';
 import type { Log } from './core/log.ts';
 import { MessageService } from './core/message-service.ts';
 import { PeerTable } from './core/peers.ts';
+import { PresenceService } from './core/presence/presence-service.ts';
 import type { Clock, DeliveryQueue, HopId, Random } from './core/ports.ts';
 import { RegistrationService } from './core/registration-service.ts';
 import { Router } from './core/router.ts';
+import { UserTable } from './core/user-table.ts';
 import type { Health, LinkHealth } from './http/routes-health.ts';
 import { OperatorDoor } from './http/server.ts';
+import { sipApplication, type SipApplication } from './sip/application.ts';
 import type { SipListener, SipStack } from './sip/stack.ts';
 import { createEmbeddedStack } from './sip/stack-embedded.ts';
 import { sameSipUri, parseSipUri } from './sip/uri.ts';
@@ -16,7 +20,7 @@ import { openSqliteStore, type SqliteStore } from './store/sqlite-store.ts';
 import { xmppDispatch } from './xmpp/dispatch.ts';
 import { ComponentLink } from './xmpp/link-component.ts';
 import { linkSender } from './xmpp/message-sender.ts';
-import { sipApplication } from './sip/application.ts';
+import { XmppPresence } from './xmpp/presence/xmpp-presence.ts';
 
 export type AppOptions = {
   readonly config: Config;
@@ -28,7 +32,9 @@ export type AppOptions = {
 };
 
 /** How long the parts may take to end what is under way; together they stay under the 10 s an operator waits. */
-const GRACE_MS = { sip: 2_000, queue: 3_000, links: 2_000 };
+const GRACE_MS = { sip: 2_000, presence: 1_000, queue: 3_000, links: 2_000 };
+/** Of a token that nobody guesses. */
+const TOKEN_BYTES = 15;
 
 /** The server: every adapter is constructed here and nowhere else. */
 export class App {
@@ -43,7 +49,9 @@ export class App {
   readonly #messages: MessageService;
   readonly #links: ReadonlyMap<string, ComponentLink>;
   readonly #stack: SipStack;
-  readonly #handler: Parameters<SipStack['start']>[0];
+  readonly #sip: SipApplication;
+  readonly #presence: PresenceService;
+  readonly #xmppPresence: XmppPresence;
   readonly #door: OperatorDoor;
   #listeners: readonly SipListener[] = [];
   #status: Health['status'] = 'starting';
@@ -70,9 +78,18 @@ export class App {
     this.#closeQueue = closeQueue;
     this.#startedAtMs = clock.nowMs();
     this.#peers = new PeerTable(config);
-    const router = new Router(this.#peers);
     const lifetimeMs = config.queue.lifetimeSeconds * 1_000;
     const contactsOf = (userKey: string) => this.#registrations.contactsOf(userKey);
+    const users = new UserTable({ peers: this.#peers, credentials: store.credentials, contactsOf });
+    const isUser = users.isUser.bind(users);
+    const router = new Router(this.#peers, users.isKnownHere.bind(users));
+    const admission = new Admission({
+      peers: this.#peers,
+      limits: config.limits,
+      rateLimits: config.rateLimits,
+      subscriptionsPerWatcher: config.presence.limits.subscriptionsPerWatcher,
+      clock,
+    });
 
     this.#stack = createEmbeddedStack({
       listeners: config.sip.listen,
@@ -82,13 +99,34 @@ export class App {
       log,
       serverName: `Interpres/${options.version}`,
     });
-    const sip = sipApplication({
+    this.#sip = sipApplication({
       stack: this.#stack,
       peers: this.#peers,
       credentials: store.credentials,
       registrations: { register: (user, request) => this.#registrations.register(user, request), contactsOf },
       accept: (message, origin) => this.#messages.accept(message, origin),
       listeners: () => this.#listeners,
+      presence: {
+        // Not the thing itself: it needs the SIP side to be there first.
+        subscriptions: {
+          subscribe: (request) => this.#presence.subscriptions.subscribe(request),
+          refresh: (id, request) => this.#presence.subscriptions.refresh(id, request),
+          fetch: (request) => this.#presence.subscriptions.fetch(request),
+          find: (id) => this.#presence.subscriptions.find(id),
+          saveLease: (id) => this.#presence.subscriptions.saveLease(id),
+        },
+        publish: (request) => {
+          admission.admitPublisher(request.presentity);
+          return this.#presence.publish(request);
+        },
+        isUser,
+        upstreamRecords: store.records('sip-upstream'),
+        onReport: (pair, report) => this.#presence.upstreamReported(pair, report),
+        isWanted: (pair) => this.#presence.isWanted(pair, this.#xmppPresence.isStillThere),
+        documentBytesMax: config.presence.limits.documentBytes,
+        expiresSeconds: config.presence.expires.default,
+        random,
+      },
       clock,
       log,
     });
@@ -108,13 +146,44 @@ export class App {
         }),
       ]),
     );
+    const linksByName = new Map(
+      [...this.#links].map(([name, link]) => [name, { link, domains: known(config.links[name]) }] as const),
+    );
+    this.#xmppPresence = new XmppPresence({
+      links: linksByName,
+      records: store.records('xmpp-upstream'),
+      subscriptions: () => this.#presence.subscriptions,
+      onReport: (pair, report) => this.#presence.upstreamReported(pair, report),
+      newToken,
+      clock,
+      random,
+      log,
+    });
+    this.#presence = new PresenceService({
+      config: config.presence,
+      records: {
+        publications: store.records('publication'),
+        rules: store.records('rules'),
+        subscriptions: store.records('subscription'),
+        unsettled: store.records('unsettled'),
+      },
+      isUser,
+      routeOf: ({ watcher, presentity }) => router.presenceRouteOf(watcher, presentity),
+      admit: (watcher, origin) => admission.admitWatcher(watcher, origin),
+      bindingsOf: contactsOf,
+      upstreamOf: ({ kind }) => (kind === 'sip' ? this.#sip.upstream : this.#xmppPresence.upstream),
+      notifierOf: (via) => (via === 'sip' ? this.#sip.notifier : this.#xmppPresence.notifier),
+      newToken,
+      clock,
+      log,
+    });
     this.#delivery = new DeliveryService({
       queue,
       router,
       senders: {
-        local: sip.contactSender,
-        sip: sip.peerSender,
-        link: linkSender({ linkOf: (name) => this.#linkOf(name), clock }),
+        local: this.#sip.contactSender,
+        sip: this.#sip.peerSender,
+        link: linkSender({ linkOf: (name) => linksByName.get(name), clock }),
       },
       contactsOf,
       clock,
@@ -130,12 +199,13 @@ export class App {
       clock,
       log,
       wake: (hop) => this.#delivery.hopUp(hop),
+      beforeChange: (userKey) => this.#presence.beforeRegistration(userKey),
+      changed: (userKey) => this.#presence.registered(userKey),
     });
     this.#messages = new MessageService({
-      admission: new Admission({ peers: this.#peers, limits: config.limits, rateLimits: config.rateLimits, clock }),
+      admission,
       router,
-      peers: this.#peers,
-      credentials: store.credentials,
+      isUser,
       contactsOf,
       queue,
       delivery: this.#delivery,
@@ -143,13 +213,13 @@ export class App {
       log,
       lifetimeMs,
     });
-    this.#handler = sip.handler;
     this.#door = new OperatorDoor({
-      ...(config.http === undefined ? {} : { listen: config.http.listen }),
+      ...config.http,
       controlSocket: options.controlSocket,
       log,
       health: { health: () => this.health() },
       queue: { queue },
+      watchers: { watchers: this.#presence.watchers },
     });
   }
 
@@ -188,20 +258,28 @@ export class App {
 
   async #open(): Promise<void> {
     await this.#door.open();
+    this.#presence.load();
+    this.#registrations.start();
     await this.#queue.start(
       (delivery) => this.#delivery.attempt(delivery),
       (hop) => this.#delivery.window(hop),
     );
-    this.#listeners = await this.#stack.start(this.#handler);
+    this.#listeners = await this.#stack.start(this.#sip.handler);
+    this.#sip.upstream.start();
+    this.#presence.start();
   }
 
   async #close(): Promise<void> {
     await this.#opened?.catch(() => undefined);
     // SIP first: what it still accepts must find the queue open. Links last: the queue's attempts need them.
+    await this.#presence.stop(GRACE_MS.presence);
+    this.#sip.upstream.stop();
+    this.#xmppPresence.stop();
     await this.#stack.stop(GRACE_MS.sip);
     await this.#queue.stop(GRACE_MS.queue);
     await Promise.all([...this.#links.values()].map((link) => link.stop(GRACE_MS.links)));
     this.#delivery.stop();
+    this.#registrations.stop();
     // Before the store: it removes the control socket, and once the folder is let go that may be another server's.
     await this.#door.close();
     await this.#closeQueue();
@@ -231,26 +309,21 @@ export class App {
       links,
       peers,
       queue: figures,
+      presence: this.#presence.figures,
       registeredUsers: this.#store.bindings.count(nowMs),
     };
   }
 
-  #linkOf(name: string): { link: ComponentLink; domains: { domain: string; name: string } } | undefined {
-    const link = this.#links.get(name);
-    const named = this.#options.config.links[name];
-    return link === undefined || named === undefined ? undefined : { link, domains: named };
-  }
-
   async #startLink(name: string, link: ComponentLink): Promise<void> {
     const { clock, log, version, config } = this.#options;
-    const named = config.links[name];
-    if (named === undefined) return;
+    const presence = known(this.#xmppPresence.forLink(name));
     const dispatch = xmppDispatch({
       link: name,
-      domains: named,
+      domains: known(config.links[name]),
       post: (stanza) => link.post(stanza),
       isPeer: (domain) => this.#peers.isReachedOver(domain, name),
       accept: (message, origin) => this.#messages.accept(message, origin),
+      presence,
       failedLater: (id, error, from) => this.#delivery.failedLater(id, error, from),
       version,
       clock,
@@ -258,8 +331,15 @@ export class App {
     });
     await link.start({
       onStanza: dispatch,
-      onUp: () => this.#delivery.hopUp(`link:${name}`),
-      onDown: () => this.#delivery.hopDown(`link:${name}`),
+      onUp: () => {
+        this.#delivery.hopUp(`link:${name}`);
+        presence.up();
+        this.#presence.subscriptions.wake(`link:${name}`);
+      },
+      onDown: () => {
+        this.#delivery.hopDown(`link:${name}`);
+        presence.down();
+      },
     });
   }
 }
@@ -308,6 +388,16 @@ async function openQueue(
     rememberSeconds,
     deadLetterSeconds,
   });
+}
+
+/** A token of `A-Z a-z 0-9 - _` that begins with a letter, so that none is an option of the command line. */
+function newToken(): string {
+  return `t${randomBytes(TOKEN_BYTES).toString('base64url')}`;
+}
+
+function known<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('a link that the configuration does not know');
+  return value;
 }
 
 function sameContact(a: string, b: string): boolean {

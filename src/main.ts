@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { CommandError } from './cli/command-error.ts';
 import { GatewayError } from './core/errors.ts';
+import type { RuleAction } from './core/presence/rules.ts';
 
 // Whatever this program writes - messages, digests, sockets - is nobody else's.
 process.umask(0o077);
@@ -134,6 +135,78 @@ Examples:
       },
     );
   }
+
+  const watchers = root
+    .command('watchers')
+    .description('who watches a user, and who may: of the running server')
+    .addHelpText(
+      'after',
+      `
+OWNER is a user of ours. WATCHER is anybody: sip:bob@partner.example, a JID, or a group: '*@partner.example' for all of
+a domain, 'anonymous' for those who do not say who they are, '*' for everybody else; the most special rule counts.`,
+    );
+  const ofOwner = (name: string, description: string): Command =>
+    withConfig(watchers.command(name).description(description).argument('<owner>', 'sip:alice@sip.example'));
+  ofOwner('list', 'list who watches a user, who wants to, and the rules there are')
+    .option('--json', 'JSON instead of a table')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  interpres watchers list sip:alice@sip.example --config interpres.yaml
+  interpres watchers list alice@sip.example --json --config interpres.yaml`,
+    )
+    .action(async (owner: string, options: WithConfig & { json?: true }) => {
+      const { listWatchers } = await import('./cli/watchers.ts');
+      await listWatchers(options.config, owner, options);
+    });
+  const rules: ReadonlyArray<readonly [RuleAction, string, string]> = [
+    ['allow', 'let a watcher see the user', 'juliet@xmpp.example'],
+    ['block', 'refuse a watcher, and end what he has', 'sip:mallory@partner.example'],
+    ['polite-block', 'show a watcher somebody who is never there', "'*@partner.example'"],
+    ['confirm', 'let a watcher wait until the user decides', "'*'"],
+  ];
+  for (const [action, description, example] of rules) {
+    const rule = ofOwner(action, description)
+      .argument('<watcher>', 'whom the rule is for')
+      .addHelpText(
+        'after',
+        `
+Takes effect at once, and for those who watch already.
+
+Example:
+  interpres watchers ${action} sip:alice@sip.example ${example} --config interpres.yaml`,
+      );
+    if (action === 'allow') rule.option('--location', 'he may see where the user is, too');
+    rule.action(async (owner: string, watcher: string, options: WithConfig & { location?: true }) => {
+      const { ruleWatcher } = await import('./cli/watchers.ts');
+      await ruleWatcher(options.config, action, owner, watcher, options.location === true);
+    });
+  }
+  ofOwner('remove', 'take a rule away: what is for everybody counts for him again')
+    .argument('<watcher>', 'whom the rule is for')
+    .addHelpText(
+      'after',
+      `
+Example:
+  interpres watchers remove sip:alice@sip.example juliet@xmpp.example --config interpres.yaml`,
+    )
+    .action(async (owner: string, watcher: string, options: WithConfig) => {
+      const { removeRule } = await import('./cli/watchers.ts');
+      await removeRule(options.config, owner, watcher);
+    });
+  ofOwner('invisible', 'hide a user from everybody, or show him again')
+    .argument('<on|off>', 'on hides, off shows')
+    .addHelpText(
+      'after',
+      `
+Example:
+  interpres watchers invisible sip:alice@sip.example on --config interpres.yaml`,
+    )
+    .action(async (owner: string, onOrOff: string, options: WithConfig) => {
+      const { setInvisible } = await import('./cli/watchers.ts');
+      await setInvisible(options.config, owner, onOrOff);
+    });
 
   root
     .command('demo')

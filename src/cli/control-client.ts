@@ -1,22 +1,29 @@
 import { existsSync, lstatSync } from 'node:fs';
 import { request } from 'node:http';
 import { CommandError } from './command-error.ts';
+import { printable } from './printable.ts';
 
 export type ControlAnswer = { readonly status: number; readonly body: unknown };
 
 const ANSWER_MS = 10_000;
 
 /**
- * Asks the running server over its control socket.
+ * Asks the running server over its control socket; a body goes as JSON.
  *
  * @returns undefined when no server listens there, so that the caller may work on the store itself.
  * @throws CommandError when the socket is there and may not be used, or what answers is not our server.
  */
-export function askServer(socketPath: string, method: string, path: string): Promise<ControlAnswer | undefined> {
+export function askServer(
+  socketPath: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<ControlAnswer | undefined> {
   if (!isOurs(socketPath)) return Promise.resolve(undefined);
   return new Promise((resolve, reject) => {
     const fail = (reason: string): void => reject(new CommandError(`the server at ${socketPath}: ${reason}`));
-    const asked = request({ socketPath, method, path, timeout: ANSWER_MS }, (response) => {
+    const headers = body === undefined ? {} : { 'Content-Type': 'application/json' };
+    const asked = request({ socketPath, method, path, headers, timeout: ANSWER_MS }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
@@ -34,8 +41,13 @@ export function askServer(socketPath: string, method: string, path: string): Pro
       if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve(undefined);
       else fail(message);
     });
-    asked.end();
+    asked.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+/** The fault of an answer that no command expects. */
+export function refusalOf(answer: ControlAnswer): CommandError {
+  return new CommandError(`the server refused: ${printable(JSON.stringify(answer.body))}`);
 }
 
 /**

@@ -2,10 +2,11 @@ import type { DeliveryQueue, QueueFigures, QueueFilter, QueueItem } from '../cor
 import type { Operation } from '../cpim/operation.ts';
 import { contentText } from './content-text.ts';
 import { CommandError } from './command-error.ts';
-import { askServer } from './control-client.ts';
+import { askServer, refusalOf } from './control-client.ts';
 import { controlSocketPath } from './control-socket.ts';
 import { loadConfig } from './load-config.ts';
-import { printable, printableJson } from './printable.ts';
+import { printableJson } from './printable.ts';
+import { table } from './table.ts';
 
 type Listing = { readonly figures: QueueFigures; readonly items: readonly QueueItem[] };
 type Shown = QueueItem & { readonly operation: Operation };
@@ -19,6 +20,7 @@ type ListOptions = {
 };
 
 const LIST_MAX = 10_000;
+const HEAD = ['id', 'state', 'next hop', 'from -> to', 'accepted', 'tries', 'why'];
 
 /** Prints entries of the queue, of the running server where there is one, of the store itself where there is none. */
 export async function listQueue(configPath: string, options: ListOptions): Promise<void> {
@@ -45,7 +47,7 @@ export async function listQueue(configPath: string, options: ListOptions): Promi
     process.stdout.write(`${printableJson(listing)}\n`);
     return;
   }
-  process.stdout.write(table(listing.items));
+  process.stdout.write(table(HEAD, listing.items.map(rowOf)));
   const { figures } = listing;
   process.stdout.write(`${figures.live} live, ${figures.underWay} under way, ${figures.dead} dead\n`);
 }
@@ -86,7 +88,7 @@ async function either<T>(
   const answer = await askServer(controlSocketPath(config.data), method, path);
   if (answer !== undefined) {
     if (answer.status === 404) return undefined;
-    if (answer.status !== 200) throw new CommandError(`the server refused: ${printable(JSON.stringify(answer.body))}`);
+    if (answer.status !== 200) throw refusalOf(answer);
     return answer.body as T;
   }
   const { openStoppedQueue } = await import('./offline-queue.ts');
@@ -98,8 +100,8 @@ async function either<T>(
   }
 }
 
-function table(items: readonly QueueItem[]): string {
-  const rows = items.map((item) => [
+function rowOf(item: QueueItem): string[] {
+  return [
     item.id,
     item.state,
     item.hop,
@@ -107,14 +109,5 @@ function table(items: readonly QueueItem[]): string {
     new Date(item.acceptedAtMs).toISOString(),
     String(item.attempts),
     [item.code, item.reason].filter((part) => part !== undefined).join(': '),
-  ]);
-  if (rows.length === 0) return '';
-  const head = ['id', 'state', 'next hop', 'from -> to', 'accepted', 'tries', 'why'];
-  const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, column) => printable(cell).padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd();
-  return `${[head, ...rows].map(line).join('\n')}\n`;
+  ];
 }

@@ -12,8 +12,7 @@ import { CommandError } from './command-error.ts';
  * @throws CommandError for what is no such address (exit code 2), or is in none of our domains (1).
  */
 export function userNamed(text: string, config: Config): Address {
-  const uri = parseSipUri(withScheme(text));
-  const user = uri === undefined || saysMore(uri) ? undefined : addressOf(uri);
+  const user = sipUserNamed(text);
   if (user === undefined) {
     throw new CommandError(`${text} is no address of a user; expected the form sip:alice@sip.example`, 2);
   }
@@ -22,6 +21,12 @@ export function userNamed(text: string, config: Config): Address {
     throw new CommandError(`${text} is in none of our domains (${domains.join(', ')})`);
   }
   return user;
+}
+
+/** As `userNamed`, in any domain. @returns undefined for what is no such address. */
+export function sipUserNamed(text: string): Address | undefined {
+  const uri = parseSipUri(withScheme(text));
+  return uri === undefined || saysMore(uri) ? undefined : addressOf(uri);
 }
 
 /** How a user is shown, in the form that `userNamed` takes. */

@@ -5,21 +5,30 @@ import type { Config } from './config.ts';
 import { GatewayError } from './errors.ts';
 import type { PeerTable } from './peers.ts';
 import type { Clock } from './ports.ts';
+import { ANONYMOUS } from './presence/subscription.ts';
 import { RateTable } from './rate-table.ts';
 
 /** Who handed an operation over, as the side that received it has made sure. */
 export type Origin =
-  /** A user of ours who has proved who he is, or whose trusted core has. */
-  | { readonly kind: 'local'; readonly user: Address }
+  /** A user of ours who has proved who he is, or for whom the core of his domain vouches that handed it over. */
+  | { readonly kind: 'local'; readonly user: Address; readonly isFromCore?: true }
   /** A SIP peer that may act for this domain. */
   | { readonly kind: 'sip-peer'; readonly domain: string }
   /** A link, and the domain that the server at its far end vouches for. */
   | { readonly kind: 'link'; readonly link: string; readonly domain: string };
 
+/** Whether what a core handed over because it does not know somebody would go back to it, in a circle for ever. */
+export function isReturn(route: { readonly kind: string; readonly domain?: string }, origin: Origin): boolean {
+  if (route.kind !== 'sip' || origin.kind !== 'local' || origin.isFromCore !== true) return false;
+  return route.domain === domainOf(origin.user);
+}
+
 export type AdmissionDeps = {
   readonly peers: PeerTable;
   readonly limits: Pick<Config['limits'], 'messageBytes'>;
   readonly rateLimits: Config['rateLimits'];
+  /** Subscriptions one watcher may have: so many he may ask for at once, as a phone does that has just started. */
+  readonly subscriptionsPerWatcher: number;
   readonly clock: Pick<Clock, 'nowMs'>;
 };
 
@@ -28,11 +37,16 @@ export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #senders: RateTable | undefined;
   readonly #domains: RateTable | undefined;
+  /** Subscriptions and publications are counted apart: a flood of them takes no message's place. */
+  readonly #presence: RateTable | undefined;
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
-    const { rateLimits, clock } = deps;
+    const { rateLimits, subscriptionsPerWatcher, clock } = deps;
     if (rateLimits === 'off') return;
+    const { perSenderPerSecond, burst } = rateLimits;
+    const presence = { perSecond: perSenderPerSecond, burst: Math.max(burst, subscriptionsPerWatcher) };
+    this.#presence = new RateTable(presence, clock);
     this.#senders = new RateTable({ perSecond: rateLimits.perSenderPerSecond, burst: rateLimits.burst }, clock);
     this.#domains = new RateTable({ perSecond: rateLimits.perPeerPerSecond, burst: rateLimits.peerBurst }, clock);
   }
@@ -50,6 +64,21 @@ export class Admission {
       throw new GatewayError('content-too-large', `content of more than ${sizeMax} bytes`, { details: { sizeMax } });
     }
     if (message.hops < 1) throw new GatewayError('hops-exhausted', 'no hop left for the message');
+  }
+
+  /**
+   * @throws GatewayError 'sender-forbidden' for a watcher that the origin may not speak for, 'rate-exceeded'.
+   */
+  admitWatcher(watcher: Address, origin: Origin): void {
+    if (watcher !== ANONYMOUS) this.#checkSource(watcher, origin);
+    // Those without a name share the allowance of whoever vouches for them.
+    const vouching = origin.kind === 'local' ? domainOf(origin.user) : origin.domain;
+    this.#presence?.take(watcher === ANONYMOUS ? vouching : addressKey(watcher));
+  }
+
+  /** @throws GatewayError 'rate-exceeded'. */
+  admitPublisher(presentity: Address): void {
+    this.#presence?.take(`publish ${addressKey(presentity)}`);
   }
 
   #checkSource(source: Address, origin: Origin): void {

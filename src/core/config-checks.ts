@@ -1,6 +1,6 @@
 import { parseCidr } from './cidr.ts';
 import { nearest, valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
-import { parseDomain, parseListen } from './config-values.ts';
+import { isBearerToken, isOverTls, parseDomain, parseListen } from './config-values.ts';
 
 /** Reads a file of the configuration. @throws Error saying why it cannot be read. */
 export type ReadFile = (path: string) => string;
@@ -33,6 +33,8 @@ export function crossFaults(values: unknown): ValueFault[] {
     ...linkFaults(values, own),
     ...peerFaults(values, own),
     ...sipFaults(values),
+    ...httpFaults(values),
+    ...nextHopFaults(values),
     ...trustFaults(values),
     ...orderFaults(values),
   ];
@@ -168,6 +170,24 @@ function sipFaults(values: unknown): ValueFault[] {
   return faults;
 }
 
+function httpFaults(values: unknown): ValueFault[] {
+  const token = textAt(values, ['http', 'token']);
+  if (token === undefined) return [];
+  const faults = isBearerToken(token) ? secretFaults(token, ['http', 'token']) : [];
+  if (textAt(values, ['http', 'tokenFile']) === undefined) return faults;
+  return [...faults, { path: ['http', 'token'], text: 'found `token` and `tokenFile`, expected one of them' }];
+}
+
+/** What a core says about its users comes from where it was asked, and counts only when it is known who that is. */
+function nextHopFaults(values: unknown): ValueFault[] {
+  return listAt(values, ['domains']).flatMap(({ value, path }) => {
+    const nextHop = textAt(value, ['nextHop']);
+    if (nextHop === undefined || isOverTls(nextHop) || listAt(value, ['trust']).length > 0) return [];
+    const text = 'needs `trust` with the addresses of that core, or TLS (sip:host;transport=tls) and its certificate';
+    return [{ path: [...path, 'nextHop'], text }];
+  });
+}
+
 function trustFaults(values: unknown): ValueFault[] {
   const lists = [...listAt(values, ['domains']), ...listAt(values, ['peers'])];
   return lists.flatMap(({ value, path }) =>
@@ -187,6 +207,8 @@ function trustFaults(values: unknown): ValueFault[] {
 const ORDERED: ReadonlyArray<readonly [ConfigPath, string, number, string, number]> = [
   [['registration', 'expires'], 'min', 60, 'default', 3_600],
   [['registration', 'expires'], 'default', 3_600, 'max', 86_400],
+  [['presence', 'expires'], 'min', 60, 'default', 3_600],
+  [['presence', 'expires'], 'default', 3_600, 'max', 86_400],
   [['queue', 'retry'], 'firstSeconds', 2, 'maxSeconds', 600],
   // Else a message would be accepted that no link can carry.
   [['limits'], 'messageBytes', 65_536, 'stanzaBytes', 262_144],

@@ -144,7 +144,7 @@ export function valueAt(values: unknown, path: ConfigPath): unknown {
 
 /** A value as a fault may show it: short, and never a secret. */
 function shown(value: unknown, path: ConfigPath): string {
-  if (path.at(-1) === 'secret' && typeof value === 'string') return 'a text';
+  if ((path.at(-1) === 'secret' || path.at(-1) === 'token') && typeof value === 'string') return 'a text';
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a section';

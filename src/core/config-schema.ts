@@ -4,31 +4,28 @@
  */
 import * as z from 'zod';
 import { parseCidr } from './cidr.ts';
-import { isDnsServer, parseDomain, parseHostPort, parseListen, parseNextHop } from './config-values.ts';
-
-/** What a key says about itself beside its type, in words for the operator. */
-type Meta = {
-  readonly about: string;
-  /** The value in `config/example.yaml`; a required key has one. */
-  readonly sample?: unknown;
-  /** Fits only where another choice is made than that of `config/example.yaml`: a comment there in any case. */
-  readonly commented?: true;
-  /** Stands in `config/example.yaml` although it need not be given. */
-  readonly shown?: true;
-};
-
-const meta = ({ about, ...rest }: Meta): Record<string, unknown> => ({ description: about, ...rest });
-
-/** Text in a form that `holds` knows; `expects` is how the fault names the form. */
-const text = (expects: string, holds: (value: string) => boolean): z.ZodString =>
-  z.string().refine(holds, { error: expects }).meta({ form: expects });
+import { meta, seconds, text } from './config-meta.ts';
+import { presence } from './config-presence.ts';
+import {
+  BEARER_TOKEN_FORM,
+  isBearerToken,
+  isDnsServer,
+  parseDomain,
+  parseHostPort,
+  parseListen,
+  parseNextHop,
+} from './config-values.ts';
 
 const plain = z.string().min(1);
 const domain = text('a domain name', (value) => parseDomain(value) !== undefined);
 const trust = z.array(
   text('an IP address or a block of them, 192.0.2.0/24', (value) => parseCidr(value) !== undefined),
 );
-const seconds = (min: number, max = 366 * 86_400): z.ZodNumber => z.int().min(min).max(max);
+
+const nextHop = text(
+  'a SIP URI without user part, sip:host:port;transport=tcp',
+  (value) => parseNextHop(value) !== undefined,
+);
 
 const ownDomain = z.union([
   domain,
@@ -38,6 +35,12 @@ const ownDomain = z.union([
       meta({
         about:
           'IP addresses of a SIP core that has authenticated the users of this domain: its requests are taken as theirs.',
+      }),
+    ),
+    nextHop: nextHop.optional().meta(
+      meta({
+        about:
+          'The SIP core behind which users of this domain are that have neither a password nor a contact here: what is for them goes there, a SIP URI, and their presence is watched there. Needs `trust`, or TLS.',
       }),
     ),
   }),
@@ -80,18 +83,13 @@ const peer = z.strictObject({
   link: plain.meta(
     meta({ about: 'The link it is reached over: a name of the `links` section, or `sip`.', sample: 'office' }),
   ),
-  nextHop: text(
-    'a SIP URI without user part, sip:host:port;transport=tcp',
-    (value) => parseNextHop(value) !== undefined,
-  )
-    .optional()
-    .meta(
-      meta({
-        about: 'Where its requests go, a SIP URI (only with `link: sip`); absent: found by DNS (RFC 3263).',
-        sample: 'sip:192.0.2.7:5060;transport=tcp',
-        commented: true,
-      }),
-    ),
+  nextHop: nextHop.optional().meta(
+    meta({
+      about: 'Where its requests go, a SIP URI (only with `link: sip`); absent: found by DNS (RFC 3263).',
+      sample: 'sip:192.0.2.7:5060;transport=tcp',
+      commented: true,
+    }),
+  ),
   trust: trust.default([]).meta(
     meta({
       about:
@@ -223,7 +221,7 @@ export const ConfigSchema = z.strictObject({
     .meta(
       meta({
         about:
-          'What this server is authoritative for: a domain, or `{ name, trust: [addresses] }` for a domain behind a SIP core at these addresses that has authenticated its users.',
+          'What this server is authoritative for: a domain, or `{ name, trust: [addresses], nextHop }` for a domain behind a SIP core at these addresses that has authenticated its users.',
         sample: ['sip.example'],
       }),
     ),
@@ -244,9 +242,31 @@ export const ConfigSchema = z.strictObject({
       listen: text('address:port', (value) => parseHostPort(value) !== undefined).meta(
         meta({ about: 'Where `GET /health` is answered.', sample: '127.0.0.1:8080' }),
       ),
+      token: text(BEARER_TOKEN_FORM, isBearerToken)
+        .optional()
+        .meta(
+          meta({
+            about:
+              'With it, everything that an operator may do is served here too, to requests with `Authorization: Bearer` and this token. It crosses the network in the clear: put TLS before it.',
+            sample: '${INTERPRES_TOKEN}',
+            commented: true,
+          }),
+        ),
+      tokenFile: plain.optional().meta(
+        meta({
+          about: 'A file whose first line is the token; this or `token`.',
+          sample: './http.token',
+          commented: true,
+        }),
+      ),
     })
     .optional()
-    .meta(meta({ about: 'The door for monitoring; absent: closed. It can change nothing.', shown: true })),
+    .meta(
+      meta({
+        about: 'The door for monitoring, and with a token for administration; absent: closed.',
+        shown: true,
+      }),
+    ),
   dns: z
     .strictObject({
       servers: z
@@ -281,6 +301,7 @@ export const ConfigSchema = z.strictObject({
     })
     .prefault({})
     .meta(meta({ about: 'Registration of local users.' })),
+  presence: presence.prefault({}).meta(meta({ about: 'Presence of local users, and who may see it.' })),
   queue: queue.prefault({}).meta(meta({ about: 'What was accepted and not yet delivered.' })),
   limits: z
     .strictObject({

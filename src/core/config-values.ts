@@ -86,3 +86,16 @@ function parsePort(text: string, min: number): number | undefined {
   const port = Number(text);
   return port < min || port > 65_535 ? undefined : port;
 }
+
+export const BEARER_TOKEN_FORM = 'a token of at least 16 characters, A-Z a-z 0-9 - . _ ~ + /';
+
+/** Whether a text can be sent as a bearer token (RFC 6750, section 2.1: b64token), and is too long to be guessed. */
+export function isBearerToken(text: string): boolean {
+  return text.length >= 16 && text.length <= 1_024 && /^[A-Za-z0-9\-._~+/]+=*$/.test(text);
+}
+
+/** Whether a next hop is reached over TLS, so that a certificate says who it is. */
+export function isOverTls(text: string): boolean {
+  const hop = parseNextHop(text);
+  return hop !== undefined && (hop.scheme === 'sips' || /;transport=tls(;|$)/i.test(text));
+}

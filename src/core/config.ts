@@ -13,7 +13,15 @@ import {
 import { crossFaults, secretFaults, type ReadFile } from './config-checks.ts';
 import { schemaFaults, type ConfigPath, type ValueFault } from './config-faults.ts';
 import { ConfigSchema, type ConfigValues } from './config-schema.ts';
-import { parseDomain, parseHostPort, parseListen, type HostPort, type SipListen } from './config-values.ts';
+import {
+  BEARER_TOKEN_FORM,
+  isBearerToken,
+  parseDomain,
+  parseHostPort,
+  parseListen,
+  type HostPort,
+  type SipListen,
+} from './config-values.ts';
 
 /** A domain this server is authoritative for. */
 export type OwnDomain = {
@@ -21,6 +29,8 @@ export type OwnDomain = {
   readonly name: string;
   /** Addresses and CIDR blocks whose requests are taken as its users'. */
   readonly trust: readonly string[];
+  /** The SIP core behind which its users are that are not known here, a SIP URI. */
+  readonly nextHop?: string;
 };
 
 export type LinkConfig = {
@@ -54,13 +64,15 @@ export type Config = {
   readonly sip: { readonly listen: readonly SipListen[]; readonly tls?: TlsConfig };
   readonly links: Readonly<Record<string, LinkConfig>>;
   readonly peers: readonly PeerConfig[];
-  readonly http?: { readonly listen: HostPort };
+  /** With a token, administration is served there as well. */
+  readonly http?: { readonly listen: HostPort; readonly token?: string };
   readonly dns: { readonly servers: readonly string[] };
   readonly registration: {
     /** Seconds. */
     readonly expires: { readonly min: number; readonly default: number; readonly max: number };
     readonly contactsMax: number;
   };
+  readonly presence: PresenceConfig;
   readonly queue: {
     readonly lifetimeSeconds: number;
     readonly deadLetterSeconds: number;
@@ -73,6 +85,31 @@ export type Config = {
   readonly limits: { readonly messageBytes: number; readonly stanzaBytes: number };
   readonly rateLimits: 'off' | RateLimits;
   readonly log: { readonly level: 'error' | 'warn' | 'info' | 'debug' | 'trace' };
+};
+
+export type PresenceConfig = {
+  /** For watchers without a rule. */
+  readonly default: 'confirm' | 'allow' | 'block' | 'polite-block';
+  /** 0: no limit. */
+  readonly notifyIntervalSeconds: number;
+  /** Seconds; of subscriptions and publications. */
+  readonly expires: { readonly min: number; readonly default: number; readonly max: number };
+  readonly composition: {
+    /** `fallback`: presence is derived from registrations for users who publish nothing. */
+    readonly registrations: 'fallback' | 'always' | 'never';
+    /** 0: never. */
+    readonly staleAfterSeconds: number;
+  };
+  readonly limits: {
+    readonly publicationsPerUser: number;
+    readonly documentBytes: number;
+    readonly subscriptionsPerWatcher: number;
+    readonly watchersPerUser: number;
+    readonly pendingPerUser: number;
+    readonly subscriptions: number;
+  };
+  /** How long a request that nobody decided is kept. */
+  readonly waitingDays: number;
 };
 
 export type RateLimits = {
@@ -208,11 +245,24 @@ class FileTexts {
   }
 
   secret(file: string, path: ConfigPath): string {
-    const text = this.#read(file, path);
-    if (text === undefined) return '';
-    const secret = text.split(/\r?\n/, 1)[0] ?? '';
-    this.#faults.push(...secretFaults(secret, path));
-    return secret;
+    const secret = this.#firstLine(file, path);
+    if (secret !== undefined) this.#faults.push(...secretFaults(secret, path));
+    return secret ?? '';
+  }
+
+  token(file: string, path: ConfigPath): string {
+    const token = this.#firstLine(file, path);
+    if (token !== undefined && !isBearerToken(token)) {
+      this.#faults.push({
+        path,
+        text: `found a file without a token in its first line, expected ${BEARER_TOKEN_FORM}`,
+      });
+    }
+    return token ?? '';
+  }
+
+  #firstLine(file: string, path: ConfigPath): string | undefined {
+    return this.#read(file, path)?.split(/\r?\n/, 1)[0];
   }
 
   /** Reads the PEM files; when each is there, they must fit each other as well. */
@@ -260,7 +310,11 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     domains: values.domains.map((own) =>
       typeof own === 'string'
         ? { name: known(parseDomain(own)), trust: [] }
-        : { name: known(parseDomain(own.name)), trust: own.trust },
+        : {
+            name: known(parseDomain(own.name)),
+            trust: own.trust,
+            ...(own.nextHop === undefined ? {} : { nextHop: own.nextHop }),
+          },
     ),
     data: world.resolvePath(world.baseFolder, values.data),
     sip: {
@@ -284,14 +338,23 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
       domain: known(parseDomain(peer.domain)),
       ...(nextHop === undefined ? {} : { nextHop }),
     })),
-    ...(values.http === undefined ? {} : { http: { listen: known(parseHostPort(values.http.listen)) } }),
+    ...(values.http === undefined ? {} : { http: builtHttp(values.http, files) }),
     dns: values.dns,
     registration: values.registration,
+    presence: values.presence,
     queue: { ...queue, ...(redis === undefined ? {} : { redis }) },
     limits: values.limits,
     rateLimits: values.rateLimits,
     log: values.log,
   };
+}
+
+function builtHttp(
+  { listen, token, tokenFile }: NonNullable<ConfigValues['http']>,
+  files: FileTexts,
+): NonNullable<Config['http']> {
+  const given = token ?? (tokenFile === undefined ? undefined : files.token(tokenFile, ['http', 'tokenFile']));
+  return { listen: known(parseHostPort(listen)), ...(given === undefined ? {} : { token: given }) };
 }
 
 function known<T>(value: T | undefined): T {

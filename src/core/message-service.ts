@@ -1,22 +1,21 @@
-import { addressKey, domainOf } from '../cpim/address.ts';
+import { addressKey, type Address } from '../cpim/address.ts';
 import { ContentError } from '../cpim/content-error.ts';
 import type { Content } from '../cpim/content.ts';
 import type { InstantMessage } from '../cpim/operation.ts';
 import { readableFromContent } from '../cpim/readable.ts';
-import type { Admission, Origin } from './admission.ts';
+import { isReturn, type Admission, type Origin } from './admission.ts';
 import { contentFailure } from './content-failure.ts';
 import type { DeliveryService } from './delivery-service.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
-import type { PeerTable } from './peers.ts';
-import type { Binding, Clock, CredentialStore, DeliveryQueue, Route } from './ports.ts';
+import type { Binding, Clock, DeliveryQueue, Route } from './ports.ts';
 import type { Router } from './router.ts';
 
 export type MessageServiceDeps = {
   readonly admission: Pick<Admission, 'admit'>;
   readonly router: Pick<Router, 'routeOf'>;
-  readonly peers: PeerTable;
-  readonly credentials: Pick<CredentialStore, 'find'>;
+  /** Whether somebody in a domain of ours is served here. */
+  readonly isUser: (address: Address) => boolean;
   readonly contactsOf: (userKey: string) => readonly Binding[];
   readonly queue: Pick<DeliveryQueue, 'add' | 'show'>;
   readonly delivery: Pick<DeliveryService, 'whenSettled' | 'settledLately'>;
@@ -59,6 +58,7 @@ export class MessageService {
     const { admission, router, clock, lifetimeMs } = this.#deps;
     admission.admit(message, origin);
     const route = router.routeOf(message.source.address, message.destination.address);
+    if (isReturn(route, origin)) throw new GatewayError('loop-detected', 'neither this server nor the core knows him');
     this.#checkRecipient(message, route);
     const expiresAtMs = Math.min(message.expiresAtMs ?? Number.POSITIVE_INFINITY, message.acceptedAtMs + lifetimeMs);
     if (expiresAtMs <= clock.nowMs()) {
@@ -68,17 +68,13 @@ export class MessageService {
   }
 
   #checkRecipient(message: InstantMessage, route: Route): void {
-    const { peers, credentials } = this.#deps;
+    const { isUser } = this.#deps;
     if (route.kind === 'link') {
       // RFC 7247, section 8: what sips asks for ends where XMPP begins.
       if (message.secure === true) throw new GatewayError('scheme-unsupported', 'sips to an XMPP domain');
       checkReadable(message.content);
     } else if (route.kind === 'local') {
-      // Users of a domain behind a trusted core may be known to the core alone.
-      const isKnown =
-        peers.own(domainOf(message.destination.address))?.hasTrustedCore === true ||
-        credentials.find(route.userKey) !== undefined;
-      if (!isKnown) throw new GatewayError('recipient-unknown', `no user ${route.userKey}`);
+      if (!isUser(message.destination.address)) throw new GatewayError('recipient-unknown', `no user ${route.userKey}`);
     }
   }
 

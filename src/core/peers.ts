@@ -11,7 +11,12 @@ export type PeerEvidence = {
 };
 
 /** A domain this server is authoritative for. */
-export type Own = { readonly name: string; readonly hasTrustedCore: boolean };
+export type Own = {
+  readonly name: string;
+  readonly hasTrustedCore: boolean;
+  /** The SIP core behind which its users are that are not known here, a SIP URI. */
+  readonly nextHop?: string;
+};
 
 /** A domain of somebody else, by one of the ways to it. */
 export type Peer = {
@@ -40,9 +45,11 @@ export class PeerTable {
 
   constructor(config: Pick<Config, 'domains' | 'links' | 'peers'>) {
     this.links = new Map(Object.entries(config.links));
-    for (const { name, trust } of config.domains) {
-      this.#own.set(name, { name, hasTrustedCore: trust.length > 0 });
-      this.#trusted.set(name, { blocks: blocksOf(trust), certificateNames: new Set() });
+    for (const { name, trust, nextHop } of config.domains) {
+      const hasTrustedCore = trust.length > 0 || nextHop !== undefined;
+      this.#own.set(name, { name, hasTrustedCore, ...(nextHop === undefined ? {} : { nextHop }) });
+      const certificateNames = nextHop === undefined ? [] : namesOf(name, nextHop);
+      this.#trusted.set(name, { blocks: blocksOf(trust), certificateNames: new Set(certificateNames) });
     }
     for (const entry of config.peers) this.#add(entry);
   }
@@ -73,7 +80,8 @@ export class PeerTable {
   /**
    * Whether whoever sent a SIP request may speak for the users of a domain: a SIP peer by its addresses or by a
    * certificate for its domain or its next hop (RFC 5922, section 7.2: no wildcards), a trusted core of a domain of
-   * ours by its addresses. Never true for strangers, nor for domains that are reached over an XMPP link only.
+   * ours by its addresses, and by a certificate where that domain has a next hop. Never true for strangers, nor for
+   * domains that are reached over an XMPP link only.
    */
   mayActFor(domain: string, evidence: PeerEvidence): boolean {
     const trusted = this.#trusted.get(domain);
@@ -82,6 +90,12 @@ export class PeerTable {
     if (trusted.blocks.length === 0) return false;
     const address = parseIpAddress(evidence.address);
     return address !== undefined && trusted.blocks.some((block) => cidrHolds(block, address));
+  }
+
+  /** A domain whose users whoever sent a SIP request may speak for; the first one, where there are several. */
+  domainActedFor(evidence: PeerEvidence): string | undefined {
+    for (const domain of this.#trusted.keys()) if (this.mayActFor(domain, evidence)) return domain;
+    return undefined;
   }
 
   #add(entry: PeerConfig): void {
@@ -94,12 +108,17 @@ export class PeerTable {
     };
     this.#peers.set(entry.domain, [...this.peersOf(entry.domain), peer]);
     if (entry.link !== 'sip') return;
-    const host = entry.nextHop === undefined ? undefined : parseNextHop(entry.nextHop)?.host;
     this.#trusted.set(entry.domain, {
       blocks: blocksOf(entry.trust),
-      certificateNames: new Set(host === undefined ? [entry.domain] : [entry.domain, host]),
+      certificateNames: new Set(namesOf(entry.domain, entry.nextHop)),
     });
   }
+}
+
+/** Whose certificate speaks for a domain: its own, and that of its next hop. */
+function namesOf(domain: string, nextHop: string | undefined): readonly string[] {
+  const host = nextHop === undefined ? undefined : parseNextHop(nextHop)?.host;
+  return host === undefined ? [domain] : [domain, host];
 }
 
 function blocksOf(trust: readonly string[]): readonly Cidr[] {

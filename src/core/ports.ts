@@ -156,10 +156,18 @@ export type Binding = {
  * 2. `of` answers from memory, at once, with what `replace` last resolved for that user, expired ones left out.
  * 3. What was replaced is found again after a restart.
  * 4. An empty set removes the user's row.
+ * 5. `users` gives every user with bindings, expired ones included, also those that did while no process ran.
+ * 6. After `removeExpired` the user has no expired binding; one who has none left is not found again after a restart,
+ *    unless the process ends within some milliseconds.
  */
 export interface BindingStore {
   of(userKey: string, nowMs: number): readonly Binding[];
   replace(userKey: string, bindings: readonly Binding[]): Promise<void>;
+  /** Keys of users. */
+  users(): Iterable<string>;
+  /** Whether the user has a binding that is over and was not removed. */
+  hasExpired(userKey: string, nowMs: number): boolean;
+  removeExpired(userKey: string, nowMs: number): void;
   /** Users with at least one binding not expired. */
   count(nowMs: number): number;
 }
@@ -219,7 +227,7 @@ export interface OperationSender {
  * 4. When the medium fails, `put` and `remove` reject with GatewayError('store-unavailable'); `later` variants are tried
  *    again until they succeed.
  *
- * Values are plain data, kept as JSON. Keys are at most 4,096 characters.
+ * Values are plain data, kept as JSON. Keys are at most 8,192 characters: a pair of addresses fits.
  */
 export interface Records<T> {
   all(): Iterable<readonly [key: string, value: T]>;

@@ -1,8 +1,11 @@
 import { addressKey, type Address } from '../cpim/address.ts';
+import { Alarms } from './alarms.ts';
 import { GatewayError } from './errors.ts';
+import { grantedSeconds, type ExpiresLimits } from './granted-seconds.ts';
 import type { Log } from './log.ts';
 import type { Binding, BindingStore, Clock, HopId } from './ports.ts';
 import { userHop } from './router.ts';
+import { Turns } from './turns.ts';
 
 export type RegisterContact = {
   /** Contact URI as sent. */
@@ -27,8 +30,7 @@ export type RegisterRequest = {
 };
 
 export type RegistrationLimits = {
-  /** Seconds. */
-  readonly expires: { readonly min: number; readonly default: number; readonly max: number };
+  readonly expires: ExpiresLimits;
   readonly contactsMax: number;
 };
 
@@ -39,23 +41,40 @@ export type RegistrationDeps = {
   readonly store: BindingStore;
   readonly limits: RegistrationLimits;
   readonly sameContact: SameContact;
-  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly clock: Clock;
   readonly log: Log;
   /** Told of each user who has just come or come again, so that what waits for him can go. */
   readonly wake: (hop: HopId) => void;
+  /**
+   * Told, by the key of the user, right before bindings that others may see change in the store: what it stores with a
+   * `later` variant becomes durable with them. A refresh that changes nothing but the time is left out.
+   */
+  readonly beforeChange?: (userKey: string) => void;
+  /** Told after every stored change, refreshes included, and when bindings expire. */
+  readonly changed?: (userKey: string) => void;
 };
-
-/** Below this a wish is refused for brevity only when it is also below the configured minimum. */
-const BRIEF_BELOW_SECONDS = 3_600;
 
 /** Who is registered where. */
 export class RegistrationService {
   readonly #deps: RegistrationDeps;
-  /** The last registration under way of each user: the next one starts from its result. */
-  readonly #underWay = new Map<string, Promise<readonly Binding[]>>();
+  /** The next registration of a user starts from the result of the one before. */
+  readonly #turns = new Turns();
+  /** When the first binding of each user expires. */
+  readonly #alarms: Alarms;
 
   constructor(deps: RegistrationDeps) {
     this.#deps = deps;
+    this.#alarms = new Alarms(deps.clock, (userKey) => this.#expire(userKey));
+  }
+
+  /** Notices from now on when bindings expire. Those that did while no process ran are reported within the call. */
+  start(): void {
+    const { store } = this.#deps;
+    for (const userKey of [...store.users()]) this.#expire(userKey);
+  }
+
+  stop(): void {
+    this.#alarms.stop();
   }
 
   /**
@@ -69,16 +88,8 @@ export class RegistrationService {
    */
   async register(user: Address, request: RegisterRequest): Promise<readonly Binding[]> {
     const userKey = addressKey(user);
-    const apply = (): Promise<readonly Binding[]> => this.#apply(userKey, request);
-    const before = this.#underWay.get(userKey);
     // One that fails has changed nothing, so the next starts from the same set.
-    const mine = before === undefined ? apply() : before.then(apply, apply);
-    this.#underWay.set(userKey, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#underWay.get(userKey) === mine) this.#underWay.delete(userKey);
-    }
+    return this.#turns.run(userKey, () => this.#apply(userKey, request));
   }
 
   /** The contacts of a user that have not expired, best first. Answers from memory. */
@@ -93,11 +104,44 @@ export class RegistrationService {
     const current = store.of(userKey, nowMs);
     if (request.contacts.length === 0) return current;
     const { bindings, isReachable } = bindingsAfter(current, request, limits, nowMs, sameContact);
+    if (!isSameToOthers(current, bindings)) this.#deps.beforeChange?.(userKey);
     await store.replace(userKey, bindings);
+    this.#arm(userKey, bindings);
+    this.#deps.changed?.(userKey);
     log.info({ aor: userKey, callId: request.callId, contacts: bindings.length }, 'registration changed');
     if (isReachable) wake(userHop(userKey));
     return bindings;
   }
+
+  /** Reports bindings that have expired, if any, and waits for the next. */
+  #expire(userKey: string): void {
+    void this.#turns.run(userKey, () => {
+      const { store, clock, log, beforeChange, changed } = this.#deps;
+      const nowMs = clock.nowMs();
+      if (store.hasExpired(userKey, nowMs)) {
+        beforeChange?.(userKey);
+        store.removeExpired(userKey, nowMs);
+        log.info({ aor: userKey, contacts: store.of(userKey, nowMs).length }, 'registration expired');
+        changed?.(userKey);
+      }
+      this.#arm(userKey, store.of(userKey, nowMs));
+    });
+  }
+
+  #arm(userKey: string, bindings: readonly Binding[]): void {
+    const firstMs = bindings.reduce((first, { expiresAtMs }) => Math.min(first, expiresAtMs), Infinity);
+    this.#alarms.set(userKey, firstMs === Infinity ? undefined : firstMs);
+  }
+}
+
+/** Whether nobody but the phones themselves could tell the difference, however the bindings are ordered. */
+function isSameToOthers(before: readonly Binding[], after: readonly Binding[]): boolean {
+  if (before.length !== after.length) return false;
+  return after.every((binding) =>
+    before.some(
+      ({ contact, instance, q }) => contact === binding.contact && instance === binding.instance && q === binding.q,
+    ),
+  );
 }
 
 /** What a REGISTER makes of a user's bindings; `isReachable` when it added or refreshed one. Pure. */
@@ -117,7 +161,7 @@ export function bindingsAfter(
   let bindings = live;
   let isReachable = false;
   for (const contact of request.contacts) {
-    const seconds = secondsOf(contact, request, limits);
+    const seconds = grantedSeconds(contact.expiresSeconds ?? request.expiresSeconds, limits.expires);
     const stored = live.find((binding) => sameContact(binding.contact, contact.uri));
     if (stored !== undefined) refuseOlder(stored, request);
     bindings = bindings.filter((binding) => !sameContact(binding.contact, contact.uri));
@@ -136,16 +180,6 @@ function refuseOlder(binding: Binding, request: RegisterRequest): void {
   if (binding.callId === request.callId && request.cseq <= binding.cseq) {
     throw new GatewayError('request-unexpected', 'CSeq is not above that of the binding');
   }
-}
-
-function secondsOf(contact: RegisterContact, request: RegisterRequest, limits: RegistrationLimits): number {
-  const seconds = contact.expiresSeconds ?? request.expiresSeconds ?? limits.expires.default;
-  if (seconds > 0 && seconds < BRIEF_BELOW_SECONDS && seconds < limits.expires.min) {
-    throw new GatewayError('interval-too-brief', 'registration shorter than allowed', {
-      details: { minExpiresSeconds: limits.expires.min },
-    });
-  }
-  return Math.min(seconds, limits.expires.max);
 }
 
 function bindingOf(contact: RegisterContact, request: RegisterRequest, expiresAtMs: number): Binding {

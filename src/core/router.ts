@@ -2,18 +2,28 @@ import { addressKey, domainOf, localpartOf, type Address } from '../cpim/address
 import { GatewayError } from './errors.ts';
 import type { Peer, PeerTable } from './peers.ts';
 import type { HopId, Route } from './ports.ts';
+import { ANONYMOUS, type UpstreamRoute } from './presence/subscription.ts';
+import type { PresenceRoute } from './presence/subscription-table.ts';
 
 /** The hop of a local user's contacts. */
 export function userHop(userKey: string): HopId {
   return `user:${userKey}`;
 }
 
-/** Finds the way for an operation by the domains of its ends; the peer table is all it knows. */
+/** Whether somebody in a domain of ours is known here: has a password, or a contact. */
+export type IsKnownHere = (userKey: string) => boolean;
+
+/**
+ * Finds the way for an operation by the domains of its ends. The peer table is all it knows, and for domains of ours
+ * with a next hop who is known here; it is asked for no others.
+ */
 export class Router {
   readonly #peers: PeerTable;
+  readonly #isKnownHere: IsKnownHere;
 
-  constructor(peers: PeerTable) {
+  constructor(peers: PeerTable, isKnownHere: IsKnownHere) {
     this.#peers = peers;
+    this.#isKnownHere = isKnownHere;
   }
 
   /**
@@ -27,25 +37,60 @@ export class Router {
    */
   routeOf(source: Address, destination: Address): Route {
     const from = domainOf(source);
-    const to = domainOf(destination);
-    const isFromOwn = this.#peers.own(from) !== undefined;
-    if (this.#peers.own(to) !== undefined) {
-      if (!isFromOwn && this.#peers.peer(from) === undefined) {
-        throw new GatewayError('sender-forbidden', `${from} is neither a domain of ours nor a peer`);
-      }
-      if (localpartOf(destination) === undefined) {
-        throw new GatewayError('recipient-unknown', `${to} is a domain without a user part`);
-      }
-      const userKey = addressKey(destination);
+    const own = this.#peers.own(domainOf(destination));
+    if (own === undefined) return routeOver(this.#wayTo(domainOf(destination), from));
+    this.#checkMayReachUs(from);
+    const userKey = userKeyOf(destination);
+    if (own.nextHop === undefined || this.#isKnownHere(userKey)) {
       return { kind: 'local', hop: userHop(userKey), userKey };
     }
+    return { kind: 'sip', hop: `sip:${own.name}`, domain: own.name, nextHop: own.nextHop };
+  }
+
+  /**
+   * Where a watcher's subscription to somebody goes. One who does not say who he is may watch users of ours only.
+   *
+   * @throws GatewayError as `routeOf`.
+   */
+  presenceRouteOf(watcher: Address, presentity: Address): PresenceRoute {
+    const from = domainOf(watcher);
+    const own = this.#peers.own(domainOf(presentity));
+    if (own === undefined) {
+      const way = this.#wayTo(domainOf(presentity), from);
+      return way.link === 'sip' ? upstreamOf(way.domain, way.nextHop) : { kind: 'link', link: way.link };
+    }
+    if (watcher !== ANONYMOUS) this.#checkMayReachUs(from);
+    const userKey = userKeyOf(presentity);
+    if (own.nextHop === undefined || this.#isKnownHere(userKey)) return { kind: 'local' };
+    return upstreamOf(own.name, own.nextHop);
+  }
+
+  #checkMayReachUs(from: string): void {
+    if (this.#peers.own(from) !== undefined || this.#peers.peer(from) !== undefined) return;
+    throw new GatewayError('sender-forbidden', `${from} is neither a domain of ours nor a peer`);
+  }
+
+  #wayTo(to: string, from: string): Peer {
     const ways = this.#peers.peersOf(to);
     if (ways.length === 0) throw new GatewayError('peer-unknown', `${to} is in no peer entry`);
-    if (!isFromOwn) throw new GatewayError('sender-forbidden', `${from} may not reach ${to} through this server`);
+    if (this.#peers.own(from) === undefined) {
+      throw new GatewayError('sender-forbidden', `${from} may not reach ${to} through this server`);
+    }
     const way = ways.find((peer) => peer.standsFor === from) ?? ways.find((peer) => peer.link === 'sip');
     if (way === undefined) throw new GatewayError('peer-unknown', `no link to ${to} stands for ${from}`);
-    return routeOver(way);
+    return way;
   }
+}
+
+function userKeyOf(address: Address): string {
+  if (localpartOf(address) === undefined) {
+    throw new GatewayError('recipient-unknown', `${domainOf(address)} is a domain without a user part`);
+  }
+  return addressKey(address);
+}
+
+function upstreamOf(domain: string, nextHop: string | undefined): UpstreamRoute {
+  return { kind: 'sip', domain, ...(nextHop === undefined ? {} : { nextHop }) };
 }
 
 function routeOver(way: Peer): Route {

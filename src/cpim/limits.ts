@@ -35,3 +35,22 @@ export const BOUNDARY_LENGTH_MAX = 70;
 export const MEDIA_TYPE_LENGTH_MAX = 1024;
 /** Parameters of a media type. */
 export const MEDIA_TYPE_PARAMS_MAX = 32;
+
+/** A presence document, bytes of UTF-8; also what may be added so that kept elements are whole. */
+export const PRESENCE_DOCUMENT_BYTES_MAX = 131_072;
+/** Open elements of a presence document at any moment. */
+export const PRESENCE_DEPTH_MAX = 32;
+/** Tuples of one presence document; persons and devices the same number each. */
+export const PRESENCE_COMPONENTS_MAX = 128;
+/** Notes of one element, and descriptions. */
+export const PRESENCE_NOTES_MAX = 32;
+/** Values of one RPID element, device ids of one tuple, names in one list of capabilities. */
+export const PRESENCE_VALUES_MAX = 128;
+/** Elements of one presence document that are not understood and kept. */
+export const PRESENCE_KEPT_MAX = 256;
+/** An id in a presence document, UTF-16 units: 1,023 bytes of a resource, all of them encoded. */
+export const PRESENCE_ID_UNITS_MAX = 4096;
+/** Watchers in one watcher information document. */
+export const WATCHERS_MAX = 10_000;
+/** A watcher information document, bytes of UTF-8. */
+export const WATCHERINFO_BYTES_MAX = 4_194_304;

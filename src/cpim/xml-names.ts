@@ -3,6 +3,9 @@ import { XmlError } from './xml-error.ts';
 const XML = 'http://www.w3.org/XML/1998/namespace';
 const XMLNS = 'http://www.w3.org/2000/xmlns/';
 
+/** Characters that a name may hold and not begin with (XML 1.0, section 2.3); the local part is a name of its own. */
+const NO_START = /[\u0300-\u036F\-.0-9\u00B7\u203F-\u2040]/;
+
 type Attrs = Readonly<Record<string, string>>;
 
 /**
@@ -52,6 +55,7 @@ function prefixOf(name: string): string {
   if (colon === 0 || colon === name.length - 1 || name.includes(':', colon + 1)) {
     throw new XmlError('bad-namespace', 'misplaced colon in a name');
   }
+  if (NO_START.test(name.charAt(colon + 1))) throw new XmlError('bad-namespace', 'local name that is none');
   return name.slice(0, colon);
 }
 

@@ -280,8 +280,18 @@ function escapeOf(code: number, isValue: boolean): string | undefined {
 
 /** Names that have been found good; ours are few and always the same. */
 const GOOD_NAMES = new Set<string>();
-const NAME =
-  /^[A-Za-z_\u00C0-\uD7FF][-A-Za-z0-9._\u00B7\u00C0-\uD7FF]*(:[A-Za-z_\u00C0-\uD7FF][-A-Za-z0-9._\u00B7\u00C0-\uD7FF]*)?$/;
+/** XML 1.0, fifth edition, section 2.3, without the colon. */
+const START =
+  'A-Z_a-z\\u00C0-\\u00D6\\u00D8-\\u00F6\\u00F8-\\u02FF\\u0370-\\u037D\\u037F-\\u1FFF\\u200C-\\u200D\\u2070-\\u218F' +
+  '\\u2C00-\\u2FEF\\u3001-\\uD7FF\\uF900-\\uFDCF\\uFDF0-\\uFFFD\\u{10000}-\\u{EFFFF}';
+const PART = `\\u0300-\\u036F${START}\\-.0-9\\u00B7\\u203F-\\u2040`;
+const NCNAME = new RegExp(`^[${START}][${PART}]*$`, 'u');
+const NAME = new RegExp(`^[${START}][${PART}]*(:[${START}][${PART}]*)?$`, 'u');
+
+/** Whether the text is a name without a colon (Namespaces in XML 1.0, section 3): what an XML ID must be. */
+export function isNcName(text: string): boolean {
+  return NCNAME.test(text);
+}
 
 function checkName(name: string): void {
   if (GOOD_NAMES.has(name)) return;

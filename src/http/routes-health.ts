@@ -18,6 +18,12 @@ export type Health = {
   readonly links: Readonly<Record<string, LinkHealth>>;
   readonly peers: Readonly<Record<string, { readonly reachable: boolean; readonly waiting: number }>>;
   readonly queue: QueueFigures;
+  readonly presence: {
+    readonly publications: number;
+    readonly subscriptions: number;
+    /** Notifications that have no answer yet. */
+    readonly unanswered: number;
+  };
   readonly registeredUsers: number;
 };
 

@@ -4,33 +4,42 @@ import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import { GatewayError, type ErrorCode } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { healthRoutes, type HealthDeps } from './routes-health.ts';
+import { bearerGuard } from './bearer.ts';
 import { queueRoutes, type QueueDeps } from './routes-queue.ts';
+import { watcherRoutes, type WatchersDeps } from './routes-watchers.ts';
 
 /** What the HTTP side answers for each failure that can reach it; all others are 500. */
 const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
   'request-malformed': 400,
   'address-malformed': 400,
   'recipient-unknown': 404,
+  'policy-violated': 403,
   'store-unavailable': 503,
   'queue-full': 503,
   'shutting-down': 503,
 };
 
 const BODY_BYTES_MAX = 64 * 1024;
+/** An address whose every byte is escaped, and escaped again for the URL. */
+const PARAM_LENGTH_MAX = 6_000;
 
 export type OperatorDoorOptions = {
   /** Where `/health` listens, `host:port`; absent: it does not. */
   readonly listen?: { readonly host: string; readonly port: number };
+  /** With it, who sends it there may do everything that the control socket allows. */
+  readonly token?: string;
   /** Path of the control socket: everything an operator may do, open to whoever may open the file. */
   readonly controlSocket: string;
   readonly log: Log;
   readonly health: HealthDeps;
   readonly queue: QueueDeps;
+  readonly watchers?: WatchersDeps;
 };
 
 /**
- * The operator's two doors: health over TCP for anybody who may reach it, control over a local socket that only the
- * user of the process may open (mode 0600). The first can change nothing; the second needs no password of its own.
+ * The operator's two doors: TCP, with health for anybody who may reach it and control for whoever sends the token,
+ * where there is one; and a local socket that only the user of the process may open (mode 0600), with everything and no
+ * password of its own.
  */
 export class OperatorDoor {
   readonly #options: OperatorDoorOptions;
@@ -42,12 +51,12 @@ export class OperatorDoor {
 
   /** Listens. @returns the port of the health door, where there is one. @throws when a door cannot be opened. */
   async open(): Promise<number | undefined> {
-    const { listen, controlSocket } = this.#options;
+    const { listen, controlSocket, token, log } = this.#options;
     // A socket file that nobody listens on any more is left by a process that was killed; the folder's lock says
     // that no other server is alive.
     await rm(controlSocket, { force: true });
     const control = this.#door();
-    await control.register(queueRoutes, this.#options.queue);
+    await this.#registerControl(control);
     await control.register(healthRoutes, this.#options.health);
     await control.listen({ path: controlSocket });
     chmodSync(controlSocket, 0o600);
@@ -55,6 +64,12 @@ export class OperatorDoor {
     if (listen === undefined) return undefined;
     const open = this.#door();
     await open.register(healthRoutes, this.#options.health);
+    if (token !== undefined) {
+      await open.register(async (guarded) => {
+        guarded.addHook('onRequest', bearerGuard({ token, log }));
+        await this.#registerControl(guarded);
+      });
+    }
     await open.listen({ host: listen.host, port: listen.port });
     const address = open.server.address();
     return typeof address === 'object' && address !== null ? address.port : undefined;
@@ -65,6 +80,12 @@ export class OperatorDoor {
     await rm(this.#options.controlSocket, { force: true });
   }
 
+  async #registerControl(door: FastifyInstance): Promise<void> {
+    const { queue, watchers } = this.#options;
+    await door.register(queueRoutes, queue);
+    if (watchers !== undefined) await door.register(watcherRoutes, watchers);
+  }
+
   #door(): FastifyInstance {
     const door = fastify({
       bodyLimit: BODY_BYTES_MAX,
@@ -72,7 +93,9 @@ export class OperatorDoor {
       connectionTimeout: 30_000,
       keepAliveTimeout: 5_000,
       forceCloseConnections: true,
-      routerOptions: { maxParamLength: 256 },
+      routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+      // What is asked for and not known is refused, not passed over.
+      ajv: { customOptions: { removeAdditional: false } },
       // What fails before there is a route passes by the hooks below; its own words would show the path again.
       frameworkErrors: (_error, _request, reply: FastifyReply) => {
         void reply.code(400).header('X-Content-Type-Options', 'nosniff').send({ error: 'request-malformed' });

@@ -15,6 +15,8 @@ export type DispatchOptions = {
   readonly accept: readonly string[];
   /** Content codings that a 415 offers instead. */
   readonly acceptEncoding: readonly string[];
+  /** Event packages that a 489 offers instead; none where nothing may be subscribed to. */
+  readonly allowEvents: readonly string[];
   /** Words for a human, without anything internal. */
   readonly textOf: (code: ErrorCode) => string;
   /** Host name that signs warnings: a domain of ours. */
@@ -27,8 +29,8 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set(
   'INVITE ACK BYE CANCEL OPTIONS REGISTER MESSAGE SUBSCRIBE NOTIFY PUBLISH INFO PRACK UPDATE REFER'.split(' '),
 );
 /** Answered by us as the last hop, so that their Max-Forwards does not matter (RFC 3261, section 16.3, step 3). */
-const ENDS_HERE: ReadonlySet<string> = new Set(['OPTIONS', 'REGISTER']);
-/** A NOTIFY outside of a subscription of ours has none (RFC 6665, section 4.1.3); a BYE has no dialog here. */
+const ENDS_HERE: ReadonlySet<string> = new Set(['OPTIONS', 'REGISTER', 'PUBLISH', 'NOTIFY']);
+/** Without a handler each of them is about a dialog that is none of ours (RFC 6665, section 4.1.3). */
 const DIALOG_ONLY: ReadonlySet<string> = new Set(['NOTIFY', 'BYE']);
 
 /** Answers that may say when to try again (RFC 3261, section 20.33). */
@@ -44,7 +46,7 @@ type Refusal = { readonly status: number; readonly reason?: string; readonly all
  * whatever it throws into the reply for it. The one place on the SIP side that catches.
  *
  * Each refusal carries what its status asks for: Allow with 405, Accept and Accept-Encoding with 415, Unsupported with
- * 420, Min-Expires with 423, Retry-After with 503, Contact with 301 and 302; and a Warning for a human.
+ * 420, Min-Expires with 423, Allow-Events with 489, Retry-After with 503, Contact with 301 and 302; and a Warning for a human.
  */
 export function dispatcher(options: DispatchOptions): SipHandler {
   const allow = Object.keys(options.handlers).sort().join(', ');
@@ -90,8 +92,8 @@ function fieldsOf(request: SipRequest): { method: string; callId: string; peer: 
 
 function refusalOf(request: SipRequest, handlers: DispatchOptions['handlers']): Refusal | undefined {
   const { method } = request;
-  if (DIALOG_ONLY.has(method)) return { status: 481 };
   if (!Object.hasOwn(handlers, method)) {
+    if (DIALOG_ONLY.has(method)) return { status: 481 };
     return KNOWN_METHODS.has(method) ? { status: isInDialog(request) ? 481 : 405, allow: true } : { status: 501 };
   }
   const scheme = schemeOf(request.uri);
@@ -100,8 +102,8 @@ function refusalOf(request: SipRequest, handlers: DispatchOptions['handlers']): 
   if (scheme === 'sips' && request.flow.transport !== 'tls') return { status: 400, reason: 'SIPS Needs TLS' };
   const hops = maxForwards(request);
   if (hops === undefined) return { status: 400, reason: 'Bad Max-Forwards' };
-  if (hops === 0 && !ENDS_HERE.has(method)) return { status: 483 };
-  // There are no dialogs here, so that a To tag is one of somebody else's (RFC 3261, section 12.2.2).
+  if (hops === 0 && !ENDS_HERE.has(method) && !isInDialog(request)) return { status: 483 };
+  // A dialog of ours is one of a subscription, so that this tag is somebody else's (RFC 3261, section 12.2.2).
   if (method === 'MESSAGE' && isInDialog(request)) return { status: 481 };
   return undefined;
 }
@@ -154,6 +156,9 @@ function headersOf(error: GatewayError, status: number, options: DispatchOptions
       break;
     case 423:
       headers.push(['Min-Expires', String(details.minExpiresSeconds ?? 3_600)]);
+      break;
+    case 489:
+      headers.push(['Allow-Events', options.allowEvents.join(', ')]);
       break;
     default:
       break;

@@ -46,6 +46,8 @@ export type CSeq = { readonly number: number; readonly method: string };
 const NO_PARAMS: Params = new Map();
 const PARAM_COUNT_MAX = 64;
 const CSEQ_MAX = 4_294_967_295;
+const SECONDS_MAX = 4_294_967_295;
+const RETRY_AFTER_SECONDS_MAX = 86_400;
 
 /**
  * The place after the quoted string that opens at `start`; -1 when it is not closed.
@@ -304,6 +306,33 @@ export function parseQvalue(text: string): number | undefined {
   if ((whole !== '0' && whole !== '1') || decimals.length > 3) return undefined;
   const thousandths = decimals === '' ? 0 : parseDigits(decimals.padEnd(3, '0'), whole === '1' ? 0 : 999);
   return thousandths === undefined ? undefined : Number(whole) + thousandths / 1000;
+}
+
+/**
+ * Reads an Expires; seconds, cut to what 32 bits hold (RFC 3261, section 20.19).
+ *
+ * @returns undefined when there is none or it is no number: the usual time is meant then
+ */
+export function parseExpires(value: string | undefined): number | undefined {
+  if (value === undefined || value === '' || skipDigits(value) !== value.length) return undefined;
+  return parseDigits(value, SECONDS_MAX) ?? SECONDS_MAX;
+}
+
+function skipDigits(value: string): number {
+  let end = 0;
+  while (isDigit(value.charCodeAt(end))) end++;
+  return end;
+}
+
+/**
+ * Reads a Retry-After, its comment and parameters left aside; seconds, a day at most (RFC 3261, section 20.33).
+ *
+ * @returns undefined when it does not begin with a number
+ */
+export function parseRetryAfter(value: string): number | undefined {
+  const end = skipDigits(value);
+  const seconds = parseDigits(value.slice(0, end), Number.MAX_SAFE_INTEGER);
+  return seconds === undefined ? undefined : Math.min(seconds, RETRY_AFTER_SECONDS_MAX);
 }
 
 /**

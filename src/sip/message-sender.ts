@@ -3,14 +3,13 @@ import type { Operation } from '../cpim/operation.ts';
 import { GatewayError, type ErrorDetails } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Binding, Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
-import { isDigit, parseDigits } from './characters.ts';
 import { tryContacts } from './fork.ts';
-import { parseNameAddr } from './header-values.ts';
+import { parseNameAddr, parseRetryAfter } from './header-values.ts';
 import { sipUriFromEntity } from './map-address.ts';
 import { outgoingFromMessage, outgoingFromReport } from './map-message.ts';
 import type { SipOutgoing, SipResponse } from './message.ts';
 import { errorFromStatus } from './status.ts';
-import { formatSipUri, parseSipUri, uriParam, type SipUri } from './uri.ts';
+import { parseSipUri, requestUriFrom, uriParam } from './uri.ts';
 
 export type MessageSenderDeps = {
   readonly request: (outgoing: SipOutgoing) => Promise<SipResponse>;
@@ -24,7 +23,6 @@ export type MessageSenderDeps = {
 
 const TEXT_LENGTH_MAX = 200;
 const ACCEPT_LENGTH_MAX = 500;
-const RETRY_AFTER_SECONDS_MAX = 86_400;
 
 /**
  * Sends operations to the contacts of a local user, or to a SIP peer, as MESSAGE requests outside any dialog.
@@ -131,25 +129,12 @@ function isOverTls(text: string): boolean {
   return uri.scheme === 'sips' || (typeof transport === 'string' && transport.toLowerCase() === 'tls');
 }
 
-/** A contact as Request-URI: no headers and no method (RFC 3261, section 19.1.1, table 1). */
-function requestUriFrom(uri: SipUri): string {
-  const { scheme, user, password, host, port, params } = uri;
-  return formatSipUri({
-    scheme,
-    ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { password }),
-    host,
-    ...(port === undefined ? {} : { port }),
-    params: params.filter(([name]) => name.toLowerCase() !== 'method'),
-  });
-}
-
 /** What an answer says beside its status, cut and cleaned. */
 function detailsFrom(response: SipResponse): ErrorDetails {
   const { status, headers } = response;
   const text = withoutControls(warningText(headers.get('Warning')) ?? response.reason).slice(0, TEXT_LENGTH_MAX);
   const contact = status < 400 ? parseNameAddr(headers.get('Contact') ?? '')?.uri : undefined;
-  const retryAfterSeconds = leadingNumber(headers.get('Retry-After') ?? '');
+  const retryAfterSeconds = parseRetryAfter(headers.get('Retry-After') ?? '');
   const accept = status === 415 ? withoutControls(headers.all('Accept').join(', ')) : '';
   return {
     ...(text === '' ? {} : { text }),
@@ -171,14 +156,6 @@ function warningText(value: string | undefined): string | undefined {
     text += value.charAt(at);
   }
   return undefined;
-}
-
-/** The seconds of a Retry-After, its comment and parameters left aside. */
-function leadingNumber(value: string): number | undefined {
-  let end = 0;
-  while (isDigit(value.charCodeAt(end))) end++;
-  const seconds = parseDigits(value.slice(0, end), Number.MAX_SAFE_INTEGER);
-  return seconds === undefined ? undefined : Math.min(seconds, RETRY_AFTER_SECONDS_MAX);
 }
 
 function withoutControls(text: string): string {

@@ -54,6 +54,8 @@ export type SipReply = {
   readonly reason?: string;
   readonly headers?: readonly HeaderField[];
   readonly body?: Uint8Array;
+  /** The tag for a To that has none: a token. Absent: the engine makes one. */
+  readonly toTag?: string;
 };
 
 /**

@@ -10,6 +10,8 @@ export type OptionsDeps = {
   readonly allow: readonly string[];
   readonly accept: readonly string[];
   readonly acceptEncoding: readonly string[];
+  /** Event packages (RFC 6665, section 4.4.4); empty where nothing may be subscribed to. */
+  readonly allowEvents: readonly string[];
 };
 
 /**
@@ -23,6 +25,7 @@ export function optionsHandler(deps: OptionsDeps): SipHandler {
     ['Accept', deps.accept.join(', ')],
     ['Accept-Encoding', deps.acceptEncoding.join(', ')],
   ];
+  if (deps.allowEvents.length > 0) headers.push(['Allow-Events', deps.allowEvents.join(', ')]);
   return (request): Promise<SipReply> => {
     const host = parseSipUri(request.uri)?.host ?? '';
     // Peers and monitors ask by address, too.

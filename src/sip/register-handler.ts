@@ -1,13 +1,11 @@
 import { addressKey, domainOf, localpartOf, type Address } from '../cpim/address.ts';
-import { cidrHolds, parseCidr, parseIpAddress } from '../core/cidr.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { PeerEvidence } from '../core/peers.ts';
 import type { Binding, Clock } from '../core/ports.ts';
 import type { RegisterContact, RegisterRequest } from '../core/registration-service.ts';
-import { parseDigits } from './characters.ts';
+import { contactFlow, isAtAddress } from './contact-flow.ts';
 import type { DigestOutcome } from './digest-check.ts';
-import { formatSipDate, parseCSeq, parseNameAddr, parseQvalue, quoteString } from './header-values.ts';
-import { sameHost } from './host.ts';
+import { formatSipDate, parseCSeq, parseExpires, parseNameAddr, parseQvalue, quoteString } from './header-values.ts';
 import { entityFromSipUri } from './map-address.ts';
 import type { HeaderField, SipReply, SipRequest } from './message.ts';
 import { evidenceOf } from './sender-proof.ts';
@@ -27,15 +25,8 @@ export type RegisterDeps = {
 const CONTACT_LENGTH_MAX = 512;
 const INSTANCE_LENGTH_MAX = 200;
 const USER_AGENT_LENGTH_MAX = 200;
-const SECONDS_MAX = 4_294_967_295;
 /** RFC 3261, section 10.2.1.1: what a malformed time counts as. */
 const MALFORMED_SECONDS = 3_600;
-
-/** Addresses that mean nothing outside of the network of whoever has them. */
-const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', '100.64.0.0/10', '127.0.0.0/8']
-  .concat(['fc00::/7', 'fe80::/10', '::1/128'])
-  .map(parseCidr)
-  .filter((block) => block !== undefined);
 
 /**
  * Answers REGISTER as the registrar of our domains (RFC 3261, section 10.3).
@@ -68,7 +59,7 @@ function userOf(request: SipRequest, deps: RegisterDeps): Address {
   if (registrar === undefined || to === undefined) throw new GatewayError('request-malformed', 'To is no SIP URI');
   const user = entityFromSipUri(to).address;
   // A phone may know its registrar by address alone.
-  const isOurs = deps.isOwn(registrar.host) || isHere(registrar.host, request.flow.localAddress);
+  const isOurs = deps.isOwn(registrar.host) || isAtAddress(registrar.host, request.flow.localAddress);
   if (!isOurs || !deps.isOwn(domainOf(user)) || localpartOf(user) === undefined) {
     throw new GatewayError('recipient-unknown', `${user} is not to be registered here`);
   }
@@ -95,7 +86,7 @@ function registerRequestFrom(request: SipRequest, deps: RegisterDeps): RegisterR
   if (values.includes('*') && values.length > 1) throw new GatewayError('request-malformed', '* beside other contacts');
   const uris: SipUri[] = [];
   const contacts = values[0] === '*' ? '*' : values.map((value) => contactFrom(value, request, deps, uris));
-  const flow = flowFor(uris, request);
+  const flow = contactFlow(uris, request.flow);
   return {
     callId,
     cseq: cseq.number,
@@ -131,8 +122,7 @@ function textOf(param: string | true | undefined): string {
 }
 
 function secondsFrom(text: string): number {
-  if (text === '' || !/^[0-9]+$/.test(text)) return MALFORMED_SECONDS;
-  return parseDigits(text, SECONDS_MAX) ?? SECONDS_MAX;
+  return parseExpires(text) ?? MALFORMED_SECONDS;
 }
 
 /** A contact at one of our domains or listeners would make every message go round in a circle. */
@@ -142,31 +132,10 @@ function leadsBack(uri: SipUri, request: SipRequest, deps: RegisterDeps): boolea
   const port = uri.port ?? (uri.scheme === 'sips' ? 5061 : 5060);
   return deps.listeners().some((listener) => {
     if (listener.port !== port) return false;
-    if (isHere(uri.host, listener.address)) return true;
+    if (isAtAddress(uri.host, listener.address)) return true;
     const isAnywhere = listener.address === '0.0.0.0' || listener.address === '::';
-    return isAnywhere && isHere(uri.host, request.flow.localAddress);
+    return isAnywhere && isAtAddress(uri.host, request.flow.localAddress);
   });
-}
-
-/**
- * The flow over which the contacts are reached, where it is better than their URIs: the connection that a phone itself
- * has opened, and over UDP the way back through the NAT behind which its own address means nothing.
- *
- * Not when the contacts are elsewhere than where the request came from: somebody registers for another device.
- */
-function flowFor(uris: readonly SipUri[], { flow }: SipRequest): string | undefined {
-  if (uris.length === 0) return undefined;
-  const isStream = flow.transport !== 'udp';
-  const isTheirs = uris.every((uri) => {
-    if (isHere(uri.host, flow.remoteAddress)) return isStream;
-    const address = parseIpAddress(uri.host);
-    return address === undefined ? isStream : PRIVATE.some((block) => cidrHolds(block, address));
-  });
-  return isTheirs ? flow.id : undefined;
-}
-
-function isHere(host: string, address: string): boolean {
-  return sameHost(host, address.includes(':') && !address.startsWith('[') ? `[${address}]` : address);
 }
 
 function contactValue(binding: Binding, nowMs: number): string {

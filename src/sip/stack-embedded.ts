@@ -76,6 +76,7 @@ class EmbeddedStack implements SipStack, MessageSink {
   readonly #udp: UdpListener[] = [];
   #running: Running | undefined;
   #sender: RequestSender | undefined;
+  #ends: LocalEnds | undefined;
   #isStopped = false;
 
   constructor(options: EmbeddedStackOptions) {
@@ -122,15 +123,20 @@ class EmbeddedStack implements SipStack, MessageSink {
       await this.#closeTransports();
       throw error;
     }
-    this.#sender = this.#senderFrom(places, clients);
+    this.#ends = new LocalEnds(places, clock);
+    this.#sender = this.#senderFrom(this.#ends, clients);
     return places.map(({ transport, address, port }) => ({ transport, address, port }));
   }
 
-  async request(outgoing: SipOutgoing): Promise<SipResponse> {
+  request(outgoing: SipOutgoing): Promise<SipResponse> {
     if (this.#sender === undefined || this.#isStopped) {
-      throw new GatewayError('shutting-down', 'the SIP engine does not run');
+      return Promise.reject(new GatewayError('shutting-down', 'the SIP engine does not run'));
     }
     return this.#sender.send(outgoing);
+  }
+
+  async reachableAt(transport: SipTransport, remoteAddress: string): Promise<string | undefined> {
+    return (await this.#ends?.listening(transport, canonicalAddress(bare(remoteAddress))))?.sentBy;
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -203,7 +209,7 @@ class EmbeddedStack implements SipStack, MessageSink {
     return { transport, address, port: udp.port, udp };
   }
 
-  #senderFrom(places: readonly ListeningPlace[], transactions: ClientTransactions): RequestSender {
+  #senderFrom(ends: LocalEnds, transactions: ClientTransactions): RequestSender {
     const { clock, log, serverName, dns, dnsServers, random } = this.#options;
     const queries = new DnsCache(dns ?? systemDnsQueries(dnsServers), clock);
     const resolver = new Resolver(queries, clock, random ?? Math.random, {
@@ -213,7 +219,7 @@ class EmbeddedStack implements SipStack, MessageSink {
     return new RequestSender({
       resolver,
       unreachable: new UnreachableTargets(clock),
-      ends: new LocalEnds(places, clock),
+      ends,
       streams: this.#streams,
       transactions,
       tokens: this.#tokens,

@@ -18,7 +18,7 @@ export type SipListener = {
  *     response (RFC 3261, section 17.2.2). A request that is not well-formed is answered 400 where its Via can be
  *     read and is never seen by the handler (RFC 4475).
  *  2. What the handler returns is sent, with Via, From, To, Call-ID and CSeq copied and a To tag added when the
- *     request had none, to where RFC 3261, section 18.2.2 and RFC 3581 say. A handler that rejects is answered 500.
+ *     request had none (the handler's where it gives one), to where RFC 3261, section 18.2.2 and RFC 3581 say. A handler that rejects is answered 500.
  *  3. A handler that takes long costs no retransmission storm: a provisional answer is sent as RFC 4320 allows, and no
  *     408 is ever sent to a non-INVITE request.
  *  4. `request` resolves with the final response, 2xx to 6xx, first one only; a response matches by branch, sent-by,
@@ -30,9 +30,12 @@ export type SipListener = {
  *     18.1.1); over a stream any number of messages may be under way at once, in the order they were given.
  *  8. No value given by a caller can add a header field or a message: CR, LF and NUL are refused.
  *  9. `stop` refuses new requests with 503, waits for handlers under way at most `graceMs`, then closes everything.
+ * 10. `reachableAt` gives the host and port at which a far end reaches this server over a transport, the same after a
+ *     restart, for a Contact; undefined when no listener of that transport is there for it.
  */
 export interface SipStack {
   start(handler: SipHandler): Promise<readonly SipListener[]>;
   request(outgoing: SipOutgoing): Promise<SipResponse>;
+  reachableAt(transport: SipTransport, remoteAddress: string): Promise<string | undefined>;
   stop(graceMs: number): Promise<void>;
 }

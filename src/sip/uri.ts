@@ -171,6 +171,19 @@ export function formatSipUri(uri: SipUri): string {
   return text;
 }
 
+/** A contact as Request-URI: no headers and no method (RFC 3261, section 19.1.1, table 1). */
+export function requestUriFrom(uri: SipUri): string {
+  const { scheme, user, password, host, port, params } = uri;
+  return formatSipUri({
+    scheme,
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+    host,
+    ...(port === undefined ? {} : { port }),
+    params: params.filter(([name]) => name.toLowerCase() !== 'method'),
+  });
+}
+
 /** A parameter of the URI by its name in any capitals: its value as sent, true when it has none, undefined if absent. */
 export function uriParam(uri: SipUri, name: string): string | true | undefined {
   if (uri.params.length === 0) return undefined;

@@ -7,13 +7,12 @@ export class SqliteBindings implements BindingStore {
   readonly #writer: SqliteWriter;
   readonly #byUser = new Map<string, readonly Binding[]>();
 
-  /** @param nowMs users whose bindings have all expired by then are forgotten */
-  constructor(connection: SqliteConnection, writer: SqliteWriter, nowMs: number) {
+  constructor(connection: SqliteConnection, writer: SqliteWriter) {
     this.#writer = writer;
     for (const row of connection.prepare('SELECT user, bindings FROM binding').all()) {
       const user = String(row['user']);
       const bindings = bindingsFromText(String(row['bindings']));
-      if (bindings.some(({ expiresAtMs }) => expiresAtMs > nowMs)) this.#byUser.set(user, bindings);
+      if (bindings.length > 0) this.#byUser.set(user, bindings);
       else writer.writeLater(['bindings', user, null]);
     }
   }
@@ -32,6 +31,26 @@ export class SqliteBindings implements BindingStore {
     await this.#writer.write(['bindings', userKey, text]);
     if (bindings.length === 0) this.#byUser.delete(userKey);
     else this.#byUser.set(userKey, [...bindings]);
+  }
+
+  users(): Iterable<string> {
+    return this.#byUser.keys();
+  }
+
+  hasExpired(userKey: string, nowMs: number): boolean {
+    return this.#byUser.get(userKey)?.some(({ expiresAtMs }) => expiresAtMs <= nowMs) === true;
+  }
+
+  removeExpired(userKey: string, nowMs: number): void {
+    if (!this.hasExpired(userKey, nowMs)) return;
+    const live = this.of(userKey, nowMs);
+    if (live.length > 0) {
+      // Not worth a write: whoever reads the row later knows the time too.
+      this.#byUser.set(userKey, live);
+      return;
+    }
+    this.#byUser.delete(userKey);
+    this.#writer.writeLater(['bindings', userKey, null]);
   }
 
   count(nowMs: number): number {

@@ -1,5 +1,5 @@
 import type { Log } from '../core/log.ts';
-import type { BindingStore, Clock, CredentialStore, DeliveryQueue, QueueBounds } from '../core/ports.ts';
+import type { BindingStore, Clock, CredentialStore, DeliveryQueue, QueueBounds, Records } from '../core/ports.ts';
 import { EmbeddedQueue } from './embedded-queue.ts';
 import { SqliteBindings } from './sqlite-bindings.ts';
 import { SqliteCredentials } from './sqlite-credentials.ts';
@@ -7,6 +7,7 @@ import { checkDatabase, databaseFile, lockFolder, openDatabase } from './sqlite-
 import { directExecutor, threadExecutor } from './sqlite-executor.ts';
 import type { BatchExecutor } from './sqlite-executor.ts';
 import { SqliteMedium } from './sqlite-queue.ts';
+import { SqliteRecords } from './sqlite-records.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
 
 export type SqliteStoreOptions = {
@@ -30,6 +31,8 @@ export type SqliteStore = {
   readonly queue: DeliveryQueue;
   readonly bindings: BindingStore;
   readonly credentials: CredentialStore;
+  /** Records of one kind; whoever asks for a kind owns it. */
+  readonly records: <T>(kind: string) => Records<T>;
   /** Stops the queue if that was not done, writes what is left to write, and lets the folder go. */
   readonly close: () => Promise<void>;
 };
@@ -93,7 +96,7 @@ async function openLocked(options: SqliteStoreOptions, unlock: () => void): Prom
       deadLetterSeconds: options.deadLetterSeconds ?? DEAD_LETTER_SECONDS,
       ...(operationSizeMax === undefined ? {} : { operationSizeMax }),
     });
-    const bindings = new SqliteBindings(connection, writer, clock.nowMs());
+    const bindings = new SqliteBindings(connection, writer);
     const credentials = new SqliteCredentials(connection, writer);
     // The writer is there, and works, before anybody is told that the store is open.
     await writer.read(['dead-one', '']);
@@ -101,6 +104,7 @@ async function openLocked(options: SqliteStoreOptions, unlock: () => void): Prom
       queue,
       bindings,
       credentials,
+      records: <T>(kind: string) => new SqliteRecords<T>(connection, writer, kind, log),
       close: async () => {
         await queue.stop(0);
         await writer.close();

@@ -32,6 +32,10 @@ const RATE_WEIGHT = 0.2;
 const TRY_AGAIN_MS = 1_000;
 /** Writes nobody waits for that are kept while the medium fails. */
 const KEPT_MAX = 200_000;
+/** So many are left of them when some have to be dropped, the oldest. */
+const KEPT_LEFT = 180_000;
+/** From so many on, only the newest of several changes of one record is kept. */
+const THINNED_FROM = 50_000;
 const RETRY_AFTER_SECONDS = 30;
 
 /**
@@ -39,13 +43,20 @@ const RETRY_AFTER_SECONDS = 30;
  *
  * While one batch is being committed, the next gathers. With little to do a write goes at once; under load the next
  * batch waits until 2 ms after the last began, because a commit costs the same for one write as for fifty.
+ *
+ * Writes become durable in the order in which they were given. One that fails and that nobody waits for keeps its
+ * place; while nothing can be written, those that somebody waits for are refused wherever they stand. Only when an
+ * outage is so long that changes of records had to be thinned out, a crash while they are written after it may leave a
+ * newer change without an older one.
  */
 export class SqliteWriter {
   readonly #options: SqliteWriterOptions;
   #writes: Write[] = [];
   #reads: Read[] = [];
-  /** Failed writes that nobody waits for: they go again before all others. */
-  #kept: Write[] = [];
+  /** Nothing of the last batch could be written. */
+  #isDown = false;
+  #thinAt = THINNED_FROM;
+  #dropped = 0;
   #isBusy = false;
   #scheduled: 'now' | 'later' | undefined;
   #laterTimer: NodeJS.Timeout | undefined;
@@ -77,7 +88,11 @@ export class SqliteWriter {
   writeLater(op: WriteOp): void {
     if (this.#isClosed) return;
     this.#writes.push({ op, waiter: undefined });
-    this.#schedule('later');
+    if (!this.#isDown) this.#schedule('later');
+    else {
+      this.#bound();
+      this.#tryAgainSoon();
+    }
   }
 
   /** Reads after everything that was given before. @throws GatewayError 'store-unavailable' */
@@ -98,9 +113,9 @@ export class SqliteWriter {
 
   async close(): Promise<void> {
     await this.settled();
-    if (this.#kept.length > 0) {
-      this.#cancelRetry?.();
-      this.#cancelRetry = undefined;
+    // What has failed so far is tried once more, in batches, until one of them fails.
+    for (let left = Infinity; this.#writes.length > 0 && this.#writes.length < left;) {
+      left = this.#writes.length;
       this.#schedule('now');
       await this.settled();
     }
@@ -126,16 +141,13 @@ export class SqliteWriter {
   async #commit(): Promise<void> {
     this.#scheduled = undefined;
     this.#isBusy = true;
-    if (this.#kept.length > 0) {
-      this.#cancelRetry?.();
-      this.#cancelRetry = undefined;
-      this.#writes = [...this.#kept, ...this.#writes];
-      this.#kept = [];
-    }
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
     const writes = this.#writes.length > BATCH_MAX ? this.#writes.splice(0, BATCH_MAX) : this.#writes;
     if (writes === this.#writes) this.#writes = [];
-    // What is read must see what was written before: not in a batch that leaves some of it for the next.
-    const reads = this.#writes.length === 0 ? this.#reads : [];
+    // What is read must see what was written before: not in a batch that leaves some of it for the next. While nothing
+    // can be written, that would be never.
+    const reads = this.#writes.length === 0 || this.#isDown ? this.#reads : [];
     if (reads === this.#reads) this.#reads = [];
     const beganAt = performance.now();
     this.#perMs += (writes.length / Math.max(0.1, beganAt - this.#lastBeganAt) - this.#perMs) * RATE_WEIGHT;
@@ -157,14 +169,18 @@ export class SqliteWriter {
     this.#isBusy = false;
     this.#answer(writes, reads, result);
     if (this.#reads.length > 0 || this.#writes.some(({ waiter }) => waiter !== undefined)) this.#schedule('now');
-    else if (this.#writes.length > 0) this.#schedule('later');
-    else if (this.#kept.length > 0) {
-      this.#cancelRetry ??= this.#options.clock.after(TRY_AGAIN_MS, () => {
-        this.#cancelRetry = undefined;
-        this.#schedule('now');
-      });
+    else if (this.#writes.length > 0) {
+      if (result.failed.length > 0) this.#tryAgainSoon();
+      else this.#schedule('later');
     }
     for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #tryAgainSoon(): void {
+    this.#cancelRetry ??= this.#options.clock.after(TRY_AGAIN_MS, () => {
+      this.#cancelRetry = undefined;
+      this.#schedule('now');
+    });
   }
 
   #answer(writes: readonly Write[], reads: readonly Read[], { failed, changes, rows }: BatchResult): void {
@@ -173,14 +189,22 @@ export class SqliteWriter {
     else if (writes.length > 0) this.#worked();
     const failures = new Map(failed.map(([index, failure, said]) => [index, { failure, said }]));
     const counts = new Map(changes);
-    writes.forEach(({ op, waiter }, index) => {
+    const again: Write[] = [];
+    writes.forEach((write, index) => {
+      const { op, waiter } = write;
       const why = failures.get(index);
       if (why === undefined) waiter?.resolve(counts.get(index) ?? 0);
       else if (waiter !== undefined) waiter.reject(unavailable(why.said));
       else if (why.failure === 'other') {
         this.#options.log.error({ write: op[0], error: why.said }, 'store refused a write');
-      } else this.#keep({ op, waiter });
+      } else again.push(write);
     });
+    if (again.length > 0) this.#writes = [...again, ...this.#writes];
+    if (writes.length > 0) {
+      this.#isDown = failed.length === writes.length && failed.some(([, failure]) => failure !== 'other');
+    }
+    if (this.#isDown) this.#refuseWaiting(first?.[2] ?? '');
+    this.#bound();
     reads.forEach(({ waiter }, index) => {
       const found = rows[index] ?? 'no answer';
       if (typeof found === 'string') waiter.reject(unavailable(found));
@@ -188,13 +212,32 @@ export class SqliteWriter {
     });
   }
 
-  #keep(write: Write): void {
-    if (this.#kept.length >= KEPT_MAX) {
-      // What is lost is the note that something was delivered: it will be delivered again after a restart.
-      this.#kept.shift();
-      this.#options.log.error({ kept: KEPT_MAX }, 'store fails for so long that a note had to be dropped');
+  /** Whoever waits would wait for what stands before him, and that cannot be written. */
+  #refuseWaiting(said: string): void {
+    const waiting = this.#writes.filter(({ waiter }) => waiter !== undefined);
+    if (waiting.length === 0) return;
+    this.#writes = this.#writes.filter(({ waiter }) => waiter === undefined);
+    for (const { waiter } of waiting) waiter?.reject(unavailable(said));
+  }
+
+  /** Keeps what waits for the medium to a size that fits into memory. */
+  #bound(): void {
+    if (!this.#isDown) {
+      this.#thinAt = THINNED_FROM;
+      return;
     }
-    this.#kept.push(write);
+    if (this.#writes.length < this.#thinAt) return;
+    this.#writes = thinned(this.#writes);
+    this.#thinAt = Math.min(KEPT_MAX, Math.max(THINNED_FROM, 2 * this.#writes.length));
+    if (this.#writes.length < KEPT_MAX) return;
+    // Of messages what is lost is the note that one was delivered: it will be delivered again after a restart.
+    const surplus = this.#writes.length - KEPT_LEFT;
+    this.#writes.splice(0, surplus);
+    this.#thinAt = KEPT_MAX;
+    if (this.#dropped === 0) {
+      this.#options.log.error({ kept: KEPT_MAX }, 'store fails for so long that changes had to be dropped');
+    }
+    this.#dropped += surplus;
   }
 
   #failed(failure: SqliteFailure, said: string): void {
@@ -206,8 +249,25 @@ export class SqliteWriter {
   #worked(): void {
     if (!this.#isFailing) return;
     this.#isFailing = false;
-    this.#options.log.info({ file: this.#options.file }, 'store can be written again');
+    const lost = this.#dropped === 0 ? {} : { dropped: this.#dropped };
+    this.#dropped = 0;
+    this.#options.log.info({ file: this.#options.file, ...lost }, 'store can be written again');
   }
+}
+
+/** Without the changes of a record that a later one has made void; everything else in its order. */
+function thinned(writes: readonly Write[]): Write[] {
+  const seen = new Set<string>();
+  return writes
+    .toReversed()
+    .filter(({ op }) => {
+      if (op[0] !== 'record') return true;
+      const record = `${op[1]}\n${op[2]}`;
+      if (seen.has(record)) return false;
+      seen.add(record);
+      return true;
+    })
+    .toReversed();
 }
 
 function unavailable(said: string): GatewayError {

@@ -43,6 +43,8 @@ export type WriteOp =
   /** One text per column, JSON arrays of strings: all of them or none. */
   | readonly [op: 'credentials', rows: string]
   | readonly [op: 'no-credential', user: string]
+  /** Without a value: removed. */
+  | readonly [op: 'record', kind: string, key: string, value: string | null]
   | readonly [op: 'purge', rememberedBeforeMs: number, deadBeforeMs: number];
 
 /** What may be read in the writer's thread. */
@@ -84,6 +86,9 @@ const SQL = {
   credential: `INSERT INTO credential VALUES (?, ?, ?)
                ON CONFLICT (user) DO UPDATE SET md5 = excluded.md5, sha256 = excluded.sha256`,
   noCredential: 'DELETE FROM credential WHERE user = ?',
+  record: `INSERT INTO record (kind, key, value) VALUES (?, ?, ?)
+           ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value`,
+  noRecord: 'DELETE FROM record WHERE kind = ? AND key = ?',
   remember: 'INSERT INTO remembered (at_ms, hashes) VALUES (?, ?)',
   purgeRemembered: `DELETE FROM remembered WHERE number IN
                     (SELECT number FROM remembered WHERE at_ms < ? ORDER BY at_ms LIMIT 50000)`,
@@ -193,7 +198,14 @@ export class SqliteWrites {
   ): void {
     let inARow = 0;
     let last: readonly [SqliteFailure, string] = ['other', ''];
+    let recordFailure: readonly [SqliteFailure, string] | undefined;
     writes.forEach((write, index) => {
+      const isRecord = write[0] === 'record';
+      // None overtakes one that there was no room for: what is found later must be a state that was given.
+      if (isRecord && recordFailure !== undefined) {
+        failed.push([index, ...recordFailure]);
+        return;
+      }
       if (inARow < FAILURES_IN_A_ROW) {
         try {
           this.#transaction([write], index, changes);
@@ -204,6 +216,7 @@ export class SqliteWrites {
           inARow = OF_THE_MEDIUM.has(last[0]) ? inARow + 1 : 0;
         }
       }
+      if (isRecord && OF_THE_MEDIUM.has(last[0])) recordFailure = last;
       failed.push([index, ...last]);
     });
   }
@@ -248,6 +261,10 @@ export class SqliteWrites {
         return 0;
       case 'no-credential':
         return this.#run(SQL.noCredential, write[1]);
+      case 'record':
+        return write[3] === null
+          ? this.#run(SQL.noRecord, write[1], write[2])
+          : this.#run(SQL.record, write[1], write[2], write[3]);
       case 'purge':
         this.#run(SQL.purgeRemembered, write[1]);
         return this.#run(SQL.purgeDead, write[2]);

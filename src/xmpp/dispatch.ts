@@ -9,15 +9,9 @@ import { answerToIq } from './iq-handler.ts';
 import { formatJid, parseJid } from './jid.ts';
 import { addressFromJid, type ComponentDomains } from './map-address.ts';
 import { messageFromStanza } from './map-message.ts';
+import type { LinkPresence } from './presence/xmpp-presence.ts';
 import { failureFrom, stanzaErrorFrom } from './stanza-error.ts';
-import {
-  errorAnswer,
-  type MessageStanza,
-  type Misfit,
-  type PresenceStanza,
-  readStanza,
-  type Stanza,
-} from './stanza.ts';
+import { errorAnswer, type MessageStanza, type Misfit, readStanza, type Stanza, unsubscribedAnswer } from './stanza.ts';
 
 /** What the stanzas of one link need of the world. */
 export type XmppDispatchDeps = {
@@ -33,6 +27,8 @@ export type XmppDispatchDeps = {
     message: InstantMessage,
     origin: { readonly kind: 'link'; readonly link: string; readonly domain: string },
   ) => Promise<unknown>;
+  /** Presence of the link (`XmppPresence.forLink`). */
+  readonly presence: Pick<LinkPresence, 'presence' | 'event' | 'answered'>;
   /** An error came for what was delivered under this id; the core checks that `from` is whom it went to. */
   readonly failedLater: (id: string, error: GatewayError, from: Address) => void;
   readonly clock: Pick<Clock, 'nowMs'>;
@@ -45,13 +41,14 @@ export type XmppDispatchDeps = {
 const OPERATION_ID = /^[A-Za-z0-9_-]{1,40}$/;
 
 /**
- * Makes the handler for the stanzas of one link (`LinkEvents.onStanza`): says who may speak, hands messages to the core,
- * answers what is to be answered. The one place on the XMPP side that turns a failure into an error stanza.
+ * Makes the handler for the stanzas of one link (`LinkEvents.onStanza`): says who may speak, hands messages and presence
+ * to those who deal with them, answers what is to be answered. The one place on the XMPP side that turns a failure into
+ * an error stanza.
  *
  * Guarantees: an iq request gets exactly one answer; nothing that is an error or a result gets any (RFC 6120, section
  * 8.3.1); the identity of a sender is the stanza's `from` and nothing inside the stanza.
  *
- * The handler returns a promise while a message is being stored, and never rejects or throws.
+ * The handler returns a promise while a message or a subscription is being stored, and never rejects or throws.
  */
 export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => Promise<void> | undefined {
   const log = deps.log.child({ link: deps.link });
@@ -69,6 +66,11 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
     if (error.code === 'internal') log.error({ ...fields, error }, 'stanza failed');
     else log.info({ ...fields, reason: error.message }, 'stanza refused');
     if (type === 'error' || type === 'result') return;
+    if (element.name === 'presence' && type === 'subscribe' && error.code === 'sender-forbidden') {
+      // RFC 6121, section 3.2.1: so a contact says no; by what he was refused the watcher need not know.
+      deps.post(unsubscribedAnswer(element));
+      return;
+    }
     const answer = errorAnswer(element, stanzaErrorFrom(error.code, error.details));
     // Where `to` was no JID the answer can only come from the domain.
     const isFromJid = parseJid(answer.attrs['from'] ?? '') !== undefined;
@@ -82,6 +84,7 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
       failed(stanza, deps);
       return undefined;
     }
+    if (deps.presence.event(stanza)) return undefined;
     if (stanza.type === 'groupchat') throw new GatewayError('request-malformed', 'groupchat to what is no room');
     const { domains, clock } = deps;
     const operation = messageFromStanza(stanza, { domains, nowMs: clock.nowMs(), randomId });
@@ -103,11 +106,12 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
         return message(stanza, element);
       case 'iq':
         if (stanza.type === 'get' || stanza.type === 'set') deps.post(answerToIq(stanza, element, deps));
-        else log.debug({ stanzaId: stanza.id ?? '' }, 'answer to nothing we asked ignored');
+        else if (!deps.presence.answered(element)) {
+          log.debug({ stanzaId: stanza.id ?? '' }, 'answer to nothing we asked ignored');
+        }
         return undefined;
       case 'presence':
-        checkPresence(stanza);
-        return undefined;
+        return deps.presence.presence(stanza)?.catch((thrown: unknown) => refuse(element, thrown));
     }
   };
 
@@ -165,11 +169,6 @@ function failed(stanza: MessageStanza, deps: XmppDispatchDeps): void {
   if (id === undefined || error === undefined || !OPERATION_ID.test(id)) return;
   const from = addressFromJid(stanza.from, deps.domains);
   if (from !== undefined) deps.failedLater(id, failureFrom(error, stanza.from), from);
-}
-
-/** Presence is not served yet: who asks for it is told so, all else passes unanswered (RFC 6121, section 3.1.3). */
-function checkPresence(stanza: PresenceStanza): void {
-  if (stanza.type === 'subscribe') throw new GatewayError('service-refused', 'presence is not served');
 }
 
 /** 122 random bits: drawn in batches, where asking for bytes each time costs more than all else that reads a stanza. */

@@ -1,24 +1,21 @@
 import type { XmlElement } from '../cpim/xml.ts';
+import { DISCO_INFO_NAMESPACE as DISCO_INFO, type DiscoInfo } from './presence/disco-info.ts';
+import { USER_CAPS_NODE, USER_INFO } from './presence/own-caps.ts';
 import { stanzaErrorFrom } from './stanza-error.ts';
 import { errorAnswer, type IqStanza, resultAnswer } from './stanza.ts';
 
-const DISCO_INFO = 'http://jabber.org/protocol/disco#info';
 const DISCO_ITEMS = 'http://jabber.org/protocol/disco#items';
 const PING = 'urn:xmpp:ping';
 const VERSION = 'jabber:iq:version';
 
 /** What disco#info says of us (XEP-0030); `simple` is the registered type of a gateway to SIP/SIMPLE. */
-const SERVER_IDENTITIES = [
+const SERVER_IDENTITIES: DiscoInfo['identities'] = [
   { category: 'gateway', type: 'simple', name: 'Interpres' },
   { category: 'gateway', type: 'sip', name: 'Interpres' },
 ];
 /** XEP-0106, section 6: who writes to us may escape localparts. */
 const JID_ESCAPING = 'jid\\20escaping';
 const SERVER_FEATURES = [DISCO_INFO, DISCO_ITEMS, JID_ESCAPING, PING, VERSION];
-/** The same for every user there is or is not: an answer must not tell who exists. */
-const USER_IDENTITIES = [{ category: 'account', type: 'registered' }];
-const USER_FEATURES = [DISCO_INFO, PING];
-
 /**
  * Answers an iq request: exactly one answer to each, an error for what is not served (RFC 6120, section 8.2.3).
  * A full JID is answered as the account it belongs to.
@@ -52,16 +49,23 @@ function servedBy(
   }
 }
 
-/** We have no nodes (XEP-0030, section 3.2). */
+/** We have no nodes (XEP-0030, section 3.2) but the one that the presence of our users names (XEP-0115, section 6.2). */
 function discoInfo(element: XmlElement, isUser: boolean): XmlElement {
-  if (nodeOf(element) !== undefined) return errorAnswer(element, stanzaErrorFrom('recipient-unknown'));
-  const identities = isUser ? USER_IDENTITIES : SERVER_IDENTITIES;
-  const features = isUser ? USER_FEATURES : SERVER_FEATURES;
+  const node = nodeOf(element);
+  if (node !== undefined && !(isUser && node === USER_CAPS_NODE)) {
+    return errorAnswer(element, stanzaErrorFrom('recipient-unknown'));
+  }
+  const identities = isUser ? USER_INFO.identities : SERVER_IDENTITIES;
+  const features = isUser ? USER_INFO.features : SERVER_FEATURES;
   return resultAnswer(element, {
     name: 'query',
-    attrs: { xmlns: DISCO_INFO },
+    attrs: { xmlns: DISCO_INFO, ...(node === undefined ? {} : { node }) },
     children: [
-      ...identities.map((attrs) => ({ name: 'identity', attrs, children: [] })),
+      ...identities.map(({ category, type, name }) => ({
+        name: 'identity',
+        attrs: { category, type, ...(name === undefined ? {} : { name }) },
+        children: [],
+      })),
       ...features.map((feature) => ({ name: 'feature', attrs: { var: feature }, children: [] })),
     ],
   });

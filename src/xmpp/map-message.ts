@@ -6,6 +6,7 @@ import { contentFailure } from '../core/content-failure.ts';
 import { ERROR_CODES, type ErrorCode, GatewayError } from '../core/errors.ts';
 import { formatJid } from './jid.ts';
 import { type ComponentDomains, entityFromJid, jidFromEntity } from './map-address.ts';
+import { legalLanguage } from './stanza-content.ts';
 import { stanzaErrorFrom } from './stanza-error.ts';
 import type { MessageStanza } from './stanza.ts';
 
@@ -15,7 +16,6 @@ const HOPS = 70;
 const DELAY_MS = 30_000;
 /** A clock that is further behind than this is not believed, ms. */
 const SENT_BEFORE_MAX_MS = 7 * 86_400_000;
-const LANGUAGE = /^[A-Za-z0-9-]{1,35}$/;
 
 /**
  * The message that a stanza carries (RFC 7572, section 4). Its bodies are one text in several languages: one is taken,
@@ -180,10 +180,6 @@ function onePerLanguage(texts: readonly LocalizedText[]): readonly LocalizedText
     kept.push(language === undefined ? { text } : { text, language });
   }
   return kept;
-}
-
-function legalLanguage(language: string | undefined): string | undefined {
-  return language !== undefined && LANGUAGE.test(language) ? language : undefined;
 }
 
 /** A delay is believed when the sender's own domain states it (XEP-0203, section 4), and not when it lies ahead. */

@@ -1,7 +1,23 @@
 import type { LocalizedText } from '../cpim/operation.ts';
-import { formatRfc3339, parseRfc3339 } from '../cpim/rfc3339.ts';
 import { textOf, type XmlElement } from '../cpim/xml.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
+import {
+  presenceChildren,
+  type PresenceContent,
+  type PresenceType,
+  presenceTypeOf,
+  readPresenceContent,
+} from './presence/presence-content.ts';
+import {
+  COMPONENT_NAMESPACE,
+  type Delay,
+  DELAY_NAMESPACE,
+  delayElement,
+  localizedElement,
+  localizedFrom,
+  readDelay,
+  readLanguage,
+} from './stanza-content.ts';
 import { elementFromStanzaError, readStanzaError, type StanzaError } from './stanza-error.ts';
 
 /** What every stanza has. `id` as sent. */
@@ -20,8 +36,9 @@ export type MessageStanza = Addressed & {
   readonly thread?: string;
   /** XEP-0359. */
   readonly originId?: string;
-  /** XEP-0203: who says so, and when it was sent, ms since the epoch. */
-  readonly delay?: { readonly from?: Jid; readonly stampMs: number };
+  readonly delay?: Delay;
+  /** What a pubsub service tells: an `event` element of XEP-0060, as it came. */
+  readonly event?: XmlElement;
   /** Present when `type` is `error`. */
   readonly error?: StanzaError;
 };
@@ -33,7 +50,15 @@ export type IqStanza = Addressed & {
   readonly payload?: { readonly name: string; readonly namespace: string };
 };
 
-export type PresenceStanza = Addressed & { readonly kind: 'presence'; readonly type: string };
+/** Presence (RFC 6121, section 4), or what asks, answers or ends a subscription (section 3). */
+export type PresenceStanza = Addressed &
+  PresenceContent & {
+    readonly kind: 'presence';
+    /** `unknown`: a type that RFC 6121, section 4.7.1 does not have. */
+    readonly type: PresenceType | 'unknown';
+    /** Present when `type` is `error`. */
+    readonly error?: StanzaError;
+  };
 
 export type Stanza = MessageStanza | IqStanza | PresenceStanza;
 
@@ -47,12 +72,8 @@ export type Misfit = {
   readonly to?: Jid;
 };
 
-export const COMPONENT_NAMESPACE = 'jabber:component:accept';
 export const ORIGIN_ID_NAMESPACE = 'urn:xmpp:sid:0';
-export const DELAY_NAMESPACE = 'urn:xmpp:delay';
-
-/** RFC 5646, section 2.1 has no longer tag in use; longer ones and odd ones are left out. */
-const LANGUAGE = /^[A-Za-z0-9-]{1,35}$/;
+export const PUBSUB_EVENT_NAMESPACE = 'http://jabber.org/protocol/pubsub#event';
 
 /**
  * Reads a stanza as the stream gave it.
@@ -74,7 +95,7 @@ export function readStanza(element: XmlElement): Stanza | Misfit {
     case 'iq':
       return iq(element, addressed);
     case 'presence':
-      return { kind: 'presence', ...addressed, type: attrs['type'] ?? 'available' };
+      return presence(element, addressed);
     default:
       return { kind: 'misfit', fault: 'request-malformed', from, to };
   }
@@ -86,20 +107,23 @@ function messageContent(element: XmlElement): Omit<MessageStanza, 'kind' | 'from
   const bodies: LocalizedText[] = [];
   let thread: string | undefined;
   let originId: string | undefined;
-  let delay: MessageStanza['delay'];
+  let delay: Delay | undefined;
+  let event: XmlElement | undefined;
   let error: XmlElement | undefined;
   for (const child of element.children) {
     if (typeof child === 'string') continue;
     const namespace = child.attrs['xmlns'] ?? own;
     if (namespace === own) {
-      if (child.name === 'body') bodies.push(localized(child));
-      else if (child.name === 'subject') subjects.push(localized(child));
+      if (child.name === 'body') bodies.push(localizedFrom(child));
+      else if (child.name === 'subject') subjects.push(localizedFrom(child));
       else if (child.name === 'thread') thread ??= nonEmpty(textOf(child).trim());
       else if (child.name === 'error') error ??= child;
     } else if (namespace === ORIGIN_ID_NAMESPACE && child.name === 'origin-id') {
       originId ??= nonEmpty(child.attrs['id'] ?? '');
     } else if (namespace === DELAY_NAMESPACE && child.name === 'delay') {
       delay ??= readDelay(child);
+    } else if (namespace === PUBSUB_EVENT_NAMESPACE && child.name === 'event') {
+      event ??= child;
     }
   }
   const type = messageType(element.attrs['type']);
@@ -112,6 +136,7 @@ function messageContent(element: XmlElement): Omit<MessageStanza, 'kind' | 'from
     ...(thread === undefined ? {} : { thread }),
     ...(originId === undefined ? {} : { originId }),
     ...(delay === undefined ? {} : { delay }),
+    ...(event === undefined ? {} : { event }),
     ...(type === 'error' ? { error: readStanzaError(error) } : {}),
   };
 }
@@ -133,6 +158,42 @@ function iq(element: XmlElement, addressed: Addressed): IqStanza | Misfit {
   return { kind: 'iq', ...addressed, type, payload };
 }
 
+function presence(element: XmlElement, addressed: Addressed): PresenceStanza {
+  const type = presenceTypeOf(element.attrs['type']);
+  const content = readPresenceContent(element);
+  if (type !== 'error') return { kind: 'presence', ...addressed, type, ...content };
+  const error = element.children.find((child) => typeof child !== 'string' && child.name === 'error');
+  return {
+    kind: 'presence',
+    ...addressed,
+    type,
+    ...content,
+    error: readStanzaError(typeof error === 'string' ? undefined : error),
+  };
+}
+
+/** Presence as an element for the stream. Errors are written by `errorAnswer`. */
+export function elementFromPresence(
+  stanza: Addressed & PresenceContent & { readonly type: Exclude<PresenceType, 'error'> },
+): XmlElement {
+  return presenceElement(stanza, stanza.type, presenceChildren(stanza));
+}
+
+/** As `elementFromPresence`, with the children made before, which many stanzas may share. */
+export function presenceElement(
+  { from, to, id }: Addressed,
+  type: Exclude<PresenceType, 'error'>,
+  children: readonly XmlElement[],
+): XmlElement {
+  const attrs = {
+    from: formatJid(from),
+    to: formatJid(to),
+    ...(id === undefined ? {} : { id }),
+    ...(type === 'available' ? {} : { type }),
+  };
+  return { name: 'presence', attrs, children };
+}
+
 /** The stanza as an element for the stream. A message of type `normal` gets no type (RFC 7572, section 5). */
 export function elementFromMessage(stanza: MessageStanza): XmlElement {
   const { language, thread, originId, delay, error } = stanza;
@@ -145,11 +206,8 @@ export function elementFromMessage(stanza: MessageStanza): XmlElement {
   if (originId !== undefined) {
     children.push({ name: 'origin-id', attrs: { xmlns: ORIGIN_ID_NAMESPACE, id: originId }, children: [] });
   }
-  if (delay !== undefined) {
-    const from = delay.from === undefined ? {} : { from: formatJid(delay.from) };
-    const stamp = formatRfc3339(delay.stampMs);
-    children.push({ name: 'delay', attrs: { xmlns: DELAY_NAMESPACE, ...from, stamp }, children: [] });
-  }
+  if (delay !== undefined) children.push(delayElement(delay));
+  if (stanza.event !== undefined) children.push(stanza.event);
   const attrs = {
     from: formatJid(stanza.from),
     to: formatJid(stanza.to),
@@ -173,6 +231,11 @@ export function resultAnswer(element: XmlElement, payload?: XmlElement): XmlElem
   return { name: 'iq', attrs: answerAttrs(element, 'result'), children: payload === undefined ? [] : [payload] };
 }
 
+/** The refusal that answers a `subscribe`. */
+export function unsubscribedAnswer(element: XmlElement): XmlElement {
+  return { name: 'presence', attrs: answerAttrs(element, 'unsubscribed'), children: [] };
+}
+
 function answerAttrs(element: XmlElement, type: string): Record<string, string> {
   const { from, to, id } = element.attrs;
   return {
@@ -181,27 +244,6 @@ function answerAttrs(element: XmlElement, type: string): Record<string, string> 
     ...(from === undefined ? {} : { to: from }),
     ...(id === undefined ? {} : { id }),
   };
-}
-
-function readLanguage(element: XmlElement): string | undefined {
-  const language = element.attrs['xml:lang'];
-  return language !== undefined && LANGUAGE.test(language) ? language : undefined;
-}
-
-function localized(element: XmlElement): LocalizedText {
-  const language = readLanguage(element);
-  return language === undefined ? { text: textOf(element) } : { text: textOf(element), language };
-}
-
-function localizedElement(name: string, { text, language }: LocalizedText): XmlElement {
-  return { name, attrs: language === undefined ? {} : { 'xml:lang': language }, children: [text] };
-}
-
-function readDelay(element: XmlElement): MessageStanza['delay'] {
-  const stampMs = parseRfc3339(element.attrs['stamp'] ?? '');
-  if (stampMs === undefined) return undefined;
-  const from = element.attrs['from'] === undefined ? undefined : parseJid(element.attrs['from']);
-  return from === undefined ? { stampMs } : { from, stampMs };
 }
 
 function nonEmpty(text: string): string | undefined {

@@ -71,5 +71,40 @@ export function bindingStoreContract(name: string, make: () => Promise<BindingWo
       assert.deepEqual(world.bindings.of(USER, NOW_MS), []);
       assert.equal((await world.crash()).count(NOW_MS), 0);
     });
+
+    promise(
+      '5: users are all who have bindings, also those whose bindings expired while no process ran',
+      async (world) => {
+        const { bindings } = world;
+        await bindings.replace(USER, [aBinding('sip:one@192.0.2.1', 1)]);
+        await bindings.replace('juliet@sip.example', [aBinding('sip:two@192.0.2.1')]);
+        await bindings.replace('gone@sip.example', [aBinding('sip:three@192.0.2.1')]);
+        await bindings.replace('gone@sip.example', []);
+        const found = await world.crash();
+        for (const store of [bindings, found]) {
+          assert.deepEqual([...store.users()].sort(), ['juliet@sip.example', USER]);
+          assert.deepEqual(
+            [store.hasExpired(USER, NOW_MS), store.hasExpired('juliet@sip.example', NOW_MS)],
+            [true, false],
+          );
+        }
+      },
+    );
+
+    promise('6: removeExpired takes out what is over, and the user with it who has nothing else', async (world) => {
+      const { bindings } = world;
+      const live = aBinding('sip:two@192.0.2.1');
+      await bindings.replace(USER, [aBinding('sip:one@192.0.2.1', NOW_MS), live]);
+      await bindings.replace('juliet@sip.example', [aBinding('sip:three@192.0.2.1', NOW_MS)]);
+      for (const user of [USER, 'juliet@sip.example', 'nobody@sip.example']) {
+        bindings.removeExpired(user, NOW_MS);
+        assert.equal(bindings.hasExpired(user, NOW_MS), false);
+      }
+      assert.deepEqual([...bindings.users()], [USER]);
+      assert.deepEqual(bindings.of(USER, NOW_MS), [live]);
+      // Durable with the next write.
+      await bindings.replace(USER, [live]);
+      assert.deepEqual([...(await world.crash()).users()], [USER]);
+    });
   });
 }

@@ -177,6 +177,15 @@ export function sipStackKeepsItsPromises(world: SipStackWorld): void {
     assert.equal((await peer.next()).header('To'), '<sip:bob@sip.example>;tag=mine');
   });
 
+  test(name('2. the To tag is the one that the handler gives'), async (t) => {
+    const { udpPort } = await stage(t, async () => ({ status: 200, toTag: 'chosen-1' }));
+    const peer = await udpPeer(t);
+    peer.send(rawRequest(), udpPort);
+    assert.equal((await peer.next()).header('To'), '<sip:bob@sip.example>;tag=chosen-1');
+    peer.send(rawRequest({ to: '<sip:bob@sip.example>;tag=mine' }), udpPort);
+    assert.equal((await peer.next()).header('To'), '<sip:bob@sip.example>;tag=mine');
+  });
+
   test(name('2. without rport an answer goes to the port of the Via at the address it came from'), async (t) => {
     const { udpPort } = await stage(t);
     const peer = await udpPeer(t);
@@ -463,5 +472,13 @@ export function sipStackKeepsItsPromises(world: SipStackWorld): void {
     await stopped;
     await peer.closed;
     await failed;
+  });
+
+  test(name('10. a far end reaches the server where it says'), async (t) => {
+    const { stack, udpPort, tcpPort } = await stage(t);
+    assert.equal(await stack.reachableAt('udp', '127.0.0.1'), `127.0.0.1:${udpPort}`);
+    assert.equal(await stack.reachableAt('tcp', '127.0.0.1'), `127.0.0.1:${tcpPort}`);
+    assert.equal(await stack.reachableAt('tls', '127.0.0.1'), undefined);
+    assert.equal(await stack.reachableAt('udp', '192.0.2.1'), undefined);
   });
 }

@@ -90,6 +90,7 @@ function check(number: number): void {
       accepted.push(message);
       return Promise.resolve();
     },
+    presence: { presence: () => undefined, event: () => false, answered: () => false },
     failedLater: () => undefined,
     clock: { nowMs: () => 1_700_000_000_000 },
     log,

@@ -4,6 +4,7 @@ import { DeliveryService } from '../../src/core/delivery-service.ts';
 import { MessageService } from '../../src/core/message-service.ts';
 import { PeerTable } from '../../src/core/peers.ts';
 import type { Binding, DeliveryQueue, QueueBounds } from '../../src/core/ports.ts';
+import { UserTable } from '../../src/core/user-table.ts';
 import { Router } from '../../src/core/router.ts';
 import { aConfig } from './builders.ts';
 import { FakeClock, settled } from './fake-clock.ts';
@@ -44,7 +45,6 @@ export class CoreWorld {
     const lifetimeMs = options.lifetimeMs ?? config.queue.lifetimeSeconds * 1_000;
     this.clock = options.clock ?? new FakeClock();
     this.peers = new PeerTable(config);
-    this.router = new Router(this.peers);
     this.queue =
       options.queue ??
       memoryQueue({
@@ -53,6 +53,10 @@ export class CoreWorld {
         ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
       });
     const contactsOf = (userKey: string): readonly Binding[] => this.contacts.get(userKey) ?? [];
+    this.router = new Router(
+      this.peers,
+      (userKey) => contactsOf(userKey).length > 0 || !this.unknownUsers.has(userKey),
+    );
     this.delivery = new DeliveryService({
       queue: this.queue,
       router: this.router,
@@ -65,13 +69,20 @@ export class CoreWorld {
       retry: { firstMs: config.queue.retry.firstSeconds * 1_000, maxMs: config.queue.retry.maxSeconds * 1_000 },
       ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
     });
+    const credentials = {
+      find: (user: string) => (this.unknownUsers.has(user) ? undefined : { user, md5: '', sha256: '' }),
+    };
+    const users = new UserTable({ peers: this.peers, credentials, contactsOf });
     this.messages = new MessageService({
-      admission: new Admission({ peers: this.peers, limits: config.limits, rateLimits: 'off', clock: this.clock }),
+      admission: new Admission({
+        peers: this.peers,
+        limits: config.limits,
+        rateLimits: 'off',
+        subscriptionsPerWatcher: 1_000,
+        clock: this.clock,
+      }),
       router: this.router,
-      peers: this.peers,
-      credentials: {
-        find: (user) => (this.unknownUsers.has(user) ? undefined : { user, md5: '', sha256: '' }),
-      },
+      isUser: users.isUser.bind(users),
       contactsOf,
       queue: this.queue,
       delivery: this.delivery,

@@ -1,6 +1,6 @@
 import { GatewayError, type ErrorCode } from '../../src/core/errors.ts';
 import { SipHeaderList } from '../../src/sip/headers.ts';
-import type { HeaderField, SipOutgoing, SipResponse } from '../../src/sip/message.ts';
+import type { HeaderField, SipOutgoing, SipResponse, SipTransport } from '../../src/sip/message.ts';
 import { serializeRequest } from '../../src/sip/engine/serializer.ts';
 import type { SipListener, SipStack } from '../../src/sip/stack.ts';
 import { A_FLOW } from './sip-request.ts';
@@ -31,6 +31,10 @@ export class FakeStack implements SipStack {
     const [status, ...headers] = typeof answer === 'number' ? [answer] : answer;
     const flow = { ...A_FLOW, remoteAddress: '192.0.2.77' };
     return Promise.resolve({ status, reason: '', headers: new SipHeaderList(headers), body: new Uint8Array(), flow });
+  }
+
+  reachableAt(transport: SipTransport): Promise<string | undefined> {
+    return Promise.resolve(transport === 'tls' ? undefined : '192.0.2.10:5060');
   }
 
   stop(): Promise<void> {

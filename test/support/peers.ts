@@ -3,7 +3,17 @@ import { delimiter, join } from 'node:path';
 
 /** The programs of others that tests run against; `peers/peers.json` says what each is made of. */
 export type PeerName =
-  'prosody' | 'ejabberd' | 'slixmpp' | 'sipp' | 'linphone' | 'baresip' | 'kamailio' | 'redis' | 'dnsmasq' | 'openssl';
+  | 'prosody'
+  | 'ejabberd'
+  | 'slixmpp'
+  | 'sipp'
+  | 'linphone'
+  | 'baresip'
+  | 'kamailio'
+  | 'redis'
+  | 'dnsmasq'
+  | 'openssl'
+  | 'xmllint';
 
 type Peer = { readonly package: string; readonly commands?: readonly string[]; readonly files?: readonly string[] };
 

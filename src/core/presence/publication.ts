@@ -21,6 +21,8 @@ export type Publication = {
   readonly number: number;
   readonly document: PresenceDocument;
   readonly expiresAtMs: number;
+  /** When the last PUBLISH of it came, a refresh included; grows with each of them. */
+  readonly publishedAtMs: number;
   /** When its document was last put or changed; not moved by a refresh. */
   readonly changedAtMs: number;
 };

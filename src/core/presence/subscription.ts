@@ -1,4 +1,4 @@
-import { addressKey, parseAddress, type Address } from '../../cpim/address.ts';
+import { addressKey, type Address } from '../../cpim/address.ts';
 import type { PresenceDocument } from '../../cpim/presence/document.ts';
 import type { WatcherList } from '../../cpim/presence/watcherinfo.ts';
 
@@ -26,7 +26,7 @@ export interface Lease {
 }
 
 /** A watcher who would not say who he is (RFC 3323, section 4.1.1.3). */
-export const ANONYMOUS = parseAddress('anonymous@anonymous.invalid') as Address;
+export const ANONYMOUS = 'anonymous@anonymous.invalid' as Address;
 
 /** One subscription of one watcher to one presentity over one lease; the durable part of it. */
 export type Subscription = {
@@ -67,6 +67,8 @@ export type Notification = {
   readonly body?: NotifyBody;
   /** The watcher has this body already: say the state and the entity-tag alone (RFC 5839, section 6.2). */
   readonly isBodySuppressed?: true;
+  /** The watcher may not have what he was told before: say everything, not only what has changed. */
+  readonly isWhole?: true;
 };
 
 export type NotifyOutcome =

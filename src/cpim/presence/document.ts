@@ -23,8 +23,11 @@ export type Validity = {
   readonly notes?: readonly LocalizedText[];
 };
 
-/** A value of RPID: the local name of its element, `other` with its text. */
-export type RpidValue = { readonly name: string; readonly text?: string };
+/**
+ * A value of RPID: the local name of its element, `other` with its text. A place type is a name of RFC 4589. A sphere
+ * that has a name of its own is `other` too.
+ */
+export type RpidValue = { readonly name: string; readonly text?: string; readonly language?: string };
 
 /** An RPID element that lists values, one or more: activities, mood, privacy, sphere and their kin. */
 export type RpidValues = Validity & {
@@ -39,7 +42,12 @@ export type RichPresence = {
   readonly class?: string;
   readonly mood?: RpidValues;
   /** How fit the place is for audio, video and text: local names such as `noisy`, `toobright`, `inappropriate`. */
-  readonly placeIs?: Validity & { readonly audio?: string; readonly video?: string; readonly text?: string };
+  readonly placeIs?: Validity & {
+    readonly audio?: string;
+    readonly video?: string;
+    readonly text?: string;
+    readonly unknown?: readonly XmlElement[];
+  };
   readonly placeType?: RpidValues;
   readonly privacy?: RpidValues;
   readonly relationship?: RpidValues;
@@ -58,7 +66,9 @@ export type RichPresence = {
 /** RFC 4482: URIs, and the name to show. */
 export type ContactCard = {
   readonly card?: string;
+  /** The first; those in other languages are extensions of what it belongs to. */
   readonly displayName?: string;
+  readonly displayNameLanguage?: string;
   readonly homepage?: string;
   readonly icon?: string;
   readonly map?: string;

@@ -31,7 +31,7 @@ export function foreignField(fields: readonly HeaderField[]): string | undefined
 export function answerBytes(request: ParsedRequest, flow: SipFlow, reply: SipReply, style: AnswerStyle): Buffer {
   const headers = echoOf(request.headers, request.via, flow);
   // 100 opens no dialog, and goes one hop only.
-  if (reply.status > 100 && !request.to.params.has('tag')) addTag(headers, style.tokens);
+  if (reply.status > 100 && !request.to.params.has('tag')) addTag(headers, reply.toTag ?? style.tokens.token());
   if (reply.status === 100) {
     const timestamp = request.headers.get('Timestamp');
     if (timestamp !== undefined) headers.push(['Timestamp', timestamp]);
@@ -76,7 +76,7 @@ export function answerToMalformed(
   if (via === undefined) return undefined;
   const headers = echoOf(request.headers, via, flow);
   const to = request.headers.get('To');
-  if (to !== undefined && !/;\s*tag\s*=/i.test(to)) addTag(headers, style.tokens);
+  if (to !== undefined && !/;\s*tag\s*=/i.test(to)) addTag(headers, style.tokens.token());
   try {
     return { bytes: written(headers, { status: malformed.status }, style), via };
   } catch {
@@ -111,10 +111,10 @@ function echoOf(headers: SipHeaders, via: SipVia, flow: SipFlow): HeaderField[] 
   return echo;
 }
 
-function addTag(headers: HeaderField[], tokens: TokenSource): void {
+function addTag(headers: HeaderField[], tag: string): void {
   const at = headers.findIndex(([name]) => name === 'To');
   const to = headers[at];
-  if (to !== undefined) headers[at] = ['To', `${to[1]};tag=${tokens.token()}`];
+  if (to !== undefined) headers[at] = ['To', `${to[1]};tag=${tag}`];
 }
 
 /** The topmost Via with `received` and `rport` where they belong (RFC 3261, section 18.2.1; RFC 3581, section 4). */

@@ -36,6 +36,8 @@ const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 export class LocalEnds {
   readonly #places: readonly ListeningPlace[];
   readonly #clock: Clock;
+  /** Of listeners on one address: the same for every far end. */
+  readonly #ends = new Map<ListeningPlace, LocalEnd>();
   readonly #routes = new Map<string, { readonly address: Promise<string | undefined>; readonly untilMs: number }>();
 
   constructor(places: readonly ListeningPlace[], clock: Clock) {
@@ -43,23 +45,48 @@ export class LocalEnds {
     this.#clock = clock;
   }
 
-  /** Undefined for UDP when no listener can send there. */
-  async towards(transport: SipTransport, remoteAddress: string): Promise<LocalEnd | undefined> {
+  /** Undefined for UDP when no listener can send there. At once where nobody needs to be asked. */
+  towards(transport: SipTransport, remoteAddress: string): LocalEnd | undefined | Promise<LocalEnd | undefined> {
+    return this.#onlyEnd(transport, remoteAddress) ?? this.#chosen(transport, remoteAddress);
+  }
+
+  /** The same where there is a listener; undefined for a transport without one. */
+  async listening(transport: SipTransport, remoteAddress: string): Promise<LocalEnd | undefined> {
+    return this.#onlyEnd(transport, remoteAddress) ?? (await this.#listening(transport, remoteAddress));
+  }
+
+  /** The end of the one listener that there is, when it is bound to an address from which the far end is reached. */
+  #onlyEnd(transport: SipTransport, remoteAddress: string): LocalEnd | undefined {
+    const family = familyOf(remoteAddress);
+    let only: ListeningPlace | undefined;
+    for (const place of this.#places) {
+      if (place.transport !== transport || familyOf(place.address) !== family) continue;
+      if (only !== undefined) return undefined;
+      only = place;
+    }
+    if (only === undefined || WILDCARDS.has(only.address)) return undefined;
+    // A socket on loopback sends to loopback only; others are left to the system, which may route anywhere.
+    if (isLoopback(only.address) && !isLoopback(remoteAddress)) return undefined;
+    let end = this.#ends.get(only);
+    if (end === undefined) this.#ends.set(only, (end = endAt(only, only.address)));
+    return end;
+  }
+
+  async #chosen(transport: SipTransport, remoteAddress: string): Promise<LocalEnd | undefined> {
+    return (await this.#listening(transport, remoteAddress)) ?? this.#unbound(transport, remoteAddress);
+  }
+
+  async #listening(transport: SipTransport, remoteAddress: string): Promise<LocalEnd | undefined> {
     const family = familyOf(remoteAddress);
     const places = this.#places.filter((place) => place.transport === transport && familyOf(place.address) === family);
     const [only] = places;
-    if (only !== undefined && places.length === 1 && !WILDCARDS.has(only.address)) {
-      // A socket on loopback sends to loopback only; others are left to the system, which may route anywhere.
-      return isLoopback(only.address) && !isLoopback(remoteAddress)
-        ? this.#unbound(transport, remoteAddress)
-        : endAt(only, only.address);
-    }
+    if (only === undefined || (places.length === 1 && !WILDCARDS.has(only.address))) return undefined;
     const route = await this.#route(remoteAddress);
     const place =
       places.find(({ address }) => address === route) ??
       places.find(({ address }) => WILDCARDS.has(address)) ??
       places.find(({ address }) => isLoopback(address) === isLoopback(remoteAddress));
-    if (place === undefined) return this.#unbound(transport, remoteAddress);
+    if (place === undefined) return undefined;
     return endAt(place, WILDCARDS.has(place.address) ? (route ?? place.address) : place.address);
   }
 

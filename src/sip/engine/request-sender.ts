@@ -7,9 +7,9 @@ import { parseSipUri, type SipUri } from '../uri.ts';
 import type { Channel } from './channel.ts';
 import type { ClientTransactions, Outcome } from './client-transactions.ts';
 import { bare } from './certificate-names.ts';
-import type { LocalEnds } from './local-ends.ts';
+import type { LocalEnd, LocalEnds } from './local-ends.ts';
 import type { Resolver } from './resolver.ts';
-import { serializeRequest } from './serializer.ts';
+import { byteLengthOf, bytesWithVia, requestText, type RequestText } from './serializer.ts';
 import type { StreamTransport } from './stream-transport.ts';
 import type { Target } from './targets.ts';
 import type { TimerWheel } from './timer-wheel.ts';
@@ -19,7 +19,7 @@ import type { UnreachableTargets } from './unreachable-targets.ts';
 
 /** Over this a request leaves UDP, since it might not fit one packet (RFC 3261, section 18.1.1); bytes. */
 const DATAGRAM_BYTES_MAX = 1_300;
-const MAX_FORWARDS = '70';
+const HOPS_FIELD: HeaderField = ['Max-Forwards', '70'];
 
 export type SenderContext = {
   readonly resolver: Resolver;
@@ -36,9 +36,24 @@ export type SenderContext = {
 };
 
 const VIA_TRANSPORT: Readonly<Record<SipTransport, string>> = { udp: 'UDP', tcp: 'TCP', tls: 'TLS' };
-const REQUIRED = ['From', 'To', 'Call-ID', 'CSeq'];
+const VIA = 1;
+const HOPS = 2;
+const AGENT = 4;
+/** A bit for each of the fields by which a request is judged. */
+const MARKS: Readonly<Record<string, number>> = Object.assign(Object.create(null) as Record<string, number>, {
+  Via: VIA,
+  'Max-Forwards': HOPS,
+  'User-Agent': AGENT,
+  From: 8,
+  To: 16,
+  'Call-ID': 32,
+  CSeq: 64,
+});
+const REQUIRED = 8 | 16 | 32 | 64;
 /** Methods with transactions this engine has not. */
 const NOT_SENT: ReadonlySet<string> = new Set(['INVITE', 'ACK', 'CANCEL']);
+
+type Opened = { readonly channel: Channel; readonly sentBy: string };
 
 /** Sends requests: finds the targets, tries one after the other, and gives the first final response. */
 export class RequestSender {
@@ -49,27 +64,30 @@ export class RequestSender {
   }
 
   async send(outgoing: SipOutgoing): Promise<SipResponse> {
-    const headers = this.#headersOf(outgoing);
+    const { resolver } = this.#context;
+    const text = this.#textOf(outgoing);
     const patienceMs = Math.min(outgoing.timeoutMs ?? TRANSACTION_MS, TRANSACTION_MS);
     const hop = outgoing.nextHop;
-    if (hop !== undefined && 'flow' in hop) return this.#overFlow(hop.flow, outgoing, headers, patienceMs);
+    if (hop !== undefined && 'flow' in hop) return this.#overFlow(hop.flow, outgoing, text, patienceMs);
     const uri = nextHopUri(outgoing);
-    const targets = this.#inOrder(await this.#context.resolver.targets(uri), sizeOf(outgoing, headers));
-    const names = outgoing.expectNames ?? [bare(uri.host)];
-    return this.#overTargets(targets, names, outgoing, headers, patienceMs);
+    const found = resolver.numericTargets(uri) ?? (await resolver.targets(uri));
+    const targets = this.#inOrder(found, VIA_BYTES_MAX + byteLengthOf(text, outgoing.body));
+    return this.#overTargets(targets, outgoing.expectNames ?? [bare(uri.host)], outgoing, text, patienceMs);
   }
 
-  #headersOf(outgoing: SipOutgoing): HeaderField[] {
+  #textOf(outgoing: SipOutgoing): RequestText {
     const { serverName } = this.#context;
-    const names = new Set(outgoing.headers.map(([name]) => canonicalName(name)));
-    if (NOT_SENT.has(outgoing.method)) throw new GatewayError('internal', 'this engine has no client for that method');
-    if (names.has('Via') || REQUIRED.some((name) => !names.has(name))) {
+    const { method, uri, headers, body } = outgoing;
+    if (NOT_SENT.has(method)) throw new GatewayError('internal', 'this engine has no client for that method');
+    let seen = 0;
+    for (const [name] of headers) seen |= MARKS[canonicalName(name)] ?? 0;
+    if ((seen & VIA) !== 0 || (seen & REQUIRED) !== REQUIRED) {
       throw new GatewayError('internal', 'a request needs From, To, Call-ID and CSeq, and no Via');
     }
-    const headers: HeaderField[] = names.has('Max-Forwards') ? [] : [['Max-Forwards', MAX_FORWARDS]];
-    headers.push(...outgoing.headers);
-    if (serverName !== undefined && !names.has('User-Agent')) headers.push(['User-Agent', serverName]);
-    return headers;
+    const all: HeaderField[] = (seen & HOPS) === 0 ? [HOPS_FIELD] : [];
+    for (const field of headers) all.push(field);
+    if (serverName !== undefined && (seen & AGENT) === 0) all.push(['User-Agent', serverName]);
+    return requestText({ method, uri, headers: all, ...(body === undefined ? {} : { body }) });
   }
 
   /**
@@ -89,12 +107,7 @@ export class RequestSender {
     return [...streams, ...instead, ...datagrams];
   }
 
-  async #overFlow(
-    flowId: string,
-    outgoing: SipOutgoing,
-    headers: readonly HeaderField[],
-    patienceMs: number,
-  ): Promise<SipResponse> {
+  async #overFlow(flowId: string, outgoing: SipOutgoing, text: RequestText, patienceMs: number): Promise<SipResponse> {
     const channel = this.#context.channelOfFlow(flowId);
     if (channel?.isUsable !== true)
       throw new GatewayError('peer-unreachable', 'the connection to the next hop is gone');
@@ -105,7 +118,7 @@ export class RequestSender {
     }
     const end = await this.#context.ends.towards(channel.flow.transport, channel.flow.remoteAddress);
     const sentBy = end?.sentBy ?? channel.flow.localAddress;
-    const outcome = await this.#attempt(channel, sentBy, outgoing, headers, patienceMs);
+    const outcome = await this.#attempt(channel, sentBy, outgoing, text, patienceMs);
     if (outcome.kind === 'response') return outcome.response;
     throw failureOf(outcome.kind === 'timeout', outcome);
   }
@@ -114,7 +127,7 @@ export class RequestSender {
     targets: readonly Target[],
     names: readonly string[],
     outgoing: SipOutgoing,
-    headers: readonly HeaderField[],
+    text: RequestText,
     patienceMs: number,
   ): Promise<SipResponse> {
     const { unreachable, wheel, log } = this.#context;
@@ -125,13 +138,14 @@ export class RequestSender {
     for (const [at, target] of targets.entries()) {
       const isLast = at === targets.length - 1;
       const startMs = wheel.elapsedMs;
-      const channel = await this.#open(target, names);
+      const opened = this.#open(target, names);
+      const channel = opened instanceof Promise ? await opened : opened;
       if (channel === undefined) continue;
       const outcome = await this.#attempt(
         channel.channel,
         channel.sentBy,
         outgoing,
-        headers,
+        text,
         isLast ? leftMs : leftMs / 2,
       );
       if (outcome.kind === 'stopped') throw failureOf(false, outcome);
@@ -153,11 +167,14 @@ export class RequestSender {
     throw failureOf(timedOut, last);
   }
 
-  async #open(
-    target: Target,
-    names: readonly string[],
-  ): Promise<{ readonly channel: Channel; readonly sentBy: string } | undefined> {
-    const end = await this.#context.ends.towards(target.transport, target.address);
+  #open(target: Target, names: readonly string[]): Opened | undefined | Promise<Opened | undefined> {
+    const end = this.#context.ends.towards(target.transport, target.address);
+    return end instanceof Promise
+      ? end.then((later) => this.#openFrom(later, target, names))
+      : this.#openFrom(end, target, names);
+  }
+
+  #openFrom(end: LocalEnd | undefined, target: Target, names: readonly string[]): Opened | undefined {
     if (end === undefined) return undefined;
     const { sentBy, udp, bindAddress } = end;
     if (target.transport === 'udp') {
@@ -171,29 +188,18 @@ export class RequestSender {
     channel: Channel,
     sentBy: string,
     outgoing: SipOutgoing,
-    headers: readonly HeaderField[],
+    text: RequestText,
     patienceMs: number,
   ): Promise<Outcome> {
     const branch = this.#context.tokens.branch();
-    const via = viaField(VIA_TRANSPORT[channel.flow.transport], sentBy, branch);
-    const bytes = serializeRequest({ ...outgoing, headers: [via, ...headers] });
+    const via = `SIP/2.0/${VIA_TRANSPORT[channel.flow.transport]} ${sentBy};rport;branch=${branch}`;
+    const bytes = bytesWithVia(text, via, outgoing.body);
     return this.#context.transactions.run({ branch, method: outgoing.method, sentBy, bytes, channel, patienceMs });
   }
 }
 
-/** A Via of ours and the start line's constant parts, at their longest; bytes. */
-const OVERHEAD_BYTES = 150;
-
-/** How large the request becomes, at most a few bytes too much; bytes. */
-function sizeOf(outgoing: SipOutgoing, headers: readonly HeaderField[]): number {
-  let size = OVERHEAD_BYTES + outgoing.uri.length + (outgoing.body?.length ?? 0);
-  for (const [name, value] of headers) size += name.length + Buffer.byteLength(value) + 4;
-  return size;
-}
-
-function viaField(transport: string, sentBy: string, branch: string): HeaderField {
-  return ['Via', `SIP/2.0/${transport} ${sentBy};rport;branch=${branch}`];
-}
+/** A Via of ours at its longest; bytes. */
+const VIA_BYTES_MAX = 115;
 
 /** Where the request goes: where the caller says, else the first Route, else the Request-URI (RFC 3261, section 8.1.2). */
 function nextHopUri(outgoing: SipOutgoing): SipUri {

@@ -46,17 +46,25 @@ export class Resolver {
     this.#options = options;
   }
 
+  /** As `targets`, at once, for a URI with an IP address as host; undefined for any other. */
+  numericTargets(uri: SipUri): readonly Target[] | undefined {
+    const address = numeric(hostOf(uri));
+    if (address === undefined) return undefined;
+    const wanted = transportOf(uri);
+    if (wanted === 'none') throw unknownTransport();
+    return [this.#numericTarget(uri, wanted, address)];
+  }
+
   /**
    * @throws GatewayError 'peer-unreachable' when no place is found, or none within 5 s. A name that DNS does not know
    *   is no more than that: names are mistyped, and corrected while messages wait.
    */
   async targets(uri: SipUri): Promise<readonly Target[]> {
+    const known = this.numericTargets(uri);
+    if (known !== undefined) return known;
     const host = hostOf(uri);
     const wanted = transportOf(uri);
-    if (wanted === 'none')
-      throw new GatewayError('peer-unreachable', 'the next hop names a transport this server has not');
-    const address = numeric(host);
-    if (address !== undefined) return [this.#numericTarget(uri, wanted, address)];
+    if (wanted === 'none') throw unknownTransport();
     const found = await this.#withinDeadline(this.#find(uri, host, wanted));
     if (found.length === 0) throw new GatewayError('peer-unreachable', 'the next hop has no address');
     return found;
@@ -230,4 +238,8 @@ function transportOf(uri: SipUri): SipTransport | 'none' | undefined {
 function numeric(host: string): string | undefined {
   const address = canonicalAddress(host);
   return isIP(address) === 0 ? undefined : address;
+}
+
+function unknownTransport(): GatewayError {
+  return new GatewayError('peer-unreachable', 'the next hop names a transport this server has not');
 }

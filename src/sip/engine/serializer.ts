@@ -20,6 +20,13 @@ export type OutgoingResponse = {
   readonly body?: Uint8Array;
 };
 
+/** A request as text but for what differs from one attempt to the next: its Via. */
+export type RequestText = {
+  readonly startLine: string;
+  /** With the Content-Length and the blank line. */
+  readonly fields: string;
+};
+
 /**
  * Writes a request: fields in the order given, long names, then a Content-Length that counts the bytes of `body`
  * (one among the fields is dropped).
@@ -28,11 +35,30 @@ export type OutgoingResponse = {
  *   holds CR, LF or NUL (but for NUL as a quoted pair): no value can add a field or end the header.
  */
 export function serializeRequest(request: OutgoingRequest): Buffer {
+  const { startLine, fields } = requestText(request);
+  return bytesOf(startLine + fields, request.body ?? EMPTY);
+}
+
+/** As `serializeRequest`, for a request that gets its Via later. @throws as there */
+export function requestText(request: OutgoingRequest): RequestText {
   if (!isToken(request.method)) throw new GatewayError('internal', 'method to be sent is no token');
   if (request.uri === '' || skipClass(request.uri, 0, URI) !== request.uri.length) {
     throw new GatewayError('internal', 'Request-URI to be sent has characters that do not belong there');
   }
-  return serialize(`${request.method} ${request.uri} SIP/2.0\r\n`, request.headers, request.body ?? EMPTY);
+  return {
+    startLine: `${request.method} ${request.uri} SIP/2.0\r\n`,
+    fields: fieldsText(request.headers, request.body ?? EMPTY),
+  };
+}
+
+/** The bytes of a request with this Via, which nothing of a message's text may be part of. */
+export function bytesWithVia({ startLine, fields }: RequestText, via: string, body: Uint8Array | undefined): Buffer {
+  return bytesOf(`${startLine}Via: ${via}\r\n${fields}`, body ?? EMPTY);
+}
+
+/** How many bytes a text and a body have together. */
+export function byteLengthOf({ startLine, fields }: RequestText, body: Uint8Array | undefined): number {
+  return startLine.length + Buffer.byteLength(fields) + (body?.length ?? 0);
 }
 
 /**
@@ -46,11 +72,14 @@ export function serializeResponse(response: OutgoingResponse): Buffer {
     throw new GatewayError('internal', 'status to be sent is none of SIP');
   }
   if (FORBIDDEN.test(reason)) throw new GatewayError('internal', 'reason phrase to be sent has a line end');
-  return serialize(`SIP/2.0 ${status} ${reason}\r\n`, response.headers, response.body ?? EMPTY);
+  return bytesOf(
+    `SIP/2.0 ${status} ${reason}\r\n${fieldsText(response.headers, response.body ?? EMPTY)}`,
+    response.body ?? EMPTY,
+  );
 }
 
-function serialize(startLine: string, headers: readonly HeaderField[], body: Uint8Array): Buffer {
-  let head = startLine;
+function fieldsText(headers: readonly HeaderField[], body: Uint8Array): string {
+  let text = '';
   for (const [name, value] of headers) {
     const known = headerKind(name)?.name;
     if (known === 'Content-Length') continue;
@@ -59,9 +88,12 @@ function serialize(startLine: string, headers: readonly HeaderField[], body: Uin
     if (FORBIDDEN.test(value) && !areControlsQuoted(value)) {
       throw new GatewayError('internal', 'header value to be sent has CR, LF or NUL');
     }
-    head += `${known ?? name}: ${value}\r\n`;
+    text += `${known ?? name}: ${value}\r\n`;
   }
-  head += `Content-Length: ${body.length}\r\n\r\n`;
+  return `${text}Content-Length: ${body.length}\r\n\r\n`;
+}
+
+function bytesOf(head: string, body: Uint8Array): Buffer {
   const headLength = Buffer.byteLength(head);
   const bytes = Buffer.allocUnsafe(headLength + body.length);
   bytes.write(head, 0, headLength === head.length ? 'latin1' : 'utf8');

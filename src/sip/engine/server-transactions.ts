@@ -1,5 +1,6 @@
 import type { Log } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
+import { compactText } from '../compact-text.ts';
 import type { SipReply, SipRequest } from '../message.ts';
 import type { SipHandler } from '../stack.ts';
 import { answerBytesOr500, answerChannel, foreignField, type AnswerStyle } from './answers.ts';
@@ -247,7 +248,7 @@ function identityOf(request: ParsedRequest, channel: Channel): RequestIdentity {
   const way = typeof branch === 'string' && branch.startsWith(BRANCH_COOKIE) ? branch : (headers.get('Via') ?? '');
   const sentBy = via.port === undefined ? via.host : `${via.host}:${via.port}`;
   const what = `${request.method} ${request.uri} ${from.uri} ${fromTag} ${toTag} ${callId} ${cseq.number}`;
-  const text = compact(`${what} ${sentBy} ${channel.flow.id} ${way}`);
+  const text = compactText(`${what} ${sentBy} ${channel.flow.id} ${way}`);
   const sentByStart = what.length + 1;
   const sentByEnd = sentByStart + sentBy.length;
   return {
@@ -255,15 +256,4 @@ function identityOf(request: ParsedRequest, channel: Channel): RequestIdentity {
     identity: text.slice(sentByStart),
     sentBy: text.slice(sentByStart, sentByEnd),
   };
-}
-
-const scratch = Buffer.allocUnsafe(4_096);
-
-/**
- * The same text in one piece of memory. What is put together from slices of a message otherwise keeps the whole message
- * in memory, for as long as the transaction lives.
- */
-function compact(text: string): string {
-  if (text.length > scratch.length || Buffer.byteLength(text) !== text.length) return Buffer.from(text).toString();
-  return scratch.toString('latin1', 0, scratch.write(text, 'latin1'));
 }

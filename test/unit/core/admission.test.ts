@@ -3,6 +3,7 @@ import test from 'node:test';
 import { Admission, type Origin } from '../../../src/core/admission.ts';
 import type { Config } from '../../../src/core/config.ts';
 import { GatewayError } from '../../../src/core/errors.ts';
+import { ANONYMOUS } from '../../../src/core/presence/subscription.ts';
 import { PeerTable } from '../../../src/core/peers.ts';
 import { RateTable } from '../../../src/core/rate-table.ts';
 import type { InstantMessage } from '../../../src/cpim/operation.ts';
@@ -15,7 +16,13 @@ const PARTNER: Origin = { kind: 'sip-peer', domain: 'partner.example' };
 const inbound = { from: 'juliet@xmpp.example', to: 'alice@sip.example' };
 
 function admission(rateLimits: Config['rateLimits'] = 'off', clock = new FakeClock()): Admission {
-  return new Admission({ peers: new PeerTable(aConfig()), limits: { messageBytes: 2_000 }, rateLimits, clock });
+  return new Admission({
+    peers: new PeerTable(aConfig()),
+    limits: { messageBytes: 2_000 },
+    rateLimits,
+    subscriptionsPerWatcher: 100,
+    clock,
+  });
 }
 
 function codeOf(act: () => void): string {
@@ -158,4 +165,33 @@ test('rate table: a wall clock that jumps back gives no tokens and takes none aw
   assert.throws(() => table.take('k'), { code: 'rate-exceeded' });
   nowMs = 1_000;
   table.take('k');
+});
+
+const WATCHERS: ReadonlyArray<readonly [name: string, watcher: string, origin: Origin, code: string]> = [
+  ['a local user as himself', 'alice@sip.example', ALICE, 'admitted'],
+  ['a local user as another', 'bob@sip.example', ALICE, 'sender-forbidden'],
+  ['a user of the peer that vouches for him', 'romeo@partner.example', PARTNER, 'admitted'],
+  ['a user of ours, as a peer says', 'alice@sip.example', PARTNER, 'sender-forbidden'],
+  ['a user of the domain of a link', 'juliet@xmpp.example', OFFICE, 'admitted'],
+  ['one without a name, from a peer', ANONYMOUS, PARTNER, 'admitted'],
+];
+
+for (const [name, watcher, origin, code] of WATCHERS) {
+  test(`admission of watchers: ${name} -> ${code}`, () => {
+    const gate = admission(RATES);
+    assert.equal(
+      codeOf(() => gate.admitWatcher(anAddress(watcher), origin)),
+      code,
+    );
+  });
+}
+
+test('admission of watchers: as many at once as one may have, then no more; messages have places of their own', () => {
+  const gate = admission(RATES);
+  const watch = () => gate.admitWatcher(anAddress('alice@sip.example'), ALICE);
+  for (let n = 0; n < 100; n++) watch();
+  assert.equal(codeOf(watch), 'rate-exceeded');
+  gate.admit(aMessage(), ALICE);
+  gate.admitWatcher(anAddress('romeo@partner.example'), PARTNER);
+  gate.admitPublisher(anAddress('alice@sip.example'));
 });

@@ -38,12 +38,14 @@ const FILES: Readonly<Record<string, string>> = {
   '/etc/interpres/good.secret': 'from-a-file-5c1\nsecond line\n',
   '/etc/interpres/bad.secret': 'Change-Me\n',
   '/etc/interpres/empty.secret': '',
+  '/etc/interpres/http.token': 'from-a-file-01234567\nsecond line\n',
+  '/etc/interpres/short.token': 'short\n',
   '/etc/interpres/text.txt': 'no PEM',
 };
 
 const WORLD: ConfigWorld = {
   baseFolder: '/etc/interpres',
-  env: { COMPONENT_SECRET: 'from-the-env-77', PORT: '8081', LAZY: 'password' },
+  env: { COMPONENT_SECRET: 'from-the-env-77', PORT: '8081', LAZY: 'password', TOKEN: 'from-the-env-0123456' },
   readFile: (path) => {
     const text = FILES[path];
     if (text === undefined) throw new Error('ENOENT: no such file');
@@ -109,7 +111,70 @@ test('config: what is not said has its default', () => {
   assert.notEqual(config.rateLimits, 'off');
   assert.equal(config.log.level, 'info');
   assert.deepEqual(config.links, {});
+  assert.deepEqual(config.presence, {
+    default: 'confirm',
+    notifyIntervalSeconds: 5,
+    expires: { min: 60, default: 3_600, max: 86_400 },
+    composition: { registrations: 'fallback', staleAfterSeconds: 86_400 },
+    limits: {
+      publicationsPerUser: 10,
+      documentBytes: 65_536,
+      subscriptionsPerWatcher: 1_000,
+      watchersPerUser: 50_000,
+      pendingPerUser: 1_000,
+      subscriptions: 1_000_000,
+    },
+    waitingDays: 30,
+  });
 });
+
+test('config: presence as it is said', () => {
+  const { presence } = read(
+    `${MINIMAL}presence: { default: polite-block, notifyIntervalSeconds: 0, expires: { min: 1, default: 2, max: 3 }, composition: { registrations: never, staleAfterSeconds: 0 }, waitingDays: 1 }`,
+  );
+  assert.equal(presence.default, 'polite-block');
+  assert.equal(presence.notifyIntervalSeconds, 0);
+  assert.deepEqual(presence.expires, { min: 1, default: 2, max: 3 });
+  assert.deepEqual(presence.composition, { registrations: 'never', staleAfterSeconds: 0 });
+  assert.equal(presence.waitingDays, 1);
+});
+
+const CORES: ReadonlyArray<readonly [name: string, own: string, expected: object]> = [
+  [
+    'by its address',
+    "{ name: Core.Example, trust: ['192.0.2.50'], nextHop: 'sip:192.0.2.50:5060;transport=tcp' }",
+    { name: 'core.example', trust: ['192.0.2.50'], nextHop: 'sip:192.0.2.50:5060;transport=tcp' },
+  ],
+  [
+    'by its certificate',
+    "{ name: core.example, nextHop: 'sip:core.internal.example;transport=TLS' }",
+    { name: 'core.example', trust: [], nextHop: 'sip:core.internal.example;transport=TLS' },
+  ],
+  [
+    'by its certificate, as sips',
+    "{ name: core.example, nextHop: 'sips:core.internal.example' }",
+    { name: 'core.example', trust: [], nextHop: 'sips:core.internal.example' },
+  ],
+];
+for (const [name, own, expected] of CORES) {
+  test(`config: a domain behind a core that is known ${name}`, () => {
+    assert.deepEqual(read(`domains: [${own}]\nsip: { listen: ['udp://[::1]:5060'] }`).domains, [expected]);
+  });
+}
+
+const http = (rest: string): string => `${MINIMAL}http: { listen: '127.0.0.1:8080'${rest} }\n`;
+const TOKENS: ReadonlyArray<readonly [name: string, text: string, token: string | undefined]> = [
+  ['none', http(''), undefined],
+  ['as it is', http(", token: 'abcXYZ0189-._~+/=='"), 'abcXYZ0189-._~+/=='],
+  ['from the environment', http(", token: '${TOKEN}'"), 'from-the-env-0123456'],
+  ['from the first line of a file', http(', tokenFile: http.token'), 'from-a-file-01234567'],
+];
+for (const [name, text, token] of TOKENS) {
+  test(`config: a token for HTTP: ${name}`, () => {
+    const expected = { listen: { host: '127.0.0.1', port: 8080 }, ...(token === undefined ? {} : { token }) };
+    assert.deepEqual(read(text).http, expected);
+  });
+}
 
 const link = (rest: string): string =>
   `${MINIMAL}links:\n  office: { type: xmpp-component, host: h, name: sip.example, ${rest} }\n`;
@@ -160,7 +225,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     'an unknown key',
     `${D}${S}datta: x`,
     [
-      '3:1 datta: unknown key, expected one of domains, data, sip, links, peers, http, dns, registration, queue, limits, rateLimits, log; did you mean data?',
+      '3:1 datta: unknown key, expected one of domains, data, sip, links, peers, http, dns, registration, presence, queue, limits, rateLimits, log; did you mean data?',
     ],
   ],
   [
@@ -363,6 +428,71 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     ['limits.messageBytes: found messageBytes 300000 and stanzaBytes 262144'],
   ],
   [
+    'a core that nobody knows',
+    `domains: [{ name: a.example, nextHop: 'sip:192.0.2.50' }]\n${S}`,
+    ['1:39 domains[0].nextHop: needs `trust` with the addresses of that core, or TLS'],
+  ],
+  [
+    'a core that is no next hop',
+    `domains: [{ name: a.example, trust: [192.0.2.50], nextHop: 'sip:a@192.0.2.50' }]\n${S}`,
+    ["domains[0].nextHop: found 'sip:a@192.0.2.50', expected a SIP URI"],
+  ],
+  [
+    'a short token',
+    `${D}${S}http: { listen: '127.0.0.1:1', token: fifteen-letters }`,
+    ['3:39 http.token: found a text, expected a token of at least 16 characters'],
+  ],
+  [
+    'a token that no header can carry',
+    `${D}${S}http: { listen: '127.0.0.1:1', token: 'sixteen letters and spaces' }`,
+    ['http.token: found a text, expected a token'],
+  ],
+  [
+    'a token of a manual',
+    `${D}${S}http: { listen: '127.0.0.1:1', token: a-long-random-text }`,
+    ['http.token: is a secret that manuals'],
+  ],
+  [
+    'two tokens',
+    `${D}${S}http: { listen: '127.0.0.1:1', token: rig-5f1c-0123456789, tokenFile: http.token }`,
+    ['http.token: found `token` and `tokenFile`, expected one of them'],
+  ],
+  [
+    'a short token in a file',
+    `${D}${S}http: { listen: '127.0.0.1:1', tokenFile: short.token }`,
+    ['http.tokenFile: found a file without a token in its first line, expected a token of at least 16 characters'],
+  ],
+  [
+    'a token file that is not there',
+    `${D}${S}http: { listen: '127.0.0.1:1', tokenFile: no.token }`,
+    ['http.tokenFile: found a file that cannot be read'],
+  ],
+  [
+    'a policy that is none',
+    `${D}${S}presence: { default: ask }`,
+    ["3:22 presence.default: found 'ask', expected one of confirm, allow, block, polite-block"],
+  ],
+  [
+    'a pause that is too long',
+    `${D}${S}presence: { notifyIntervalSeconds: 3601 }`,
+    ['presence.notifyIntervalSeconds: found 3601, expected a whole number from 0 to 3600'],
+  ],
+  [
+    'subscriptions whose lengths cross',
+    `${D}${S}presence: { expires: { default: 100000 } }`,
+    ['presence.expires.default: found default 100000 and max 86400'],
+  ],
+  [
+    'subscriptions shorter than the shortest',
+    `${D}${S}presence: { expires: { min: 4000 } }`,
+    ['presence.expires.min: found min 4000 and default 3600'],
+  ],
+  [
+    'a document of no size',
+    `${D}${S}presence: { limits: { documentBytes: 100 } }`,
+    ['presence.limits.documentBytes: found 100, expected a whole number from 4096'],
+  ],
+  [
     'a Redis that is none',
     `${D}${S}queue: { redis: 'localhost' }`,
     ["queue.redis: found 'localhost', expected a URL of Redis"],
@@ -405,6 +535,8 @@ test('config: no fault shows a secret', () => {
   assert.equal(faults.length, 1);
   assert.doesNotMatch(faults.join(), /topsecret/);
   assert.doesNotMatch(faultsOf(`${D}${S}http: { listen: '\${COMPONENT_SECRET}' }`).join(), /from-the-env/);
+  assert.doesNotMatch(faultsOf(`${D}${S}http: { listen: ':1', token: topsecret-91 }`).join(), /topsecret/);
+  assert.doesNotMatch(faultsOf(`${D}${S}http: { listen: '[::1]:1', tokenFile: short.token }`).join(), /: short/);
 });
 
 test('config: the example starts as it is', () => {

@@ -36,7 +36,7 @@ class World {
         },
         wake: (hop, lanesMax) => this.woken.push([hop, lanesMax]),
       },
-      router: new Router(new PeerTable(aConfig())),
+      router: new Router(new PeerTable(aConfig()), () => true),
       senders: { local: this.local, link: this.link, sip: this.sip },
       contactsOf: () => this.contacts,
       clock: this.clock,

@@ -3,7 +3,7 @@ import test from 'node:test';
 import type { Origin } from '../../../src/core/admission.ts';
 import { GatewayError } from '../../../src/core/errors.ts';
 import type { InstantMessage } from '../../../src/cpim/operation.ts';
-import { aBinding, aMessage, anAddress } from '../../support/builders.ts';
+import { aBinding, aConfig, aMessage, anAddress } from '../../support/builders.ts';
 import { CoreWorld } from '../../support/core-world.ts';
 import { settled } from '../../support/fake-clock.ts';
 import { MemoryMedium } from '../../support/memory-queue.ts';
@@ -257,5 +257,91 @@ test('message: messages are stored in the order in which they were given', async
   await world.clock.advanceAsync(0);
   await settled();
   assert.deepEqual(world.link.ids, ids);
+  await world.stop();
+});
+
+/** `core.example` is behind a core; bob has a password here, carol a contact, zoe neither. */
+async function aWorldWithCore(): Promise<CoreWorld> {
+  const config = aConfig();
+  const domains = config.domains.map((own) =>
+    own.name === 'core.example' ? { ...own, nextHop: 'sip:192.0.2.50:5060;transport=tcp' } : own,
+  );
+  const world = await new CoreWorld({ config: { ...config, domains } }).start();
+  world.unknownUsers.add('zoe@core.example').add('carol@core.example');
+  world.contacts.set('carol@core.example', [aBinding()]);
+  return world;
+}
+
+const CORE: Origin = { kind: 'local', user: anAddress('yan@core.example'), isFromCore: true };
+const PHONE: Origin = { kind: 'local', user: anAddress('yan@core.example') };
+const BEHIND: ReadonlyArray<
+  readonly [name: string, message: InstantMessage, origin: Origin, result: string, sent: 'sip' | 'local' | 'nobody']
+> = [
+  ['to a user of the core', aMessage({ to: 'zoe@core.example' }), ALICE, 'queued', 'sip'],
+  ['to a user with a password and no contact', aMessage({ to: 'bob@core.example' }), ALICE, 'queued', 'nobody'],
+  ['to a user with a contact and no password', aMessage({ to: 'carol@core.example' }), ALICE, 'delivered', 'local'],
+  [
+    'from the core to a user whom neither knows',
+    aMessage({ from: 'yan@core.example', to: 'zoe@core.example' }),
+    CORE,
+    'loop-detected',
+    'nobody',
+  ],
+  [
+    'from the core to a user who is here',
+    aMessage({ from: 'yan@core.example', to: 'carol@core.example' }),
+    CORE,
+    'delivered',
+    'local',
+  ],
+  [
+    'from a phone here to a user of the core',
+    aMessage({ from: 'yan@core.example', to: 'zoe@core.example' }),
+    PHONE,
+    'queued',
+    'sip',
+  ],
+  [
+    'from the core to a SIP peer',
+    aMessage({ from: 'yan@core.example', to: 'dave@partner.example' }),
+    CORE,
+    'queued',
+    'sip',
+  ],
+];
+for (const [name, message, origin, result, sent] of BEHIND) {
+  test(`message, a domain behind a core: ${name}: ${result}`, async () => {
+    const world = await aWorldWithCore();
+    assert.equal(await resultOf(world.messages.accept(message, origin)), result);
+    await settled();
+    assert.equal(world.sip.sent.length, sent === 'sip' ? 1 : 0);
+    assert.equal(world.local.sent.length, sent === 'local' ? 1 : 0);
+    await world.stop();
+  });
+}
+
+test('message, a domain behind a core: what is for its user goes to its next hop', async () => {
+  const world = await aWorldWithCore();
+  await world.messages.accept(aMessage({ to: 'zoe@core.example' }), ALICE);
+  await settled();
+  assert.deepEqual(world.sip.sent[0]?.route, {
+    kind: 'sip',
+    hop: 'sip:core.example',
+    domain: 'core.example',
+    nextHop: 'sip:192.0.2.50:5060;transport=tcp',
+  });
+  await world.stop();
+});
+
+test('message, a domain behind a core: a core that is away is tried again, and a contact made meanwhile gets it', async () => {
+  const world = await aWorldWithCore();
+  world.sip.behave = () => new GatewayError('peer-unreachable', 'the core is away');
+  await world.messages.accept(aMessage({ to: 'zoe@core.example' }), ALICE);
+  await settled();
+  assert.equal(world.sip.sent.length, 1);
+  world.contacts.set('zoe@core.example', [aBinding()]);
+  await world.clock.advanceAsync(10_000);
+  assert.equal(world.sip.sent.length, 1);
+  assert.deepEqual(world.local.ids, ['m1']);
   await world.stop();
 });

@@ -6,7 +6,8 @@ import { Router } from '../../../src/core/router.ts';
 import { aConfig, anAddress } from '../../support/builders.ts';
 
 const peers = new PeerTable(aConfig());
-const router = new Router(peers);
+const nobodyHere = (): boolean => false;
+const router = new Router(peers, nobodyHere);
 
 const MAY: ReadonlyArray<readonly [name: string, domain: string, evidence: PeerEvidence, may: boolean]> = [
   ['a SIP peer from its block', 'partner.example', { address: '198.51.100.7' }, true],
@@ -115,6 +116,15 @@ for (const [from, to, route] of ROUTES) {
   });
 }
 
+test('whoever may speak for a domain is found with it, and nobody else', () => {
+  const table = new PeerTable(aConfig());
+  assert.equal(table.domainActedFor({ address: '192.0.2.50' }), 'core.example');
+  assert.equal(table.domainActedFor({ address: '198.51.100.7' }), 'partner.example');
+  assert.equal(table.domainActedFor({ address: '203.0.113.1', peerNames: ['gw.partner.example'] }), 'partner.example');
+  assert.equal(table.domainActedFor({ address: '203.0.113.1' }), undefined);
+  assert.equal(table.domainActedFor({ address: 'nowhere', peerNames: ['xmpp.example'] }), undefined);
+});
+
 test('router: a domain whose links stand for others only is no way for this source', () => {
   const table = new PeerTable({
     domains: [{ name: 'a.example', trust: [] }],
@@ -122,7 +132,7 @@ test('router: a domain whose links stand for others only is no way for this sour
     peers: [{ domain: 'p.example', link: 'gone', trust: [] }],
   });
   assert.throws(
-    () => new Router(table).routeOf(anAddress('x@a.example'), anAddress('y@p.example')),
+    () => new Router(table, nobodyHere).routeOf(anAddress('x@a.example'), anAddress('y@p.example')),
     (thrown) => thrown instanceof GatewayError && thrown.code === 'peer-unknown',
   );
 });
@@ -140,7 +150,108 @@ test('router: a domain over a link and over SIP goes over the link that stands f
       { domain: 'p.example', link: 'office', trust: [] },
     ],
   });
-  const hopOf = (from: string): string => new Router(both).routeOf(anAddress(from), anAddress('y@p.example')).hop;
+  const hopOf = (from: string): string =>
+    new Router(both, nobodyHere).routeOf(anAddress(from), anAddress('y@p.example')).hop;
   assert.equal(hopOf('x@sip.example'), 'link:office');
   assert.equal(hopOf('x@core.example'), 'sip:p.example');
+});
+
+/** A domain of ours behind a core; alice is known here. */
+const withCore = new PeerTable({
+  domains: [
+    { name: 'sip.example', trust: [] },
+    { name: 'core.example', trust: ['192.0.2.50'], nextHop: 'sip:core.internal.example:5060;transport=tcp' },
+    { name: 'tls.example', trust: [], nextHop: 'sips:edge.example' },
+  ],
+  links: Object.fromEntries([...peers.links].slice(0, 1)),
+  peers: [
+    { domain: 'xmpp.example', link: 'office', trust: [] },
+    { domain: 'partner.example', link: 'sip', nextHop: 'sip:gw.partner.example', trust: [] },
+    { domain: 'far.example', link: 'sip', trust: [] },
+  ],
+});
+const asked: string[] = [];
+const coreRouter = new Router(withCore, (userKey) => {
+  asked.push(userKey);
+  return userKey.startsWith('alice@');
+});
+const CORE_HOP = 'sip:core.internal.example:5060;transport=tcp';
+
+test('peers: a domain behind a core has its next hop, and its users may be known to the core alone', () => {
+  assert.deepEqual(withCore.own('core.example'), { name: 'core.example', hasTrustedCore: true, nextHop: CORE_HOP });
+  assert.equal(withCore.own('tls.example')?.hasTrustedCore, true);
+});
+
+const CORE_MAY: ReadonlyArray<readonly [name: string, domain: string, evidence: PeerEvidence, may: boolean]> = [
+  ['a core by its address', 'core.example', { address: '192.0.2.50' }, true],
+  ['a core by the name of its domain', 'core.example', { address: '192.0.2.1', peerNames: ['core.example'] }, true],
+  ['a core by its own name', 'core.example', { address: '192.0.2.1', peerNames: ['Core.Internal.example'] }, true],
+  ['a core by its own name alone', 'tls.example', { address: '192.0.2.1', peerNames: ['edge.example'] }, true],
+  ['the core of another domain', 'tls.example', { address: '192.0.2.50' }, false],
+  ['a core by the name of another', 'core.example', { address: '192.0.2.1', peerNames: ['edge.example'] }, false],
+  ['a core for a domain without one', 'sip.example', { address: '192.0.2.50', peerNames: ['sip.example'] }, false],
+];
+for (const [name, domain, evidence, may] of CORE_MAY) {
+  test(`peers: ${name} ${may ? 'may' : 'may not'} act for ${domain}, which has a next hop or none`, () => {
+    assert.equal(withCore.mayActFor(domain, evidence), may);
+  });
+}
+
+const TO_CORE = { kind: 'sip', hop: 'sip:core.example', domain: 'core.example', nextHop: CORE_HOP };
+const CORE_ROUTES: ReadonlyArray<readonly [from: string, to: string, route: object | string]> = [
+  ['bob@sip.example', 'carol@core.example', TO_CORE],
+  ['juliet@xmpp.example', 'carol@core.example', TO_CORE],
+  ['dave@partner.example', 'carol@core.example', TO_CORE],
+  ['bob@sip.example', 'Alice@core.example', LOCAL('alice@core.example')],
+  ['bob@sip.example', 'carol@sip.example', LOCAL('carol@sip.example')],
+  ['carol@core.example', 'juliet@xmpp.example', 'peer-unknown'],
+  ['x@evil.example', 'carol@core.example', 'sender-forbidden'],
+  ['bob@sip.example', 'core.example', 'recipient-unknown'],
+];
+for (const [from, to, route] of CORE_ROUTES) {
+  test(`router, a domain behind a core: ${from} -> ${to}: ${typeof route === 'string' ? route : 'found'}`, () => {
+    const find = (): object => coreRouter.routeOf(anAddress(from), anAddress(to));
+    if (typeof route !== 'string') assert.deepEqual(find(), route);
+    else assert.throws(find, (thrown) => thrown instanceof GatewayError && thrown.code === route);
+  });
+}
+
+const PRESENCE: ReadonlyArray<readonly [watcher: string, presentity: string, route: object | string]> = [
+  ['bob@sip.example', 'carol@sip.example', { kind: 'local' }],
+  ['juliet@xmpp.example', 'carol@sip.example', { kind: 'local' }],
+  ['dave@partner.example', 'carol@sip.example', { kind: 'local' }],
+  ['bob@sip.example', 'alice@core.example', { kind: 'local' }],
+  ['bob@sip.example', 'carol@core.example', { kind: 'sip', domain: 'core.example', nextHop: CORE_HOP }],
+  ['juliet@xmpp.example', 'carol@core.example', { kind: 'sip', domain: 'core.example', nextHop: CORE_HOP }],
+  ['bob@sip.example', 'juliet@xmpp.example', { kind: 'link', link: 'office' }],
+  [
+    'bob@sip.example',
+    'd@partner.example',
+    { kind: 'sip', domain: 'partner.example', nextHop: 'sip:gw.partner.example' },
+  ],
+  ['bob@sip.example', 'd@far.example', { kind: 'sip', domain: 'far.example' }],
+  ['anonymous@anonymous.invalid', 'carol@sip.example', { kind: 'local' }],
+  ['anonymous@anonymous.invalid', 'juliet@xmpp.example', 'sender-forbidden'],
+  ['juliet@xmpp.example', 'd@partner.example', 'sender-forbidden'],
+  ['d@partner.example', 'juliet@xmpp.example', 'sender-forbidden'],
+  ['x@evil.example', 'carol@sip.example', 'sender-forbidden'],
+  ['bob@sip.example', 'x@evil.example', 'peer-unknown'],
+  ['bob@sip.example', 'sip.example', 'recipient-unknown'],
+  ['carol@core.example', 'juliet@xmpp.example', 'peer-unknown'],
+];
+for (const [watcher, presentity, route] of PRESENCE) {
+  test(`router, presence: ${watcher} watches ${presentity}: ${typeof route === 'string' ? route : JSON.stringify(route)}`, () => {
+    const find = (): object => coreRouter.presenceRouteOf(anAddress(watcher), anAddress(presentity));
+    if (typeof route !== 'string') assert.deepEqual(find(), route);
+    else assert.throws(find, (thrown) => thrown instanceof GatewayError && thrown.code === route);
+  });
+}
+
+test('router: who is known here is asked for users of a domain behind a core only', () => {
+  asked.length = 0;
+  coreRouter.routeOf(anAddress('bob@sip.example'), anAddress('carol@sip.example'));
+  coreRouter.presenceRouteOf(anAddress('bob@sip.example'), anAddress('juliet@xmpp.example'));
+  assert.deepEqual(asked, []);
+  coreRouter.routeOf(anAddress('bob@sip.example'), anAddress('Carol@core.example'));
+  assert.deepEqual(asked, ['carol@core.example']);
 });

@@ -164,15 +164,38 @@ class SlowStore implements BindingStore {
     if (this.fails) throw new GatewayError('store-unavailable', 'disk full');
     this.kept.set(userKey, bindings);
   }
+  users(): Iterable<string> {
+    return this.kept.keys();
+  }
+  hasExpired(userKey: string, nowMs: number): boolean {
+    return this.of(userKey, nowMs).length < (this.kept.get(userKey)?.length ?? 0);
+  }
+  removeExpired(userKey: string, nowMs: number): void {
+    const live = this.of(userKey, nowMs);
+    if (live.length === 0) this.kept.delete(userKey);
+    else this.kept.set(userKey, live);
+  }
   count(): number {
     return this.kept.size;
   }
 }
 
-function aService(): { service: RegistrationService; store: SlowStore; woken: string[]; clock: FakeClock } {
-  const store = new SlowStore();
+type World = {
+  readonly service: RegistrationService;
+  readonly store: SlowStore;
+  readonly woken: string[];
+  readonly clock: FakeClock;
+  /** What was reported, with the seconds since the start. */
+  readonly seen: string[];
+};
+
+function aService(store = new SlowStore()): World {
   const woken: string[] = [];
   const clock = new FakeClock(NOW);
+  const seen: string[] = [];
+  const see = (what: string, userKey: string): void => {
+    seen.push(`${(clock.nowMs() - NOW) / 1_000} ${what} ${userKey} ${store.of(userKey, clock.nowMs()).length}`);
+  };
   const service = new RegistrationService({
     store,
     limits: LIMITS,
@@ -180,8 +203,10 @@ function aService(): { service: RegistrationService; store: SlowStore; woken: st
     clock,
     log: new RecordingLog(),
     wake: (hop) => woken.push(hop),
+    beforeChange: (userKey) => see('before', userKey),
+    changed: (userKey) => see('changed', userKey),
   });
-  return { service, store, woken, clock };
+  return { service, store, woken, clock, seen };
 }
 const ALICE = anAddress('Alice@sip.example');
 
@@ -254,4 +279,84 @@ test('registration: contacts come best first, expired ones not at all', async ()
     service.contactsOf('alice@sip.example').map(({ contact }) => contact),
     [B, 'sip:c@h'],
   );
+});
+
+test('registration: a change is announced before it is stored, and reported after', async () => {
+  const { service, seen } = aService();
+  await service.register(ALICE, request({ contacts: contacts(A) }));
+  assert.deepEqual(seen, ['0 before alice@sip.example 0', '0 changed alice@sip.example 1']);
+});
+
+test('registration: a refresh is reported and not announced, a question neither', async () => {
+  const { service, seen } = aService();
+  await service.register(ALICE, request({ contacts: contacts(A, B) }));
+  seen.length = 0;
+  await service.register(ALICE, request({ cseq: 11, contacts: contacts(A) }));
+  await service.register(ALICE, request({ cseq: 12 }));
+  assert.deepEqual(seen, ['0 changed alice@sip.example 2']);
+  await service.register(ALICE, request({ cseq: 13, contacts: contacts({ uri: A, q: 100 }) }));
+  assert.deepEqual(seen.slice(1), ['0 before alice@sip.example 2', '0 changed alice@sip.example 2']);
+});
+
+test('registration: one that the store refuses is not reported', async () => {
+  const { service, store, seen } = aService();
+  store.fails = true;
+  await assert.rejects(service.register(ALICE, request({ contacts: contacts(A) })), { code: 'store-unavailable' });
+  assert.deepEqual(seen, ['0 before alice@sip.example 0']);
+});
+
+test('registration: each binding that expires is reported at its time, refreshed ones later', async () => {
+  const { service, clock, seen, store } = aService();
+  await service.register(ALICE, request({ contacts: contacts({ uri: A, expiresSeconds: 100 }, B) }));
+  await service.register(ALICE, request({ cseq: 11, contacts: contacts({ uri: A, expiresSeconds: 200 }) }));
+  seen.length = 0;
+  await clock.advanceAsync(1_000_000);
+  assert.deepEqual(seen, [
+    '200 before alice@sip.example 1',
+    '200 changed alice@sip.example 1',
+    '600 before alice@sip.example 0',
+    '600 changed alice@sip.example 0',
+  ]);
+  assert.deepEqual([...store.users()], []);
+  assert.equal(clock.pending, 0);
+});
+
+test('registration: a binding that is removed expires no more', async () => {
+  const { service, clock, seen } = aService();
+  await service.register(ALICE, request({ contacts: contacts(A) }));
+  await service.register(ALICE, request({ cseq: 11, contacts: '*', expiresSeconds: 0 }));
+  seen.length = 0;
+  await clock.advanceAsync(1_000_000);
+  assert.deepEqual(seen, []);
+});
+
+test('registration: what was loaded expires too, at once where its time is past', async () => {
+  const store = new SlowStore();
+  store.kept.set('alice@sip.example', [stored(A, { expiresAtMs: NOW - 1 }), stored(B, { expiresAtMs: NOW + 50_000 })]);
+  store.kept.set('bob@sip.example', [stored(A, { expiresAtMs: NOW - 1 })]);
+  store.kept.set('carol@sip.example', [stored(A, { expiresAtMs: NOW + 60_000 })]);
+  const { service, seen, clock } = aService(store);
+  service.start();
+  assert.deepEqual(seen, [
+    '0 before alice@sip.example 1',
+    '0 changed alice@sip.example 1',
+    '0 before bob@sip.example 0',
+    '0 changed bob@sip.example 0',
+  ]);
+  await clock.advanceAsync(100_000);
+  assert.deepEqual(
+    seen.slice(4).filter((line) => line.includes('changed')),
+    ['50 changed alice@sip.example 0', '60 changed carol@sip.example 0'],
+  );
+});
+
+test('registration: an expiry that comes while a refresh is being stored changes nothing', async () => {
+  const { service, clock, seen } = aService();
+  await service.register(ALICE, request({ contacts: contacts(A) }));
+  clock.advance(599_999);
+  const refresh = service.register(ALICE, request({ cseq: 11, contacts: contacts(A) }));
+  clock.advance(1);
+  await refresh;
+  await clock.advanceAsync(0);
+  assert.deepEqual(seen.slice(2), ['600 changed alice@sip.example 1']);
 });

@@ -33,6 +33,9 @@ const REFUSED: ReadonlyArray<readonly [name: string, text: string, kind: string]
   ['unbound attribute prefix', '<a p:b="1"/>', 'bad-namespace'],
   ['prefix bound by a sibling', '<a><b xmlns:p="u"/><p:c/></a>', 'bad-namespace'],
   ['prefix by the name of an object member', '<constructor:a/>', 'bad-namespace'],
+  ['local name of an element that begins with a digit', '<a xmlns:p="u"><p:1/></a>', 'bad-namespace'],
+  ['local name of an attribute that begins with a hyphen', '<a xmlns:p="u" p:-b="1"/>', 'bad-namespace'],
+  ['prefix that begins with a digit bound', '<a xmlns:1="u"/>', 'bad-namespace'],
   ['prefix undeclared', '<a xmlns:p=""/>', 'bad-namespace'],
   ['xml prefix bound anew', '<a xmlns:xml="u"/>', 'bad-namespace'],
   ['xmlns prefix bound', '<a xmlns:xmlns="u"/>', 'bad-namespace'],
@@ -112,6 +115,7 @@ const READ: ReadonlyArray<readonly [name: string, text: string, element: XmlElem
   ],
   ['attribute by the name of an object member', '<a constructor="1"/>', el('a', { constructor: '1' })],
   ['64 levels', `${'<a>'.repeat(64)}${'</a>'.repeat(64)}`, nested(64)],
+  ['names beyond the first plane', '<\u{1F4F1} a\u0301="1"/>', el('\u{1F4F1}', { 'a\u0301': '1' })],
   ['names beyond ASCII', '<\u00FC \u00E9="1"/>', el('\u00FC', { '\u00E9': '1' })],
 ];
 
@@ -166,7 +170,7 @@ for (const [name, element, text] of WRITTEN) {
   });
 }
 
-for (const name of ['', 'a b', 'a>', '1a', 'a:', ':a', 'a:b:c', 'a"b', '-a', 'a\u0000']) {
+for (const name of ['', 'a b', 'a>', '1a', 'a:', ':a', 'a:b:c', 'a"b', '-a', 'a\u0000', 'a\u00D7', 'a:1']) {
   test(`XML written: the name ${JSON.stringify(name)} is refused`, () => {
     assert.throws(() => writeXml(el(name, {})), { name: 'XmlError' });
     assert.throws(() => writeXml(el('a', { [name]: '1' })), { name: 'XmlError' });

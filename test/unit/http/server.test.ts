@@ -14,7 +14,17 @@ const asked: unknown[] = [];
 let status: Health['status'] = 'ok';
 
 const health = (): Health => ({
-  ...{ status, version: '1', uptimeSeconds: 1, sip: [], links: {}, peers: {}, queue: FIGURES, registeredUsers: 0 },
+  ...{
+    status,
+    version: '1',
+    uptimeSeconds: 1,
+    sip: [],
+    links: {},
+    peers: {},
+    queue: FIGURES,
+    presence: { publications: 0, subscriptions: 0, unanswered: 0 },
+    registeredUsers: 0,
+  },
 });
 
 const queue = {

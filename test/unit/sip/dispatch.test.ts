@@ -18,6 +18,7 @@ function aDispatcher(message: SipHandler, log = new LogRecorder()): SipHandler {
     },
     accept: ['text/plain', 'text/html'],
     acceptEncoding: ['deflate', 'identity'],
+    allowEvents: ['presence', 'presence.winfo'],
     textOf: failureText,
     warnAgent: 'sip.example',
     log,
@@ -81,6 +82,33 @@ for (const [name, parts, status, headers] of REFUSED) {
   });
 }
 
+test('a method of presence is served by its handler', async () => {
+  const served: string[] = [];
+  const handler: SipHandler = async ({ method }) => {
+    served.push(method);
+    return { status: 200 };
+  };
+  const dispatch = dispatcher({
+    handlers: { SUBSCRIBE: handler, PUBLISH: handler, NOTIFY: handler },
+    accept: [],
+    acceptEncoding: [],
+    allowEvents: ['presence'],
+    textOf: failureText,
+    warnAgent: 'sip.example',
+    log: new LogRecorder(),
+  });
+  const inDialog = { to: '<sip:juliet@xmpp.example>;tag=x', headers: [['Max-Forwards', '0']] } as const;
+  assert.equal((await dispatch(aRequest({ method: 'SUBSCRIBE', ...inDialog }))).status, 200);
+  assert.equal((await dispatch(aRequest({ method: 'NOTIFY', ...inDialog }))).status, 200);
+  assert.equal((await dispatch(aRequest({ method: 'PUBLISH', headers: [['Max-Forwards', '0']] }))).status, 200);
+  assert.deepEqual(served, ['SUBSCRIBE', 'NOTIFY', 'PUBLISH']);
+  const initial = await dispatch(aRequest({ method: 'SUBSCRIBE', headers: [['Max-Forwards', '0']] }));
+  assert.equal(initial.status, 483);
+  const list = await dispatch(aRequest({ method: 'SUBSCRIBE', headers: [['Require', 'eventlist']] }));
+  assert.equal(list.status, 420);
+  assert.deepEqual(valuesOf(list, 'Unsupported'), ['eventlist']);
+});
+
 for (const method of ['OPTIONS', 'REGISTER']) {
   test(`${method} ends here, whatever its Max-Forwards`, async () => {
     const request = aRequest({ method, uri: 'sip:sip.example', headers: [['Max-Forwards', '0']] });
@@ -100,6 +128,9 @@ test('a request without Max-Forwards is served', async () => {
 
 type Thrown = readonly [code: ErrorCode, details: ErrorDetails, status: number, headers: readonly HeaderField[]];
 const THROWN: readonly Thrown[] = [
+  ['event-unsupported', {}, 489, [['Allow-Events', 'presence, presence.winfo']]],
+  ['precondition-failed', {}, 412, []],
+  ['sender-forbidden', { status: 433 }, 433, []],
   [
     'content-unsupported',
     {},

@@ -8,10 +8,12 @@ import {
   formatVia,
   parseAuthParams,
   parseCSeq,
+  parseExpires,
   parseNameAddr,
   parseNameAddrList,
   parseParams,
   parseQvalue,
+  parseRetryAfter,
   parseSipDate,
   parseVia,
   quoteString,
@@ -365,3 +367,23 @@ test('header values: 80,000 characters of any one kind are judged at once', () =
   // Together about a second; a single one that is quadratic takes longer than this.
   assert.ok(process.cpuUsage(started).user < 4_000_000, 'four seconds of CPU time');
 });
+
+const SECONDS: ReadonlyArray<
+  readonly [value: string | undefined, expires: number | undefined, retry?: number | undefined]
+> = [
+  [undefined, undefined],
+  ['', undefined, undefined],
+  ['0', 0, 0],
+  ['0600', 600, 600],
+  ['4294967296', 4_294_967_295, 86_400],
+  ['600 (later)', undefined, 600],
+  ['600;duration=5', undefined, 600],
+  ['-1', undefined, undefined],
+  ['1e3', undefined, 1],
+];
+for (const [value, expires, retry] of SECONDS) {
+  test(`seconds: ${value ?? 'none'}`, () => {
+    assert.equal(parseExpires(value), expires);
+    if (value !== undefined) assert.equal(parseRetryAfter(value), retry);
+  });
+}

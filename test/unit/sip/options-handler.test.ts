@@ -8,6 +8,7 @@ const handler = optionsHandler({
   allow: ['MESSAGE', 'OPTIONS'],
   accept: ['text/plain', 'multipart/*'],
   acceptEncoding: ['deflate', 'identity'],
+  allowEvents: [],
 });
 
 for (const uri of [
@@ -31,4 +32,16 @@ for (const uri of [
 
 test('OPTIONS for a domain that is not served is refused', async () => {
   await assert.rejects(handler(aRequest({ method: 'OPTIONS', uri: 'sip:stranger.example' })), { code: 'peer-unknown' });
+});
+
+test('OPTIONS says which event packages there are', async () => {
+  const withEvents = optionsHandler({
+    isServed: () => true,
+    allow: ['OPTIONS', 'SUBSCRIBE'],
+    accept: [],
+    acceptEncoding: [],
+    allowEvents: ['presence', 'presence.winfo'],
+  });
+  const { headers = [] } = await withEvents(aRequest({ method: 'OPTIONS', uri: 'sip:sip.example' }));
+  assert.deepEqual(headers.at(-1), ['Allow-Events', 'presence, presence.winfo']);
 });

@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../../src/core/errors.ts';
 import type { PeerEvidence } from '../../../src/core/peers.ts';
 import type { DigestOutcome } from '../../../src/sip/digest-check.ts';
 import type { HeaderField, SipFlow } from '../../../src/sip/message.ts';
-import { proveSender, type SenderProof, type SenderProofDeps } from '../../../src/sip/sender-proof.ts';
+import { proveSender, proveWatcher, type SenderProof, type SenderProofDeps } from '../../../src/sip/sender-proof.ts';
 import { aRequest } from '../../support/sip-request.ts';
 
 const CORE = '192.0.2.50';
@@ -35,7 +35,7 @@ const ALICE = '<sip:alice@sip.example>';
 const from = (address: string): Partial<SipFlow> => ({ remoteAddress: address });
 
 const PROVED: ReadonlyArray<
-  Case & { readonly sender: string; readonly origin: 'local' | 'sip-peer'; readonly instance?: string }
+  Case & { readonly sender: string; readonly origin: 'local' | 'core' | 'sip-peer'; readonly instance?: string }
 > = [
   {
     name: 'a user of ours with digest',
@@ -72,7 +72,7 @@ const PROVED: ReadonlyArray<
     from: '<sip:carol@core.example>',
     flow: from(CORE),
     sender: 'carol@core.example',
-    origin: 'local',
+    origin: 'core',
   },
   {
     name: 'the core asserts another than From',
@@ -80,7 +80,7 @@ const PROVED: ReadonlyArray<
     headers: [['P-Asserted-Identity', '"Dave" <sip:dave@core.example>']],
     flow: from(CORE),
     sender: 'dave@core.example',
-    origin: 'local',
+    origin: 'core',
   },
   {
     name: 'the core asserts who is anonymous in From',
@@ -88,7 +88,7 @@ const PROVED: ReadonlyArray<
     headers: [['P-Asserted-Identity', '<sip:dave@core.example>, <tel:+1555>']],
     flow: from(CORE),
     sender: 'dave@core.example',
-    origin: 'local',
+    origin: 'core',
   },
   {
     name: 'a peer by its address',
@@ -136,12 +136,12 @@ for (const row of PROVED) {
       proof.sender,
       row.instance === undefined ? { address: row.sender } : { address: row.sender, instance: row.instance },
     );
-    assert.deepEqual(
-      proof.origin,
-      row.origin === 'local'
-        ? { kind: 'local', user: row.sender }
-        : { kind: 'sip-peer', domain: row.sender.slice(row.sender.indexOf('@') + 1) },
-    );
+    const origins = {
+      local: { kind: 'local', user: row.sender },
+      core: { kind: 'local', user: row.sender, isFromCore: true },
+      'sip-peer': { kind: 'sip-peer', domain: row.sender.slice(row.sender.indexOf('@') + 1) },
+    };
+    assert.deepEqual(proof.origin, origins[row.origin]);
   });
 }
 
@@ -213,3 +213,86 @@ const REFUSED: ReadonlyArray<Case & { readonly code: ErrorCode }> = [
 for (const row of REFUSED) {
   test(`sender refused: ${row.name}`, () => assert.throws(() => prove(row), { code: row.code }));
 }
+
+function watcherOf({ from: party, headers = [], flow = {}, digest }: Omit<Case, 'name'>): unknown {
+  const request = aRequest({ method: 'SUBSCRIBE', from: `${party};tag=1`, headers, flow });
+  const trustedDomain = ({ address }: PeerEvidence): string | undefined =>
+    new Map([
+      [CORE, 'core.example'],
+      [PARTNER, 'partner.example'],
+    ]).get(address);
+  return proveWatcher(request, { ...deps(digest), trustedDomain });
+}
+
+const NOBODY = '"Anonymous" <sip:anonymous@anonymous.invalid>';
+const ID: readonly HeaderField[] = [['Privacy', 'id;critical']];
+const WATCHERS: ReadonlyArray<Case & { readonly proof: unknown }> = [
+  {
+    name: 'a user of ours with digest',
+    from: ALICE,
+    digest: proved('alice@sip.example'),
+    proof: {
+      kind: 'proved',
+      sender: { address: 'alice@sip.example' },
+      origin: { kind: 'local', user: 'alice@sip.example' },
+    },
+  },
+  { name: 'a user of ours without proof', from: ALICE, proof: CHALLENGE },
+  { name: 'a user of ours without proof who wishes privacy', from: ALICE, headers: ID, proof: CHALLENGE },
+  {
+    name: 'a user of ours who wishes privacy',
+    from: ALICE,
+    headers: ID,
+    digest: proved('alice@sip.example'),
+    proof: { kind: 'anonymous', origin: { kind: 'local', user: 'alice@sip.example' } },
+  },
+  {
+    name: 'privacy none',
+    from: ALICE,
+    headers: [['Privacy', 'none']],
+    digest: proved('alice@sip.example'),
+    proof: {
+      kind: 'proved',
+      sender: { address: 'alice@sip.example' },
+      origin: { kind: 'local', user: 'alice@sip.example' },
+    },
+  },
+  {
+    name: 'one whose name the core knows and may not show',
+    from: NOBODY,
+    headers: [['P-Asserted-Identity', '<sip:dave@core.example>'], ...ID],
+    flow: from(CORE),
+    proof: { kind: 'anonymous', origin: { kind: 'local', user: 'dave@core.example', isFromCore: true } },
+  },
+  {
+    name: 'one whose name the core knows, and who does not say it',
+    from: NOBODY,
+    headers: [['P-Asserted-Identity', '<sip:dave@core.example>']],
+    flow: from(CORE),
+    proof: { kind: 'anonymous', origin: { kind: 'local', user: 'dave@core.example', isFromCore: true } },
+  },
+  {
+    name: 'one of whom the core says nothing',
+    from: NOBODY,
+    flow: from(CORE),
+    proof: { kind: 'anonymous', origin: { kind: 'local', user: 'anonymous@core.example', isFromCore: true } },
+  },
+  {
+    name: 'one of whom a peer says nothing',
+    from: NOBODY,
+    flow: from(PARTNER),
+    proof: { kind: 'anonymous', origin: { kind: 'sip-peer', domain: 'partner.example' } },
+  },
+];
+for (const row of WATCHERS) {
+  test(`watcher: ${row.name}`, () => assert.deepEqual(watcherOf(row), row.proof));
+}
+
+test('watcher refused: somebody anonymous for whom nobody vouches', () => {
+  assert.throws(() => watcherOf({ from: NOBODY }), { code: 'sender-forbidden', details: { status: 433 } });
+});
+
+test('watcher refused: an asserted identity from a phone makes nobody anonymous', () => {
+  const headers: readonly HeaderField[] = [['P-Asserted-Identity', '<sip:dave@core.example>'], ...ID];
+  assert.throws(() => watcherOf({ from: NOBODY, headers }), { code: 'sender-forbidden', details: { status: 433 } });
+});

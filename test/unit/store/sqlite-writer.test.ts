@@ -5,6 +5,7 @@ import { GatewayError } from '../../../src/core/errors.ts';
 import type { Log } from '../../../src/core/log.ts';
 import { openDatabase, databaseFile } from '../../../src/store/sqlite-database.ts';
 import { directExecutor } from '../../../src/store/sqlite-executor.ts';
+import { openSqlite } from '../../../src/store/sqlite-driver.ts';
 import type { BatchExecutor } from '../../../src/store/sqlite-executor.ts';
 import { SqliteWriter } from '../../../src/store/sqlite-writer.ts';
 import type { Batch, WriteOp } from '../../../src/store/sqlite-writes.ts';
@@ -191,6 +192,102 @@ test('what nobody waits for is written with the next, or a few ms later', async 
   world.writer.writeLater(['gone', 2, 1, 1, 1]);
   await pause(30);
   assert.deepEqual(world.rows(), []);
+  await world.close();
+});
+
+/** A writer whose medium fails while the test says so, and the values of its records. */
+function aFailingWriter() {
+  const medium = { isFailing: false };
+  const world = aWriter('', (executor) => ({
+    close: () => executor.close(),
+    run: (batch) =>
+      medium.isFailing
+        ? Promise.resolve({ failed: batch.writes.map((_, n) => [n, 'io', 'test'] as const), changes: [], rows: [] })
+        : executor.run(batch),
+  }));
+  const put = (key: string, value: number): WriteOp => ['record', 'k', key, String(value)];
+  const values = (): ReadonlyArray<readonly [string, number]> => {
+    const file = openSqlite(world.file);
+    const rows = file.prepare('SELECT key, value FROM record ORDER BY number').all();
+    file.close();
+    return rows.map((row) => [String(row['key']), Number(row['value'])]);
+  };
+  return { ...world, medium, put, values };
+}
+
+test('an outage with more behind it than one batch: waiters are refused at once, notes go in order afterwards', async () => {
+  const world = aFailingWriter();
+  world.medium.isFailing = true;
+  const count = 5_000;
+  for (let n = 0; n < count; n += 1) world.writer.writeLater(world.put(`key-${n}`, n));
+  await assert.rejects(world.writer.write(world.put('refused', 0)), isUnavailable);
+  const tries = world.batches.length;
+  await assert.rejects(world.writer.write(world.put('refused', 1)), isUnavailable);
+  world.writer.writeLater(world.put('last', count));
+  await pause(30);
+  assert.equal(world.batches.length, tries + 1, 'nobody who waits, no attempt before its time');
+
+  world.medium.isFailing = false;
+  await world.writer.write(world.put('new', count + 1));
+  const expected = Array.from({ length: count }, (_, n) => [`key-${n}`, n] as const);
+  assert.deepEqual(world.values(), [...expected, ['last', count], ['new', count + 1]]);
+  await world.close();
+});
+
+test('an outage that is very long: of each record the newest change is left, and no other is lost', async () => {
+  const world = aFailingWriter();
+  await world.writer.write(added(1));
+  world.medium.isFailing = true;
+  world.writer.writeLater(['gone', 1, 1, 1, 1]);
+  await world.writer.settled();
+  for (let n = 0; n < 250_000; n += 1) world.writer.writeLater(world.put(`key-${n % 1_000}`, n));
+  world.medium.isFailing = false;
+  await world.writer.write(world.put('new', 1));
+  assert.deepEqual(world.rows(), []);
+  const values = new Map(world.values());
+  assert.equal(values.size, 1_001);
+  for (let n = 0; n < 1_000; n += 1) assert.equal(values.get(`key-${n}`), 249_000 + n);
+  const written = world.batches.reduce((sum, { writes }) => sum + writes.length, 0);
+  assert.ok(written < 110_000, `${written} writes went to the medium`);
+  assert.deepEqual(world.lines, ['store cannot be written', 'store can be written again']);
+  await world.close();
+});
+
+test('an outage with more different changes than memory may take: the oldest go, and that is said', async () => {
+  const world = aFailingWriter();
+  world.medium.isFailing = true;
+  world.writer.writeLater(world.put('first', 0));
+  await world.writer.settled();
+  for (let n = 0; n < 210_000; n += 1) world.writer.writeLater(world.put(`key-${n}`, n));
+  assert.deepEqual(world.lines, ['store cannot be written', 'store fails for so long that changes had to be dropped']);
+  world.medium.isFailing = false;
+  await world.writer.write(world.put('new', 1));
+  const values = new Map(world.values());
+  assert.equal(values.has('first'), false);
+  assert.equal(values.get('key-209999'), 209_999);
+  assert.ok(values.size > 170_000 && values.size <= 200_000, String(values.size));
+  await world.close();
+});
+
+test('a full disk: no record overtakes one that there was no room for', async () => {
+  const world = aWriter('PRAGMA max_page_count = 40');
+  const put = (key: string, size: number): WriteOp => ['record', 'k', key, 'x'.repeat(size)];
+  await world.writer.write(put('small', 10));
+  world.writer.writeLater(put('large', 200_000));
+  world.writer.writeLater(put('small', 20));
+  const refused = world.writer.write(put('other', 10));
+  const written = world.writer.write(added(1));
+  await assert.rejects(refused, isUnavailable);
+  await written;
+  const file = openSqlite(world.file);
+  assert.deepEqual(
+    file
+      .prepare('SELECT key, length(value) AS size FROM record')
+      .all()
+      .map((row) => ({ ...row })),
+    [{ key: 'small', size: 10 }],
+  );
+  file.close();
   await world.close();
 });
 

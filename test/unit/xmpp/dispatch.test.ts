@@ -2,13 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GatewayError } from '../../../src/core/errors.ts';
 import type { InstantMessage } from '../../../src/cpim/operation.ts';
-import { readXml, writeXml, type XmlElement } from '../../../src/cpim/xml.ts';
-import { xmppDispatch } from '../../../src/xmpp/dispatch.ts';
+import { childOf, readXml, writeXml, type XmlElement } from '../../../src/cpim/xml.ts';
+import { xmppDispatch, type XmppDispatchDeps } from '../../../src/xmpp/dispatch.ts';
+import { isVerified, readDiscoInfo } from '../../../src/xmpp/presence/disco-info.ts';
+import { USER_CAPS, USER_CAPS_NODE } from '../../../src/xmpp/presence/own-caps.ts';
 import { LogRecorder } from '../../support/log-recorder.ts';
 
 const OWN = 'sip.xmpp.example';
 const FROM = `from='juliet@xmpp.example/balcony' to='romeo@${OWN}'`;
 const ERRORS = 'urn:ietf:params:xml:ns:xmpp-stanzas';
+
+/** Presence as a link without any has it: nothing is taken, nothing was asked. */
+const NO_PRESENCE = { presence: () => undefined, event: () => false, answered: () => false };
 
 type World = {
   readonly answers: string[];
@@ -18,7 +23,10 @@ type World = {
   readonly take: (xml: string) => Promise<void> | undefined;
 };
 
-function aWorld(accept: (message: InstantMessage) => Promise<unknown> = () => Promise.resolve('queued')): World {
+function aWorld(
+  accept: (message: InstantMessage) => Promise<unknown> = () => Promise.resolve('queued'),
+  presence: XmppDispatchDeps['presence'] = NO_PRESENCE,
+): World {
   const posted: XmlElement[] = [];
   const accepted: InstantMessage[] = [];
   const failed: string[] = [];
@@ -32,6 +40,7 @@ function aWorld(accept: (message: InstantMessage) => Promise<unknown> = () => Pr
       accepted.push(message);
       return accept(message);
     },
+    presence,
     failedLater: (id, error, from) => void failed.push(`${id} ${error.code} ${from}`),
     clock: { nowMs: () => 1_700_000_000_000 },
     log,
@@ -144,11 +153,6 @@ const rows: Array<{ what: string; in: string; out: string | undefined }> = [
     in: `<message from='juliet@xmpp.example/balcony' to='a b@${OWN}' id='1'><body>x</body></message>`,
     out: `<message ${error(`type='error' ${domainBack}`, 'modify', 'jid-malformed')}</message>`,
   },
-  {
-    what: 'subscribe',
-    in: `<presence ${FROM} type='subscribe' id='1'/>`,
-    out: `<presence ${error(back('error'), 'cancel', 'service-unavailable')}</presence>`,
-  },
   { what: 'available', in: `<presence ${FROM}/>`, out: undefined },
   { what: 'probe', in: `<presence ${FROM} type='probe'/>`, out: undefined },
   {
@@ -215,6 +219,70 @@ for (const row of rows) {
     assert.deepEqual(failed, []);
   });
 }
+
+test('dispatch: presence is handed on, and what is thrown for it is answered', async () => {
+  for (const presence of [
+    () => Promise.reject(new GatewayError('recipient-unknown', 'internal words')),
+    () => {
+      throw new GatewayError('recipient-unknown', 'internal words');
+    },
+  ]) {
+    const world = aWorld(undefined, { ...NO_PRESENCE, presence });
+    await world.take(`<presence ${FROM} type='subscribe' id='1'/>`);
+    assert.deepEqual(
+      world.answers.map((answer) => readXml(answer)),
+      [readXml(`<presence ${error(back('error'), 'cancel', 'item-not-found')}</presence>`)],
+    );
+  }
+});
+
+test('dispatch: one who may not watch is refused as a contact would, and is not told why', async () => {
+  const presence = (): Promise<void> => Promise.reject(new GatewayError('sender-forbidden', 'blocked'));
+  const world = aWorld(undefined, { ...NO_PRESENCE, presence });
+  await world.take(`<presence ${FROM} type='subscribe' id='1'/>`);
+  assert.deepEqual(world.answers, [
+    `<presence type="unsubscribed" from="romeo@${OWN}" to="juliet@xmpp.example/balcony" id="1"/>`,
+  ]);
+});
+
+test('dispatch: an error is not answered with an error, whatever presence says to it', async () => {
+  const presence = (): Promise<void> => Promise.reject(new GatewayError('internal', 'x'));
+  const world = aWorld(undefined, { ...NO_PRESENCE, presence });
+  await world.take(`<presence ${FROM} type='error' id='1'/>`);
+  assert.deepEqual(world.answers, []);
+});
+
+test('dispatch: a message that carries an event of presence is no message', async () => {
+  const world = aWorld(undefined, { ...NO_PRESENCE, event: ({ event }) => event !== undefined });
+  const event = `<event xmlns='http://jabber.org/protocol/pubsub#event'/>`;
+  await world.take(`<message from='juliet@xmpp.example' to='romeo@${OWN}' type='headline'>${event}</message>`);
+  assert.deepEqual([world.accepted, world.answers], [[], []]);
+});
+
+test('dispatch: answers to what we asked go to whoever asked', async () => {
+  const answered: string[] = [];
+  const world = aWorld(undefined, {
+    ...NO_PRESENCE,
+    answered: (element) => {
+      answered.push(element.attrs['id'] ?? '');
+      return true;
+    },
+  });
+  await world.take(`<iq ${FROM} type='result' id='1'/>`);
+  await world.take(`<iq ${FROM} type='error' id='2'><error type='cancel'/></iq>`);
+  await world.take(`<iq from='a@other.example' to='romeo@${OWN}' type='result' id='3'/>`);
+  assert.deepEqual(answered, ['1', '2']);
+});
+
+test('dispatch: disco#info of a user at the node of his presence gives what its hash stands for', async () => {
+  const { answers } = await answersTo(
+    iq(`<query xmlns='http://jabber.org/protocol/disco#info' node='${USER_CAPS_NODE}'/>`, `romeo@${OWN}/phone`),
+  );
+  const query = childOf(readXml(answers[0]!), 'query', 'http://jabber.org/protocol/disco#info');
+  assert.equal(query?.attrs['node'], USER_CAPS_NODE);
+  assert.equal(isVerified(USER_CAPS, readDiscoInfo(query)!), true);
+  assert.match(answers[0]!, /mood\+notify/);
+});
 
 test('dispatch: disco#info says gateway, and what it understands', async () => {
   const { answers } = await answersTo(iq(`<query xmlns='http://jabber.org/protocol/disco#info'/>`));

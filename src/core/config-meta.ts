@@ -1,0 +1,21 @@
+/** How keys of the configuration's schema are described: for its faults, its example and its reference. */
+import * as z from 'zod';
+
+/** What a key says about itself beside its type, in words for the operator. */
+type Meta = {
+  readonly about: string;
+  /** The value in `config/example.yaml`; a required key has one. */
+  readonly sample?: unknown;
+  /** Fits only where another choice is made than that of `config/example.yaml`: a comment there in any case. */
+  readonly commented?: true;
+  /** Stands in `config/example.yaml` although it need not be given. */
+  readonly shown?: true;
+};
+
+export const meta = ({ about, ...rest }: Meta): Record<string, unknown> => ({ description: about, ...rest });
+
+/** Text in a form that `holds` knows; `expects` is how the fault names the form. */
+export const text = (expects: string, holds: (value: string) => boolean): z.ZodString =>
+  z.string().refine(holds, { error: expects }).meta({ form: expects });
+
+export const seconds = (min: number, max = 366 * 86_400): z.ZodNumber => z.int().min(min).max(max);

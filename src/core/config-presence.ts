@@ -1,0 +1,81 @@
+import * as z from 'zod';
+import { meta, seconds } from './config-meta.ts';
+
+const count = (fallback: number, max: number): z.ZodDefault<z.ZodNumber> => z.int().min(1).max(max).default(fallback);
+
+/** The section `presence` of the configuration. */
+export const presence = z.strictObject({
+  default: z
+    .enum(['confirm', 'allow', 'block', 'polite-block'])
+    .default('confirm')
+    .meta(
+      meta({
+        about:
+          'What becomes of a watcher for whom the user has no rule: `confirm` asks the user, `polite-block` shows him somebody who is never there.',
+      }),
+    ),
+  notifyIntervalSeconds: seconds(0, 3_600)
+    .default(5)
+    .meta(
+      meta({
+        about: 'One watcher is told of changes of one user no more often than this; 0 switches the limit off. Seconds.',
+      }),
+    ),
+  expires: z
+    .strictObject({
+      min: seconds(1)
+        .default(60)
+        .meta(meta({ about: 'Shorter than this is refused with 423. Seconds.' })),
+      default: seconds(1)
+        .default(3_600)
+        .meta(meta({ about: 'For a SUBSCRIBE or PUBLISH that names no time. Seconds.' })),
+      max: seconds(1)
+        .default(86_400)
+        .meta(meta({ about: 'Longer than this is shortened to it. Seconds.' })),
+    })
+    .prefault({})
+    .meta(meta({ about: 'How long subscriptions and publications last without a refresh.' })),
+  composition: z
+    .strictObject({
+      registrations: z
+        .enum(['fallback', 'always', 'never'])
+        .default('fallback')
+        .meta(
+          meta({
+            about:
+              'Whether a registered phone counts as present: `fallback` for users who publish nothing, `always` beside what they publish, or `never`.',
+          }),
+        ),
+      staleAfterSeconds: seconds(0)
+        .default(86_400)
+        .meta(
+          meta({ about: 'What has not changed for so long is shown as out of date; 0: nothing ever is. Seconds.' }),
+        ),
+    })
+    .prefault({})
+    .meta(meta({ about: "How one picture is made of what a user's devices say." })),
+  limits: z
+    .strictObject({
+      publicationsPerUser: count(10, 1_000).meta(meta({ about: 'Publications one user may have at once.' })),
+      documentBytes: z
+        .int()
+        .min(4_096)
+        .max(1024 * 1024)
+        .default(65_536)
+        .meta(meta({ about: 'Largest presence document taken; above it 413.' })),
+      subscriptionsPerWatcher: count(1_000, 1_000_000).meta(meta({ about: 'Subscriptions of one watcher.' })),
+      watchersPerUser: count(50_000, 1_000_000).meta(meta({ about: 'Subscriptions to one user.' })),
+      pendingPerUser: count(1_000, 1_000_000).meta(
+        meta({ about: 'Of these, how many may wait for the user to decide.' }),
+      ),
+      subscriptions: count(1_000_000, 100_000_000).meta(meta({ about: 'Subscriptions in total.' })),
+    })
+    .prefault({})
+    .meta(meta({ about: 'Bounds; what is above them is refused.' })),
+  waitingDays: z
+    .int()
+    .min(1)
+    .max(3_650)
+    .default(30)
+    .meta(meta({ about: 'How long a request to watch that the user does not decide is kept. Days.' })),
+});

@@ -1,0 +1,259 @@
+import type { Clock } from '../ports.ts';
+import { DueList } from '../due-list.ts';
+import type { NotifyOutcome } from './subscription.ts';
+
+/** What the fan-out keeps of each of those it tells; it alone writes these fields. */
+export type Telling = {
+  /** There is something to tell that no notification under way carries. */
+  isDue: boolean;
+  /** It must not wait for the interval. */
+  isUrgent: boolean;
+  isUnderWay: boolean;
+  /** Stands in the queue of those to be told now. */
+  isQueued: boolean;
+  /** Waits for `wake`. */
+  isHeld: boolean;
+  /** The far end asked for a pause; nothing is urgent enough to break it. */
+  isPausing: boolean;
+  /** No sooner than this, unless it is urgent; ms since the epoch. */
+  notBeforeMs: number;
+  /** When the due list will look at it; 0: it is not there. */
+  timedAtMs: number;
+};
+
+export type FanOutDeps<T extends Telling> = {
+  readonly clock: Clock;
+  /** At most one notification in so many ms; 0 switches the limit off. */
+  readonly intervalMs: number;
+  /** Tells one of them the newest there is. Must not reject. */
+  readonly tell: (item: T) => Promise<NotifyOutcome>;
+  /** One has been told everything there is, or cannot be told any more. */
+  readonly settled: (item: T, outcome: NotifyOutcome & { kind: 'told' | 'gone' }) => void;
+  /** What its notifications go over, for `wake`. */
+  readonly wayOf: (item: T) => string;
+  /** Answers awaited at once; those that are late count no longer. 512 when absent. */
+  readonly outstandingMax?: number;
+};
+
+const OUTSTANDING_MAX = 512;
+/** All of them, the late ones too: each holds a transaction. */
+const UNANSWERED_MAX = 50_000;
+/** After so long without an answer a notification no longer keeps others back. */
+const LATE_MS = 500;
+const LOOK_MS = 60_000;
+
+type Slot = { readonly startedAtMs: number; isOpen: boolean };
+
+/** None of it due: how a Telling begins. */
+export function untold(): Telling {
+  return {
+    isDue: false,
+    isUrgent: false,
+    isUnderWay: false,
+    isQueued: false,
+    isHeld: false,
+    isPausing: false,
+    notBeforeMs: 0,
+    timedAtMs: 0,
+  };
+}
+
+/**
+ * Decides when whom to tell: one notification at a time to each, the newest state wins while one is outstanding, no
+ * more than one per interval (RFC 3856, section 6.10) with the last state never left out, and no more at once than the
+ * far ends answer. A change costs work for those it is marked for and nobody else.
+ */
+export class FanOut<T extends Telling> {
+  readonly #deps: FanOutDeps<T>;
+  readonly #outstandingMax: number;
+  readonly #due: DueList<T>;
+  /** First in, first out; `#first` is where it begins. */
+  #queue: T[] = [];
+  #first = 0;
+  #slots: Slot[] = [];
+  #firstSlot = 0;
+  #open = 0;
+  #unanswered = 0;
+  readonly #held = new Map<string, Set<T>>();
+  #cancelPump: (() => void) | undefined;
+  #cancelSweep: (() => void) | undefined;
+  #isStopped = false;
+  #idle: Array<() => void> = [];
+
+  constructor(deps: FanOutDeps<T>) {
+    this.#deps = deps;
+    this.#outstandingMax = deps.outstandingMax ?? OUTSTANDING_MAX;
+    this.#due = new DueList(deps.clock, LOOK_MS, (item) => {
+      // An older entry for another time.
+      if (item.timedAtMs === 0 || deps.clock.nowMs() < item.timedAtMs) return;
+      item.timedAtMs = 0;
+      item.isPausing = false;
+      if (item.isDue && !item.isUnderWay && !item.isQueued && !item.isHeld) this.#place(item);
+    });
+  }
+
+  /** There is something new to tell. `isUrgent`: it is the first word, the last, or an answer. */
+  mark(item: T, isUrgent: boolean): void {
+    item.isDue = true;
+    if (isUrgent) item.isUrgent = true;
+    if (item.isUnderWay || item.isQueued || item.isHeld || item.isPausing) return;
+    this.#place(item);
+  }
+
+  /** What is held for this way goes. */
+  wake(way: string): void {
+    const held = this.#held.get(way);
+    if (held === undefined) return;
+    this.#held.delete(way);
+    for (const item of held) {
+      item.isHeld = false;
+      if (item.isDue) this.#enqueue(item);
+    }
+  }
+
+  /** Forgets one: nothing more is told, whatever was due. */
+  drop(item: T): void {
+    item.isDue = false;
+    item.isUrgent = false;
+    if (!item.isHeld) return;
+    item.isHeld = false;
+    this.#held.get(this.#deps.wayOf(item))?.delete(item);
+  }
+
+  /** How many notifications have no answer yet. */
+  get unanswered(): number {
+    return this.#unanswered;
+  }
+
+  /** Tells nobody any more; resolves when what is under way has ended, or after the grace. */
+  stop(graceMs: number): Promise<void> {
+    this.#isStopped = true;
+    this.#due.stop();
+    this.#cancelPump?.();
+    this.#cancelSweep?.();
+    if (this.#unanswered === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#deps.clock.after(graceMs, resolve);
+      this.#idle.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  #place(item: T): void {
+    const { intervalMs, clock } = this.#deps;
+    const isFree = item.isUrgent || (intervalMs === 0 && item.notBeforeMs === 0);
+    if (isFree || item.notBeforeMs <= clock.nowMs()) this.#enqueue(item);
+    else this.#time(item, item.notBeforeMs);
+  }
+
+  #enqueue(item: T): void {
+    item.isQueued = true;
+    this.#queue.push(item);
+    if (this.#cancelPump !== undefined || this.#isStopped) return;
+    // Not from within the call: an answer that is being given now must leave before what follows it.
+    this.#cancelPump = this.#deps.clock.after(0, () => {
+      this.#cancelPump = undefined;
+      this.#pump();
+    });
+  }
+
+  #time(item: T, atMs: number): void {
+    if (item.timedAtMs !== 0 && item.timedAtMs <= atMs) return;
+    item.timedAtMs = atMs;
+    this.#due.add(atMs, item);
+  }
+
+  #pump(): void {
+    while (!this.#isStopped && this.#open < this.#outstandingMax && this.#unanswered < UNANSWERED_MAX) {
+      const item = this.#queue[this.#first];
+      if (item === undefined) break;
+      this.#first += 1;
+      item.isQueued = false;
+      if (item.isDue) this.#start(item);
+    }
+    if (this.#first === this.#queue.length || this.#first > 10_000) {
+      this.#queue = this.#queue.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+
+  #start(item: T): void {
+    const slot: Slot = { startedAtMs: this.#deps.clock.nowMs(), isOpen: true };
+    this.#slots.push(slot);
+    this.#open += 1;
+    this.#unanswered += 1;
+    item.isDue = false;
+    item.isUrgent = false;
+    item.isUnderWay = true;
+    this.#armSweep();
+    void this.#deps.tell(item).then((outcome) => {
+      item.isUnderWay = false;
+      this.#unanswered -= 1;
+      if (slot.isOpen) {
+        slot.isOpen = false;
+        this.#open -= 1;
+      }
+      this.#ended(item, outcome);
+      if (this.#unanswered === 0) for (const resolve of this.#idle.splice(0)) resolve();
+      if (this.#first < this.#queue.length) this.#pump();
+    });
+  }
+
+  #ended(item: T, outcome: NotifyOutcome): void {
+    const { intervalMs, clock, settled, wayOf } = this.#deps;
+    switch (outcome.kind) {
+      case 'told':
+        item.notBeforeMs = intervalMs === 0 ? 0 : clock.nowMs() + intervalMs;
+        if (item.isDue) this.#place(item);
+        else settled(item, outcome);
+        return;
+      case 'gone':
+        item.isDue = false;
+        settled(item, outcome);
+        return;
+      case 'again':
+        item.isDue = true;
+        item.isPausing = true;
+        item.notBeforeMs = clock.nowMs() + outcome.afterMs;
+        item.timedAtMs = item.notBeforeMs;
+        this.#due.add(item.notBeforeMs, item);
+        return;
+      case 'held': {
+        item.isDue = true;
+        item.isHeld = true;
+        const way = wayOf(item);
+        let held = this.#held.get(way);
+        if (held === undefined) this.#held.set(way, (held = new Set()));
+        held.add(item);
+        return;
+      }
+    }
+  }
+
+  #armSweep(): void {
+    if (this.#cancelSweep !== undefined || this.#isStopped) return;
+    this.#cancelSweep = this.#deps.clock.after(LATE_MS / 2, () => {
+      this.#cancelSweep = undefined;
+      this.#sweep();
+    });
+  }
+
+  /** Gives back the places of those that are late: far ends that are dead must not keep the living waiting. */
+  #sweep(): void {
+    const lateBeforeMs = this.#deps.clock.nowMs() - LATE_MS;
+    for (let slot = this.#slots[this.#firstSlot]; slot !== undefined; slot = this.#slots[this.#firstSlot]) {
+      if (slot.isOpen) {
+        if (slot.startedAtMs > lateBeforeMs) break;
+        slot.isOpen = false;
+        this.#open -= 1;
+      }
+      this.#firstSlot += 1;
+    }
+    this.#slots = this.#slots.slice(this.#firstSlot);
+    this.#firstSlot = 0;
+    this.#pump();
+    if (this.#slots.length > 0) this.#armSweep();
+  }
+}

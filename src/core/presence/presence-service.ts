@@ -1,0 +1,148 @@
+import type { Address } from '../../cpim/address.ts';
+import type { Origin } from '../admission.ts';
+import type { Config } from '../config.ts';
+import type { Log } from '../log.ts';
+import type { Binding, Clock, Records } from '../ports.ts';
+import { LocalPresence } from './local-presence.ts';
+import { PresenceRules } from './presence-rules.ts';
+import { PublicationService } from './publication-service.ts';
+import type { Publication, Published, PublishRequest } from './publication.ts';
+import type { OwnerRules, WatcherAdministration } from './rules.ts';
+import { SubscriptionService } from './subscription-service.ts';
+import type { Lease, Notifier, Pair, Upstream, UpstreamReport, UpstreamRoute } from './subscription.ts';
+import type { PresenceRoute } from './subscription-table.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import type { StoredSubscription } from './watched.ts';
+import { WatcherDesk } from './watcher-administration.ts';
+
+export type PresenceServiceDeps = {
+  readonly config: Config['presence'];
+  readonly records: {
+    readonly publications: Records<Publication>;
+    readonly rules: Records<OwnerRules>;
+    readonly subscriptions: Records<StoredSubscription>;
+    readonly unsettled: Records<1>;
+  };
+  readonly isUser: (address: Address) => boolean;
+  /** @throws GatewayError as `Router.presenceRouteOf`. */
+  readonly routeOf: (pair: Pair) => PresenceRoute;
+  /** Refuses whoever may not speak for the watcher, or asks too often. @throws GatewayError. */
+  readonly admit: (watcher: Address, origin: Origin) => void;
+  readonly bindingsOf: (userKey: string) => readonly Binding[];
+  readonly upstreamOf: (route: UpstreamRoute) => Upstream;
+  readonly notifierOf: (via: Lease['via']) => Notifier | undefined;
+  /** A token nobody can guess and that never comes again. */
+  readonly newToken: () => string;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+/**
+ * The presence server of our domains: what users publish, who may see it, and who watches whom, put together so that a
+ * change in one reaches the others.
+ */
+export class PresenceService {
+  readonly #publications: PublicationService;
+  readonly #local: LocalPresence;
+  readonly #subscriptions: SubscriptionService;
+  readonly watchers: WatcherAdministration;
+
+  constructor(deps: PresenceServiceDeps) {
+    const { config, records, clock, log } = deps;
+    this.#publications = new PublicationService({
+      records: records.publications,
+      limits: { expires: config.expires, publicationsPerUser: config.limits.publicationsPerUser },
+      clock,
+      log,
+      newToken: deps.newToken,
+      beforeChange: (presentityKey) => this.#subscriptions.beforeChange(presentityKey),
+      changed: (presentityKey) => this.#changed(presentityKey),
+    });
+    this.#local = new LocalPresence({
+      publicationsOf: (presentityKey) => this.#publications.of(presentityKey),
+      bindingsOf: deps.bindingsOf,
+      policy: config.composition,
+      clock,
+      onChanged: (presentityKey) => this.#subscriptions.localChanged(presentityKey),
+    });
+    const rules = new PresenceRules({
+      records: records.rules,
+      defaultAction: config.default,
+      log,
+      beforeChange: (ownerKey) => this.#subscriptions.beforeChange(ownerKey),
+      changed: (ownerKey) => this.#subscriptions.rulesChanged(ownerKey),
+    });
+    this.#subscriptions = new SubscriptionService({
+      ...deps,
+      records: records.subscriptions,
+      unsettled: records.unsettled,
+      rules,
+      local: this.#local,
+      limits: config.limits,
+      expires: config.expires,
+      notifyIntervalMs: config.notifyIntervalSeconds * 1_000,
+      waitingMs: config.waitingDays * 86_400_000,
+    });
+    this.watchers = new WatcherDesk({
+      rules,
+      subscriptionsOf: (presentityKey) => this.#subscriptions.of(presentityKey),
+      isUser: deps.isUser,
+    });
+  }
+
+  get subscriptions(): Subscriptions {
+    return this.#subscriptions;
+  }
+
+  get figures(): { readonly publications: number; readonly subscriptions: number; readonly unanswered: number } {
+    return { publications: this.#publications.count(), ...this.#subscriptions.figures };
+  }
+
+  /** @throws as `PublicationService.publish`. */
+  publish(request: PublishRequest): Promise<Published> {
+    return this.#publications.publish(request);
+  }
+
+  /** The registrations of a user are about to change: called before that is stored. */
+  beforeRegistration(userKey: string): void {
+    this.#subscriptions.beforeChange(userKey);
+  }
+
+  /** They have changed. */
+  registered(userKey: string): void {
+    this.#changed(userKey);
+  }
+
+  /** What the far side lets a pair know has changed. */
+  upstreamReported(pair: Pair, report: UpstreamReport): void {
+    this.#subscriptions.upstreamReported(pair, report);
+  }
+
+  /** See `SubscriptionService.isWanted`. */
+  isWanted(pair: Pair, isStillThere: (pair: Pair) => Promise<boolean>): Promise<boolean> {
+    return this.#subscriptions.isWanted(pair, isStillThere);
+  }
+
+  /** Takes up what an earlier process left; before the doors open. What the upstreams restore must be there. */
+  load(): void {
+    this.#subscriptions.load();
+    this.#publications.start();
+  }
+
+  /** Watches presentities elsewhere again; when the ways out are open. */
+  start(): void {
+    this.#subscriptions.start();
+  }
+
+  /** Tells nobody any more; waits for answers at most so long. What was not told is told by the next process. */
+  async stop(graceMs: number): Promise<void> {
+    this.#publications.stop();
+    this.#local.stop();
+    await this.#subscriptions.stop(graceMs);
+  }
+
+  #changed(presentityKey: string): void {
+    this.#local.changed(presentityKey);
+    this.#subscriptions.afterChange(presentityKey);
+  }
+}

@@ -1,0 +1,83 @@
+import type { FastifyPluginCallback } from 'fastify';
+import { GatewayError } from '../core/errors.ts';
+import { parseRuleSubject } from '../core/presence/presence-rules.ts';
+import type { Rule, RuleAction, RuleSubject, WatcherAdministration } from '../core/presence/rules.ts';
+import { localpartOf, parseAddress, type Address } from '../cpim/address.ts';
+
+/** The only things these routes may touch. */
+export type WatchersDeps = { readonly watchers: WatcherAdministration };
+
+type OfOwner = { Params: { owner: string } };
+type OfRule = { Params: { owner: string; subject: string } };
+type RuleBody = { readonly action: RuleAction; readonly showsLocation?: boolean };
+
+const RULE_BODY = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['action'],
+  properties: {
+    action: { enum: ['allow', 'block', 'polite-block', 'confirm'] },
+    showsLocation: { type: 'boolean' },
+  },
+} as const;
+
+const INVISIBLE_BODY = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['isInvisible'],
+  properties: { isInvisible: { type: 'boolean' } },
+} as const;
+
+/**
+ * Who watches a user, and what becomes of him who does. `owner` is an address, `alice@sip.example`; `subject` as
+ * `RuleSubject` has it. Both in any spelling, escaped once for the URL.
+ */
+export const watcherRoutes: FastifyPluginCallback<WatchersDeps> = (app, { watchers }, done) => {
+  app.get<OfOwner>('/watchers/:owner', async (request, reply) =>
+    reply.send(watchers.list(ownerFrom(request.params.owner))),
+  );
+
+  app.put<OfOwner & { Body: { isInvisible: boolean } }>(
+    '/watchers/:owner/invisible',
+    { schema: { body: INVISIBLE_BODY } },
+    async (request) => {
+      await watchers.setInvisible(ownerFrom(request.params.owner), request.body.isInvisible);
+      return { done: true };
+    },
+  );
+
+  app.put<OfRule & { Body: RuleBody }>(
+    '/watchers/:owner/rules/:subject',
+    { schema: { body: RULE_BODY } },
+    async (request) => {
+      const { owner, subject } = request.params;
+      await watchers.set(ownerFrom(owner), subjectFrom(subject), ruleFrom(request.body));
+      return { done: true };
+    },
+  );
+
+  app.delete<OfRule>('/watchers/:owner/rules/:subject', async (request, reply) => {
+    const { owner, subject } = request.params;
+    const wasThere = await watchers.remove(ownerFrom(owner), subjectFrom(subject));
+    return wasThere ? { done: true } : reply.code(404).send({ error: 'rule-unknown' });
+  });
+  done();
+};
+
+function ownerFrom(text: string): Address {
+  const owner = parseAddress(text);
+  if (owner === undefined || localpartOf(owner) === undefined) {
+    throw new GatewayError('request-malformed', 'owner is no address of a user');
+  }
+  return owner;
+}
+
+function subjectFrom(text: string): RuleSubject {
+  const subject = parseRuleSubject(text);
+  if (subject === undefined) throw new GatewayError('request-malformed', 'subject is no watcher');
+  return subject;
+}
+
+function ruleFrom({ action, showsLocation }: RuleBody): Rule {
+  return showsLocation === true ? { action, showsLocation } : { action };
+}

@@ -1,0 +1,32 @@
+import { cidrHolds, parseCidr, parseIpAddress } from '../core/cidr.ts';
+import { sameHost } from './host.ts';
+import type { SipFlow } from './message.ts';
+import type { SipUri } from './uri.ts';
+
+/** Addresses that mean nothing outside of the network of whoever has them. */
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', '100.64.0.0/10', '127.0.0.0/8']
+  .concat(['fc00::/7', 'fe80::/10', '::1/128'])
+  .map(parseCidr)
+  .filter((block) => block !== undefined);
+
+/**
+ * The flow over which the contacts of a request are reached, where it is better than their URIs: the connection that a
+ * phone itself has opened, and over UDP the way back through the NAT behind which its own address means nothing.
+ *
+ * Not when the contacts are elsewhere than where the request came from: somebody speaks for another device.
+ */
+export function contactFlow(uris: readonly SipUri[], flow: SipFlow): string | undefined {
+  if (uris.length === 0) return undefined;
+  const isStream = flow.transport !== 'udp';
+  const isTheirs = uris.every((uri) => {
+    if (isAtAddress(uri.host, flow.remoteAddress)) return isStream;
+    const address = parseIpAddress(uri.host);
+    return address === undefined ? isStream : PRIVATE.some((block) => cidrHolds(block, address));
+  });
+  return isTheirs ? flow.id : undefined;
+}
+
+/** Whether the host of a URI is an IP address as a flow has it, without brackets. */
+export function isAtAddress(host: string, address: string): boolean {
+  return sameHost(host, address.includes(':') && !address.startsWith('[') ? `[${address}]` : address);
+}

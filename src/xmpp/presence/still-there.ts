@@ -1,0 +1,51 @@
+import type { XmlElement } from '../../cpim/xml.ts';
+import type { Pair, Subscription } from '../../core/presence/subscription.ts';
+import { bareJid, type Jid } from '../jid.ts';
+import { jidFromAddress } from '../map-address.ts';
+import { readStanzaError } from '../stanza-error.ts';
+import { linkLeaseFrom, linkOfLease } from './link-lease.ts';
+import type { LinkWay } from './presence-notifier.ts';
+import type { XmppUpstream } from './xmpp-upstream.ts';
+
+export type StillThereDeps = {
+  readonly linkOf: (name: string) => LinkWay | undefined;
+  readonly upstream: Pick<XmppUpstream, 'resourcesOf'>;
+  /** The subscription of an XMPP watcher, over whichever link. */
+  readonly subscriptionOf: (pair: Pair) => Subscription | undefined;
+};
+
+const PING: XmlElement = { name: 'ping', attrs: { xmlns: 'urn:xmpp:ping' }, children: [] };
+
+/**
+ * Whether an XMPP watcher is still there to see what is asked for on his behalf: looked at before that is asked for again
+ * (RFC 8048, section 8.1).
+ *
+ * Yes where he shows the presentity that he is available. Else the client from which he asked last is pinged (XEP-0199).
+ * Where he never asked from one, his server is: an account of a server that answers counts as there until his client
+ * has shown itself.
+ */
+export function stillThere(deps: StillThereDeps): (pair: Pair) => Promise<boolean> {
+  return async (pair) => {
+    const { watcher, presentity } = pair;
+    const shown = deps.upstream.resourcesOf({ watcher: presentity, presentity: watcher });
+    if (shown.some(({ isAvailable }) => isAvailable)) return true;
+    const lease = linkLeaseFrom(deps.subscriptionOf(pair)?.lease);
+    const way = lease === undefined ? undefined : deps.linkOf(linkOfLease(lease));
+    if (lease === undefined || way === undefined) return false;
+    const from = jidFromAddress(presentity, way.domains);
+    const account = jidFromAddress(watcher, way.domains);
+    if (from === undefined || account === undefined) return false;
+    const { askedFrom } = lease;
+    const to: Jid = askedFrom === undefined ? bareJid(account) : { ...account, resource: askedFrom };
+    const answer = await way.requests.ask(from, to, PING);
+    if (answer?.attrs['type'] === 'result') return true;
+    return askedFrom === undefined && answer !== undefined && isFromHisServer(answer);
+  };
+}
+
+/** A server need not serve pings to an account; one that says so is there. */
+function isFromHisServer(answer: XmlElement): boolean {
+  const error = answer.children.find((child) => typeof child !== 'string' && child.name === 'error');
+  const { condition } = readStanzaError(typeof error === 'string' ? undefined : error);
+  return condition === 'service-unavailable' || condition === 'feature-not-implemented';
+}

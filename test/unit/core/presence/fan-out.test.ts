@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FanOut, untold, type Telling } from '../../../../src/core/presence/fan-out.ts';
+import type { NotifyOutcome } from '../../../../src/core/presence/subscription.ts';
+import { FakeClock, settled } from '../../../support/fake-clock.ts';
+
+type Item = Telling & { readonly name: string; state: number };
+
+const TOLD: NotifyOutcome = { kind: 'told' };
+
+/** A fan-out whose notifications the test answers. */
+class Stage {
+  readonly clock = new FakeClock(1_000_000);
+  /** `name=state @ms`, in the order of telling. */
+  readonly told: string[] = [];
+  readonly settled: string[] = [];
+  readonly waiting: Array<(outcome: NotifyOutcome) => void> = [];
+  /** What each notification is answered at once; undefined: the test answers through `waiting`. */
+  answer: NotifyOutcome | undefined = TOLD;
+  readonly fanOut: FanOut<Item>;
+  readonly #startMs = this.clock.nowMs();
+
+  constructor(intervalMs: number, outstandingMax = 512) {
+    this.fanOut = new FanOut<Item>({
+      clock: this.clock,
+      intervalMs,
+      outstandingMax,
+      tell: ({ name, state }) => {
+        this.told.push(`${name}=${state} @${this.clock.nowMs() - this.#startMs}`);
+        if (this.answer !== undefined) return Promise.resolve(this.answer);
+        return new Promise((resolve) => this.waiting.push(resolve));
+      },
+      settled: ({ name }, outcome) => this.settled.push(`${name} ${outcome.kind}`),
+      wayOf: () => 'link:office',
+    });
+  }
+
+  item(name: string): Item {
+    return { ...untold(), name, state: 0 };
+  }
+
+  change(item: Item, isUrgent = false): void {
+    item.state += 1;
+    this.fanOut.mark(item, isUrgent);
+  }
+}
+
+test('fan-out: what is marked is told after the caller has returned, and settled', async () => {
+  const stage = new Stage(5_000);
+  const a = stage.item('a');
+  stage.change(a);
+  assert.deepEqual(stage.told, []);
+  await stage.clock.advanceAsync(0);
+  assert.deepEqual(stage.told, ['a=1 @0']);
+  assert.deepEqual(stage.settled, ['a told']);
+});
+
+test('fan-out: the first is not held back, the next waits for the interval, the last state is told (RFC 3856, section 6.10)', async () => {
+  const stage = new Stage(5_000);
+  const a = stage.item('a');
+  stage.change(a);
+  await stage.clock.advanceAsync(1_000);
+  stage.change(a);
+  stage.change(a);
+  await stage.clock.advanceAsync(1_000);
+  stage.change(a);
+  await stage.clock.advanceAsync(20_000);
+  assert.deepEqual(stage.told, ['a=1 @0', 'a=4 @5000']);
+});
+
+test('fan-out: what is urgent does not wait for the interval', async () => {
+  const stage = new Stage(5_000);
+  const a = stage.item('a');
+  stage.change(a);
+  await stage.clock.advanceAsync(100);
+  stage.change(a);
+  await stage.clock.advanceAsync(100);
+  stage.change(a, true);
+  await stage.clock.advanceAsync(20_000);
+  assert.deepEqual(stage.told, ['a=1 @0', 'a=3 @200']);
+});
+
+test('fan-out: an interval of 0 switches the limit off', async () => {
+  const stage = new Stage(0);
+  const a = stage.item('a');
+  for (let n = 0; n < 3; n += 1) {
+    stage.change(a);
+    await stage.clock.advanceAsync(1);
+  }
+  assert.deepEqual(stage.told, ['a=1 @0', 'a=2 @1', 'a=3 @2']);
+});
+
+test('fan-out: one outstanding for each; what changes meanwhile is told once, as it is then', async () => {
+  const stage = new Stage(0);
+  stage.answer = undefined;
+  const a = stage.item('a');
+  stage.change(a);
+  await stage.clock.advanceAsync(0);
+  for (let n = 0; n < 5; n += 1) stage.change(a, true);
+  await stage.clock.advanceAsync(10);
+  assert.deepEqual(stage.told, ['a=1 @0']);
+  stage.waiting.shift()?.(TOLD);
+  await stage.clock.advanceAsync(0);
+  assert.deepEqual(stage.told, ['a=1 @0', 'a=6 @10']);
+  assert.deepEqual(stage.settled, []);
+  stage.waiting.shift()?.(TOLD);
+  await settled();
+  assert.deepEqual(stage.settled, ['a told']);
+});
+
+test('fan-out: a pause that was asked for is kept, urgent or not, and the newest state goes then', async () => {
+  const stage = new Stage(1_000);
+  stage.answer = { kind: 'again', afterMs: 30_000 };
+  const a = stage.item('a');
+  stage.change(a);
+  await stage.clock.advanceAsync(0);
+  stage.answer = TOLD;
+  stage.change(a, true);
+  await stage.clock.advanceAsync(29_999);
+  assert.deepEqual(stage.told, ['a=1 @0']);
+  await stage.clock.advanceAsync(1);
+  assert.deepEqual(stage.told, ['a=1 @0', 'a=2 @30000']);
+});
+
+test('fan-out: what is held goes when its way is up, and only what is held for it', async () => {
+  const stage = new Stage(1_000);
+  stage.answer = { kind: 'held' };
+  const [a, b] = [stage.item('a'), stage.item('b')];
+  stage.change(a);
+  stage.change(b);
+  await stage.clock.advanceAsync(0);
+  stage.answer = TOLD;
+  stage.change(a, true);
+  stage.fanOut.drop(b);
+  await stage.clock.advanceAsync(100_000);
+  stage.fanOut.wake('link:other');
+  await stage.clock.advanceAsync(0);
+  assert.equal(stage.told.length, 2);
+  stage.fanOut.wake('link:office');
+  await stage.clock.advanceAsync(0);
+  assert.deepEqual(stage.told.slice(2), ['a=2 @100000']);
+});
+
+test('fan-out: one who is gone is told nothing more, whatever changed meanwhile', async () => {
+  const stage = new Stage(0);
+  stage.answer = undefined;
+  const a = stage.item('a');
+  stage.change(a);
+  await stage.clock.advanceAsync(0);
+  stage.change(a, true);
+  stage.waiting.shift()?.({ kind: 'gone', reason: '481' });
+  await stage.clock.advanceAsync(10_000);
+  assert.equal(stage.told.length, 1);
+  assert.deepEqual(stage.settled, ['a gone']);
+});
+
+test('fan-out: no more at once than the bound, each answer lets one more go, in order', async () => {
+  const stage = new Stage(0, 3);
+  stage.answer = undefined;
+  const items = Array.from({ length: 6 }, (_, n) => stage.item(`i${n}`));
+  for (const item of items) stage.change(item);
+  await stage.clock.advanceAsync(0);
+  assert.equal(stage.told.length, 3);
+  stage.waiting.shift()?.(TOLD);
+  await settled();
+  assert.deepEqual(
+    stage.told.map((line) => line.split('=')[0]),
+    ['i0', 'i1', 'i2', 'i3'],
+  );
+});
+
+test('fan-out: those who do not answer keep nobody waiting for longer than half a second', async () => {
+  const stage = new Stage(0, 10);
+  stage.answer = undefined;
+  for (let n = 0; n < 10; n += 1) stage.change(stage.item(`dead${n}`));
+  const alive = stage.item('alive');
+  stage.change(alive);
+  await stage.clock.advanceAsync(499);
+  assert.equal(stage.told.length, 10);
+  await stage.clock.advanceAsync(300);
+  assert.match(stage.told[10] ?? '', /^alive=1 @(5|6|7)\d\d$/);
+  assert.equal(stage.fanOut.unanswered, 11);
+});
+
+test('fan-out: thousands marked for one change cost one timer', async () => {
+  const stage = new Stage(5_000);
+  const items = Array.from({ length: 5_000 }, (_, n) => stage.item(`i${n}`));
+  for (const item of items) stage.change(item);
+  assert.equal(stage.clock.pending, 1);
+  await stage.clock.advanceAsync(5_000);
+  assert.equal(stage.settled.length, 5_000);
+  for (const item of items) stage.change(item);
+  // The pump or the due list, and the sweep of slots.
+  assert.ok(stage.clock.pending <= 3, `${stage.clock.pending} timers`);
+});
+
+test('fan-out: stop tells nobody any more and waits for what is under way', async () => {
+  const stage = new Stage(0);
+  stage.answer = undefined;
+  const [a, b] = [stage.item('a'), stage.item('b')];
+  stage.change(a);
+  await stage.clock.advanceAsync(0);
+  stage.change(b);
+  let isStopped = false;
+  void stage.fanOut.stop(1_000).then(() => (isStopped = true));
+  await stage.clock.advanceAsync(10);
+  assert.equal(isStopped, false);
+  stage.waiting.shift()?.(TOLD);
+  await stage.clock.advanceAsync(0);
+  assert.equal(isStopped, true);
+  assert.equal(stage.told.length, 1);
+});
