@@ -18,7 +18,7 @@ type WithConfig = { readonly config: string };
 /** The command line. Each command's code is loaded when it runs, so that `--help` and `users add` start fast. */
 function program(): Command {
   const root = new Command('interpres')
-    .description('Federation between SIP/SIMPLE and XMPP domains: messages through a durable queue.')
+    .description('Federation between SIP/SIMPLE and XMPP domains: messages and presence, through a durable store.')
     .version(VERSION)
     .addHelpText(
       'after',
