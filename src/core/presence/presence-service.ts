@@ -55,7 +55,7 @@ export class PresenceService {
       clock,
       log,
       newToken: deps.newToken,
-      beforeChange: (presentityKey) => this.#subscriptions.beforeChange(presentityKey),
+      beforeChange: (presentityKey) => this.#subscriptions.changes.beforeChange(presentityKey),
       changed: (presentityKey) => this.#changed(presentityKey),
     });
     this.#local = new LocalPresence({
@@ -63,14 +63,14 @@ export class PresenceService {
       bindingsOf: deps.bindingsOf,
       policy: config.composition,
       clock,
-      onChanged: (presentityKey) => this.#subscriptions.localChanged(presentityKey),
+      onChanged: (presentityKey) => this.#subscriptions.changes.localChanged(presentityKey),
     });
     const rules = new PresenceRules({
       records: records.rules,
       defaultAction: config.default,
       log,
-      beforeChange: (ownerKey) => this.#subscriptions.beforeChange(ownerKey),
-      changed: (ownerKey) => this.#subscriptions.rulesChanged(ownerKey),
+      beforeChange: (ownerKey) => this.#subscriptions.changes.beforeChange(ownerKey),
+      changed: (ownerKey) => this.#subscriptions.changes.rulesChanged(ownerKey),
     });
     this.#subscriptions = new SubscriptionService({
       ...deps,
@@ -105,7 +105,7 @@ export class PresenceService {
 
   /** The registrations of a user are about to change: called before that is stored. */
   beforeRegistration(userKey: string): void {
-    this.#subscriptions.beforeChange(userKey);
+    this.#subscriptions.changes.beforeChange(userKey);
   }
 
   /** They have changed. */
@@ -115,7 +115,7 @@ export class PresenceService {
 
   /** What the far side lets a pair know has changed. */
   upstreamReported(pair: Pair, report: UpstreamReport): void {
-    this.#subscriptions.upstreamReported(pair, report);
+    this.#subscriptions.changes.upstreamReported(pair, report);
   }
 
   /** See `SubscriptionService.isWanted`. */
@@ -143,6 +143,6 @@ export class PresenceService {
 
   #changed(presentityKey: string): void {
     this.#local.changed(presentityKey);
-    this.#subscriptions.afterChange(presentityKey);
+    this.#subscriptions.changes.afterChange(presentityKey);
   }
 }

@@ -8,7 +8,6 @@ import { NotificationService } from './notification-service.ts';
 import type { PresenceRules } from './presence-rules.ts';
 import {
   pairKey,
-  type EndReason,
   type Lease,
   type Notification,
   type NotifyBody,
@@ -20,6 +19,7 @@ import {
   type UpstreamRoute,
 } from './subscription.ts';
 import { SubscriptionAdmission, type SubscriptionAdmissionDeps } from './subscription-admission.ts';
+import { SubscriptionChanges } from './subscription-changes.ts';
 import { stepSubscription, type SubscriptionEvent } from './subscription-machine.ts';
 import { SubscriptionRegister } from './subscription-register.ts';
 import type { PresenceRoute } from './subscription-table.ts';
@@ -59,6 +59,8 @@ export class SubscriptionService implements Subscriptions {
   readonly #views: Views;
   readonly #telling: NotificationService;
   readonly #register: SubscriptionRegister;
+  /** Told by whoever knows what watchers see. */
+  readonly changes: SubscriptionChanges;
   /** Numbers the records of those who only looked once. */
   #looks = 0;
 
@@ -78,6 +80,14 @@ export class SubscriptionService implements Subscriptions {
       settled: (watching, lostBecause) => this.#settled(watching, lostBecause),
     });
     this.#register = new SubscriptionRegister({ ...deps, ended: (watching, event) => this.#moved(watching, event) });
+    this.changes = new SubscriptionChanges({
+      table: this.#register.table,
+      telling: this.#telling,
+      views: this.#views,
+      rules: deps.rules,
+      move: (watching, event) => this.#moved(watching, event),
+      saveLater: (watching) => this.#register.saveLater(watching),
+    });
   }
 
   /**
@@ -101,8 +111,8 @@ export class SubscriptionService implements Subscriptions {
         if (!watching.isLive() || refreshedAtMs > untoldSinceMs || watched.isUnsettled)
           this.#telling.mark(watching, false);
       }
-      if (watched.upstream === undefined) this.rulesChanged(watched.key);
-      else this.#follow(watched, this.#reportOf(watched.upstream));
+      if (watched.upstream === undefined) this.changes.rulesChanged(watched.key);
+      else this.changes.follow(watched, this.#reportOf(watched.upstream));
       this.#telling.settleIfTold(watched);
     }
     for (const key of keys) unsettled.removeLater(key);
@@ -280,92 +290,6 @@ export class SubscriptionService implements Subscriptions {
     return wanted;
   }
 
-  /** What a user of ours lets others see is about to change: called before the change is stored. */
-  beforeChange(presentityKey: string): void {
-    const watched = this.#register.table.watched(presentityKey);
-    if (watched !== undefined) this.#telling.unsettle(watched);
-  }
-
-  /** The change is stored, and whoever it concerns was marked. */
-  afterChange(presentityKey: string): void {
-    const watched = this.#register.table.watched(presentityKey);
-    if (watched !== undefined) this.#telling.settleIfTold(watched);
-  }
-
-  /** The composed document of a user of ours has changed. */
-  localChanged(presentityKey: string): void {
-    const watched = this.#register.table.watched(presentityKey);
-    if (watched === undefined) return;
-    this.#telling.unsettle(watched);
-    for (const watching of watched.presence) {
-      // A closed view never changes: a NOTIFY would tell that something did.
-      if (watching.record.state.at === 'active' && watching.view !== 'closed') this.#telling.mark(watching, false);
-    }
-    this.#telling.settleIfTold(watched);
-  }
-
-  /** What the far side lets a pair know has changed. */
-  upstreamReported(pair: Pair, report: UpstreamReport): void {
-    const watched = this.#register.table.watched(pairKey(pair));
-    if (watched === undefined) return;
-    this.#telling.unsettle(watched);
-    this.#follow(watched, report);
-    for (const watching of watched.presence) {
-      if (watching.record.state.at === 'active') this.#telling.mark(watching, false);
-    }
-    this.#telling.settleIfTold(watched);
-  }
-
-  /** The rules of a user of ours have changed: each of his watchers is looked at again. */
-  rulesChanged(ownerKey: string): void {
-    const watched = this.#register.table.watched(ownerKey);
-    if (watched === undefined || watched.upstream !== undefined) return;
-    for (const watching of [...watched.presence]) this.#decideAgain(watching);
-    this.#telling.settleIfTold(watched);
-  }
-
-  /** Brings the subscriptions of a pair where the far side says they are. */
-  #follow({ presence }: Watched, { state }: UpstreamReport): void {
-    for (const watching of [...presence]) {
-      if (state.at === 'ended') this.#end(watching, state.reason);
-      else if (state.at === 'active' && watching.record.state.at === 'pending') {
-        this.#moved(watching, { type: 'approved' });
-      }
-    }
-  }
-
-  #decideAgain(watching: Watching): void {
-    const { record, watched } = watching;
-    const { at } = record.state;
-    const view = this.#views.viewFor(watched, record.watcher);
-    const isNewView = view !== watching.view;
-    watching.view = view;
-    const { action } = this.#deps.rules.decide(watched.key, record.watcher);
-    if (action === 'block') this.#end(watching, 'rejected');
-    // Without a change of policy towards him: he may ask again, and then waits (RFC 6665, section 4.1.3).
-    else if (action === 'confirm' && at === 'active') this.#end(watching, 'deactivated');
-    else if (action !== 'confirm' && (at === 'pending' || at === 'waiting'))
-      this.#moved(watching, { type: 'approved' });
-    else if (at === 'active' && isNewView) {
-      this.#telling.unsettle(watched);
-      this.#telling.mark(watching, true);
-    }
-  }
-
-  #end(watching: Watching, reason: EndReason): void {
-    if (reason === 'deactivated' && watching.isLive() && watching.record.lease?.via !== 'sip') {
-      // An XMPP user does not ask again by himself: he goes back to where he waits for the owner.
-      this.#telling.unsettle(watching.watched);
-      watching.record = { ...watching.record, state: { at: 'pending' } };
-      watching.says = 'deactivated';
-      this.#register.saveLater(watching);
-      this.#telling.announce(watching, 'deactivated');
-      this.#telling.mark(watching, true);
-      return;
-    }
-    this.#moved(watching, endingEvent(reason));
-  }
-
   /**
    * Carries out one event of the machine. Need not be durable before the watcher hears of it: the rule or the report that
    * brought it is, and so is the time at which it ends; after a crash they come to the same.
@@ -510,21 +434,6 @@ export class SubscriptionService implements Subscriptions {
   #restUpstream({ upstream, presence }: Watched): void {
     if (upstream === undefined || presence.some((watching) => watching.isLive() && watching.isThere)) return;
     this.#deps.upstreamOf(upstream.route).rest(upstream.pair);
-  }
-}
-
-function endingEvent(reason: EndReason): SubscriptionEvent {
-  switch (reason) {
-    case 'rejected':
-      return { type: 'rejected' };
-    case 'giveup':
-      return { type: 'gave-up' };
-    case 'timeout':
-      return { type: 'expired' };
-    case 'deactivated':
-    case 'probation':
-    case 'noresource':
-      return { type: 'ended', reason };
   }
 }
 
