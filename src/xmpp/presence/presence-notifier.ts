@@ -114,8 +114,9 @@ export class PresenceNotifier implements Notifier {
     if (telling === 'no-link' || telling.link.state().at !== 'up') return { kind: 'held' };
     switch (state.at) {
       case 'pending':
-        // RFC 8048, section 5.2.1: nothing before the first word that he may watch.
-        return { kind: 'told' };
+        // RFC 8048, section 5.2.1: nothing before the first word that he may watch. One who was let in before, and now
+        // waits again, must not go on seeing what he saw: it may not have been taken back before a crash.
+        return telling.lease.resources.length > 0 ? this.#tellEnd(telling, false) : { kind: 'told' };
       case 'active':
         return this.#tellActive(telling, notification);
       case 'terminated':

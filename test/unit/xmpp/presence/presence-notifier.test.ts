@@ -35,6 +35,14 @@ test('notifier: pending says nothing to XMPP (RFC 8048, section 5.2.1)', async (
   assert.deepEqual(world.link.take(), []);
 });
 
+test('notifier: pending takes back what one saw who was let in before, where a crash kept it from being taken back', async () => {
+  const world = await aToldWorld();
+  assert.deepEqual(await world.notify({ at: 'pending' }), { kind: 'told' });
+  assert.deepEqual(world.link.take(), [unavailable('phone')]);
+  await world.notify({ at: 'pending' });
+  assert.deepEqual(world.link.take(), []);
+});
+
 test('notifier: the first active says subscribed, and then the presence of each tuple', async () => {
   const world = new XmppPresenceWorld();
   world.subscribed();
