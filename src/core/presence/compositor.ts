@@ -3,6 +3,7 @@
  *
  * Pure. What comes out does not depend on the order in which its parts are given, only on their numbers and times.
  */
+import { PRESENCE_COMPONENTS_MAX } from '../../cpim/limits.ts';
 import type { Address } from '../../cpim/address.ts';
 import type { Device, Person, PresenceDocument, Tuple } from '../../cpim/presence/document.ts';
 import type { Binding } from '../ports.ts';
@@ -76,9 +77,10 @@ export function compose({ presentity, publications, bindings, policy, nowMs }: C
   if (tuples.length === 0) for (const tuple of closed.tuples) tuples.push({ ...tuple, id: ids.take(tuple.id) });
   const document: PresenceDocument = {
     entity: `pres:${presentity}`,
-    tuples: tuples.map((tuple) => ids.withRichIds(tuple)),
+    // The youngest, where there are more than a reader takes.
+    tuples: tuples.slice(-PRESENCE_COMPONENTS_MAX).map((tuple) => ids.withRichIds(tuple)),
     persons: person === undefined ? [] : [ids.withRichIds(person)],
-    devices: devices.map((device) => ids.withRichIds(device)),
+    devices: devices.slice(-PRESENCE_COMPONENTS_MAX).map((device) => ids.withRichIds(device)),
     ...merged,
   };
   return { document, ...horizon.validity() };

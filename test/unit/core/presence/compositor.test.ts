@@ -427,9 +427,22 @@ test('composition: the service of a phone has one id however it registers again'
   assert.notEqual(idWithout({ contact: 'sip:a@h', callId: '1' }), idWithout({ contact: 'sip:b@h', callId: '1' }));
 });
 
-test('composition: thousands of phones of one user have ids of their own', () => {
-  const bindings = Array.from({ length: 5_000 }, (_, n) => aBinding({ contact: `sip:a@h:${n}`, expiresAtMs: NOW + 1 }));
-  assert.equal(new Set(ids(composed([], { bindings }).tuples)).size, 5_000);
+test('composition: as many phones of one user as a document may have services have ids of their own', () => {
+  const bindings = Array.from({ length: 128 }, (_, n) => aBinding({ contact: `sip:a@h:${n}`, expiresAtMs: NOW + 1 }));
+  assert.equal(new Set(ids(composed([], { bindings }).tuples)).size, 128);
+});
+
+test('composition: of more services and devices than a document may have the youngest are shown', () => {
+  const many = (number: number): Contribution =>
+    published(number, 0, {
+      tuples: Array.from({ length: 100 }, (_, n) => aTuple({ id: `t${number}-${n}` })),
+      devices: Array.from({ length: 100 }, (_, n) =>
+        aDevice({ id: `d${number}-${n}`, deviceId: `urn:x:${number}:${n}` }),
+      ),
+    });
+  const { tuples, devices } = composed([many(1), many(2)]);
+  assert.deepEqual([tuples.length, devices.length], [128, 128]);
+  assert.deepEqual([tuples[0]?.id, tuples.at(-1)?.id], ['t1-72', 't2-99']);
 });
 
 const AWAY: ReadonlyArray<
