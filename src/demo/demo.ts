@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { App } from '../app.ts';
 import { CommandError } from '../cli/command-error.ts';
+import { askServer } from '../cli/control-client.ts';
 import { parseAddress } from '../cpim/address.ts';
 import { childOf, textOf, type XmlElement } from '../cpim/xml.ts';
 import { readConfig } from '../core/config.ts';
@@ -24,8 +25,8 @@ const SERVER = 1;
 const XMPP = 2;
 
 /**
- * Shows the main job on one terminal: a message each way, then an outage of the XMPP side during which the phone goes
- * on writing, then its return. Everything is real but the two ends: sockets, digest, XEP-0114, the queue on disk.
+ * Shows the main job on one terminal: a message each way, two users who let each other see how they are, then an outage
+ * of the XMPP side during which the phone goes on, then its return. Everything is real but the two ends: sockets, digest, XEP-0114, the queue on disk.
  *
  * @throws CommandError when anything was lost or out of order, or it did not end in time.
  */
@@ -51,7 +52,13 @@ async function play(folder: string, version: string): Promise<void> {
   const secret = randomBytes(16).toString('hex');
   const xmpp = new ComponentServer({ name: COMPONENT, secret });
   const inbox: string[] = [];
+  const seen: string[] = [];
   xmpp.onStanza = (stanza) => {
+    if (stanza.name === 'presence') {
+      const shown = shownPresence(stanza);
+      seen.push(shown);
+      ladder.draw({ from: SERVER, to: XMPP, text: `<presence> "${shown}"` });
+    }
     if (stanza.name !== 'message') return;
     const text = bodyOf(stanza);
     inbox.push(text);
@@ -71,10 +78,11 @@ async function play(folder: string, version: string): Promise<void> {
   await accounts.credentials.put([credentialOf(alice, PASSWORD)]);
   await accounts.close();
 
+  const controlSocket = join(folder, 'control.sock');
   const app = await App.create({
     config,
     version,
-    controlSocket: join(folder, 'control.sock'),
+    controlSocket,
     clock: systemClock,
     random: Math.random,
     log,
@@ -114,8 +122,26 @@ async function play(folder: string, version: string): Promise<void> {
     xmpp.send(message(answer));
     await until('the answer', () => phone.inbox.length === 1);
 
+    ladder.draw({ remark: 'juliet wants to see how alice is; an operator lets her: interpres watchers allow' });
+    const says = (type: string, children: XmlElement['children'] = []): void => {
+      ladder.draw({ from: XMPP, to: SERVER, text: `<presence> "${type}"` });
+      xmpp.send(presence(type, children));
+    };
+    says('subscribe');
+    await until('the request', () => app.health().presence.subscriptions === 1);
+    const rule = '/watchers/alice@sip.example/rules/juliet@xmpp.example';
+    await askServer(controlSocket, 'PUT', rule, { action: 'allow' });
+    await until('what alice shows', () => seen.includes('available'));
+    ladder.draw({ remark: 'alice wants to see how juliet is; juliet is asked, and agrees' });
+    await phone.watch('sip:juliet@xmpp.example');
+    await until('the question', () => seen.includes('subscribe'));
+    says('subscribed');
+    says('available', [{ name: 'show', attrs: {}, children: ['away'] }]);
+    await until('what juliet shows', () => phone.notified.includes('active, open, away'));
+
     ladder.draw({ remark: 'the XMPP server goes down; alice goes on writing: 202 means it is on disk' });
     await xmpp.stop();
+    await phone.publish('on-the-phone');
     const kept = ['one', 'two', 'three', 'four', 'five'];
     for (const text of kept) await phone.write('sip:juliet@xmpp.example', text);
     ladder.draw({ remark: `waiting in the queue: ${app.health().queue.live}` });
@@ -123,6 +149,7 @@ async function play(folder: string, version: string): Promise<void> {
     await xmpp.start();
     await until('what waited', () => inbox.length >= 1 + kept.length);
     await until('the queue to be empty', () => app.health().queue.live === 0);
+    await until('what alice has become meanwhile', () => seen.includes('available, dnd'));
 
     const expected = ['Good morrow, Juliet', ...kept];
     const lost = expected.filter((text) => !inbox.includes(text)).length;
@@ -131,6 +158,7 @@ async function play(folder: string, version: string): Promise<void> {
     say(
       `\n${expected.length + 1} messages sent, ${lost} lost, ${twice} twice, ${inOrder ? 'in order' : 'OUT OF ORDER'}`,
     );
+    say('each has seen how the other is, what changed during the outage too');
     if (lost > 0 || !inOrder) throw new CommandError('the demo has lost or reordered messages');
     say('\nSet up your own: README.md, "Peer a first domain".');
   } finally {
@@ -148,6 +176,7 @@ function configText(folder: string, port: number, secret: string): string {
     'links:',
     `  office: { type: xmpp-component, host: 127.0.0.1, port: ${port}, name: ${COMPONENT}, domain: sip.example, secret: ${secret} }`,
     'peers: [{ domain: xmpp.example, link: office }]',
+    'presence: { notifyIntervalSeconds: 0 }',
   ].join('\n');
 }
 
@@ -157,6 +186,17 @@ function message(text: string): XmlElement {
     attrs: { from: 'juliet@xmpp.example/balcony', to: `alice@${COMPONENT}`, type: 'chat', id: 'demo-1' },
     children: [{ name: 'body', attrs: {}, children: [text] }],
   };
+}
+
+function presence(type: string, children: XmlElement['children']): XmlElement {
+  const resource = type === 'available' ? '/balcony' : '';
+  const attrs = { from: `juliet@xmpp.example${resource}`, to: `alice@${COMPONENT}` };
+  return { name: 'presence', attrs: type === 'available' ? attrs : { ...attrs, type }, children };
+}
+
+function shownPresence(stanza: XmlElement): string {
+  const show = childOf(stanza, 'show');
+  return [stanza.attrs['type'] ?? 'available', ...(show === undefined ? [] : [textOf(show)])].join(', ');
 }
 
 function bodyOf(stanza: XmlElement): string {

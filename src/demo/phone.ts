@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../core/ports.ts';
 import type { Log } from '../core/log.ts';
+import type { PresenceDocument } from '../cpim/presence/document.ts';
+import { readPidf, writePidf } from '../cpim/presence/pidf.ts';
 import { parseAuthParams } from '../sip/header-values.ts';
 import type { HeaderField, SipReply, SipRequest, SipResponse } from '../sip/message.ts';
 import type { SipStack } from '../sip/stack.ts';
@@ -23,7 +25,7 @@ export type PhoneEvents = {
   received(what: string): void;
 };
 
-/** A SIP phone that knows REGISTER with digest and MESSAGE, and answers 200 to what it gets. */
+/** A SIP phone that knows REGISTER, MESSAGE, PUBLISH and SUBSCRIBE with digest, and answers 200 to what it gets. */
 export class Phone {
   readonly #options: PhoneOptions;
   readonly #events: PhoneEvents;
@@ -34,6 +36,9 @@ export class Phone {
   #cseq = 0;
   /** Texts that came, oldest first. */
   readonly inbox: string[] = [];
+  /** What NOTIFY requests said, oldest first: the state of the subscription, and of the presentity where it was told. */
+  readonly notified: string[] = [];
+  #etag: string | undefined;
 
   constructor(options: PhoneOptions, events: PhoneEvents) {
     this.#options = options;
@@ -73,17 +78,43 @@ export class Phone {
     return response.status;
   }
 
+  /** Watches somebody. @returns the status of the last answer. */
+  async watch(uri: string): Promise<number> {
+    const fields: HeaderField[] = [
+      ['Contact', this.#contact],
+      ['Event', 'presence'],
+      ['Accept', PIDF],
+      ['Expires', '600'],
+    ];
+    return (await this.#authenticated('SUBSCRIBE', uri, uri, fields)).status;
+  }
+
+  /** Says what its user is doing: a name of RFC 4480, section 3.2. @returns the status of the last answer. */
+  async publish(activity: string): Promise<number> {
+    const fields: HeaderField[] = [
+      ['Event', 'presence'],
+      ['Expires', '600'],
+      ['Content-Type', PIDF],
+      ...(this.#etag === undefined ? [] : [['SIP-If-Match', this.#etag] as const]),
+    ];
+    const body = writePidf(documentOf(this.#aor, activity));
+    const response = await this.#authenticated('PUBLISH', this.#aor, this.#aor, fields, body, activity);
+    this.#etag = response.headers.get('SIP-ETag');
+    return response.status;
+  }
+
   async #authenticated(
     method: string,
     uri: string,
     to: string,
     fields: readonly HeaderField[],
     text?: string,
+    shown = text,
   ): Promise<SipResponse> {
-    const first = await this.#request(method, uri, to, fields, text);
+    const first = await this.#request(method, uri, to, fields, text, shown);
     const challenge = first.headers.get('WWW-Authenticate');
     if (first.status !== 401 || challenge === undefined) return first;
-    return this.#request(method, uri, to, [...fields, this.#credentials(method, uri, challenge)], text);
+    return this.#request(method, uri, to, [...fields, this.#credentials(method, uri, challenge)], text, shown);
   }
 
   async #request(
@@ -91,9 +122,10 @@ export class Phone {
     uri: string,
     to: string,
     fields: readonly HeaderField[],
-    text?: string,
+    text: string | undefined,
+    content: string | undefined,
   ): Promise<SipResponse> {
-    const shown = text === undefined ? method : `${method} "${text}"`;
+    const shown = content === undefined ? method : `${method} "${content}"`;
     this.#events.sent(fields.some(([name]) => name === 'Authorization') ? `${shown} + digest` : shown);
     this.#cseq += 1;
     const response = await this.#stack.request({
@@ -134,10 +166,33 @@ export class Phone {
   }
 
   #answer(request: SipRequest): SipReply {
-    if (request.method !== 'MESSAGE') return { status: 405, headers: [['Allow', 'MESSAGE']] };
+    if (request.method === 'NOTIFY') return this.#answerNotify(request);
+    if (request.method !== 'MESSAGE') return { status: 405, headers: [['Allow', 'MESSAGE, NOTIFY']] };
     const text = Buffer.from(request.body).toString('utf8');
     this.inbox.push(text);
     this.#events.received(`MESSAGE "${text}"`);
     return { status: 200 };
   }
+
+  #answerNotify(request: SipRequest): SipReply {
+    const state = (request.headers.get('Subscription-State') ?? '').split(';', 1)[0] ?? '';
+    const [tuple] = request.body.length === 0 ? [] : readPidf(Buffer.from(request.body).toString('utf8')).tuples;
+    const shown = [state, tuple?.basic, tuple?.show].filter((word) => word !== undefined).join(', ');
+    this.notified.push(shown);
+    this.#events.received(`NOTIFY "${shown}"`);
+    return { status: 200 };
+  }
+}
+
+const PIDF = 'application/pidf+xml';
+
+function documentOf(aor: string, activity: string): PresenceDocument {
+  const common = { notes: [], extensions: [] };
+  return {
+    entity: aor,
+    tuples: [{ id: 'phone', basic: 'open', rich: {}, statusExtensions: [], deviceIds: [], ...common }],
+    persons: [{ id: 'user', rich: { activities: { values: [{ name: activity }] } }, ...common }],
+    devices: [],
+    ...common,
+  };
 }
