@@ -211,7 +211,7 @@ Example:
   root
     .command('demo')
     .description(
-      'show a message exchange and an outage on loopback, with a scripted phone and XMPP server; ends by itself',
+      'show messages, presence and an outage on loopback, with a scripted phone and XMPP server; ends by itself',
     )
     .action(async () => {
       const { demo } = await import('./demo/demo.ts');

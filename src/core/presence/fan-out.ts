@@ -77,7 +77,8 @@ export class FanOut<T extends Telling> {
   readonly #held = new Map<string, Set<T>>();
   #cancelPump: (() => void) | undefined;
   #cancelSweep: (() => void) | undefined;
-  #isStopped = false;
+  /** Whether anybody is told; what is marked before waits for `start`. */
+  #isOpen = false;
   #idle: Array<() => void> = [];
 
   constructor(deps: FanOutDeps<T>) {
@@ -90,6 +91,12 @@ export class FanOut<T extends Telling> {
       item.isPausing = false;
       if (item.isDue && !item.isUnderWay && !item.isQueued && !item.isHeld) this.#place(item);
     });
+  }
+
+  /** Begins to tell: once, when there are ways out. */
+  start(): void {
+    this.#isOpen = true;
+    this.#schedule();
   }
 
   /** There is something new to tell. `isUrgent`: it is the first word, the last, or an answer. */
@@ -127,7 +134,7 @@ export class FanOut<T extends Telling> {
 
   /** Tells nobody any more; resolves when what is under way has ended, or after the grace. */
   stop(graceMs: number): Promise<void> {
-    this.#isStopped = true;
+    this.#isOpen = false;
     this.#due.stop();
     this.#cancelPump?.();
     this.#cancelSweep?.();
@@ -151,7 +158,11 @@ export class FanOut<T extends Telling> {
   #enqueue(item: T): void {
     item.isQueued = true;
     this.#queue.push(item);
-    if (this.#cancelPump !== undefined || this.#isStopped) return;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#cancelPump !== undefined || !this.#isOpen) return;
     // Not from within the call: an answer that is being given now must leave before what follows it.
     this.#cancelPump = this.#deps.clock.after(0, () => {
       this.#cancelPump = undefined;
@@ -166,7 +177,7 @@ export class FanOut<T extends Telling> {
   }
 
   #pump(): void {
-    while (!this.#isStopped && this.#open < this.#outstandingMax && this.#unanswered < UNANSWERED_MAX) {
+    while (this.#isOpen && this.#open < this.#outstandingMax && this.#unanswered < UNANSWERED_MAX) {
       const item = this.#queue[this.#first];
       if (item === undefined) break;
       this.#first += 1;
@@ -233,7 +244,7 @@ export class FanOut<T extends Telling> {
   }
 
   #armSweep(): void {
-    if (this.#cancelSweep !== undefined || this.#isStopped) return;
+    if (this.#cancelSweep !== undefined || !this.#isOpen) return;
     this.#cancelSweep = this.#deps.clock.after(LATE_MS / 2, () => {
       this.#cancelSweep = undefined;
       this.#sweep();

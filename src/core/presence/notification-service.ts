@@ -40,6 +40,11 @@ export class NotificationService {
     });
   }
 
+  /** Tells nobody before this: what is marked waits. */
+  start(): void {
+    this.#fanOut.start();
+  }
+
   get unanswered(): number {
     return this.#fanOut.unanswered;
   }

@@ -129,7 +129,7 @@ export class PresenceService {
     this.#publications.start();
   }
 
-  /** Watches presentities elsewhere again; when the ways out are open. */
+  /** Tells watchers, and watches presentities elsewhere again; when the ways out are open. */
   start(): void {
     this.#subscriptions.start();
   }

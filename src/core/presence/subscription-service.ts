@@ -118,8 +118,9 @@ export class SubscriptionService implements Subscriptions {
     for (const key of keys) unsettled.removeLater(key);
   }
 
-  /** Watches presentities elsewhere again, for those who have live subscriptions. Once, when the ways out are there. */
+  /** Tells watchers, and watches presentities elsewhere again for them. Once, when the ways out are there. */
   start(): void {
+    this.#telling.start();
     for (const { upstream, presence } of this.#register.table.all()) {
       if (upstream !== undefined && presence.some((watching) => watching.isLive())) this.#watchUpstream(upstream);
     }

@@ -20,7 +20,7 @@ class Stage {
   readonly fanOut: FanOut<Item>;
   readonly #startMs = this.clock.nowMs();
 
-  constructor(intervalMs: number, outstandingMax = 512) {
+  constructor(intervalMs: number, outstandingMax = 512, isStarted = true) {
     this.fanOut = new FanOut<Item>({
       clock: this.clock,
       intervalMs,
@@ -33,6 +33,7 @@ class Stage {
       settled: ({ name }, outcome) => this.settled.push(`${name} ${outcome.kind}`),
       wayOf: () => 'link:office',
     });
+    if (isStarted) this.fanOut.start();
   }
 
   item(name: string): Item {
@@ -53,6 +54,18 @@ test('fan-out: what is marked is told after the caller has returned, and settled
   await stage.clock.advanceAsync(0);
   assert.deepEqual(stage.told, ['a=1 @0']);
   assert.deepEqual(stage.settled, ['a told']);
+});
+
+test('fan-out: what is marked before the start waits for it, the interval and what is urgent no less', async () => {
+  const stage = new Stage(5_000, 512, false);
+  const [a, b] = [stage.item('a'), stage.item('b')];
+  stage.change(a);
+  stage.change(b, true);
+  await stage.clock.advanceAsync(60_000);
+  assert.deepEqual(stage.told, []);
+  stage.fanOut.start();
+  await stage.clock.advanceAsync(0);
+  assert.deepEqual(stage.told, ['a=1 @60000', 'b=1 @60000']);
 });
 
 test('fan-out: the first is not held back, the next waits for the interval, the last state is told (RFC 3856, section 6.10)', async () => {
