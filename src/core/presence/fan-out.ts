@@ -19,12 +19,18 @@ export type Telling = {
   notBeforeMs: number;
   /** When the due list will look at it; 0: it is not there. */
   timedAtMs: number;
+  /** When it is told again, changed or not; 0: never. */
+  repeatAtMs: number;
 };
 
 export type FanOutDeps<T extends Telling> = {
   readonly clock: Clock;
-  /** At most one notification in so many ms; 0 switches the limit off. */
-  readonly intervalMs: number;
+  /** One of them is told no sooner than so long after the last time; 0: no limit. */
+  readonly intervalOf: (item: T) => number;
+  /** And no later than so long after it, whether something has changed or not; absent: no limit. */
+  readonly repeatOf: (item: T) => number | undefined;
+  /** Nothing has changed for that long. */
+  readonly repeat: (item: T) => void;
   /** Tells one of them the newest there is. Must not reject. */
   readonly tell: (item: T) => Promise<NotifyOutcome>;
   /** One has been told everything there is, or cannot be told any more. */
@@ -40,6 +46,9 @@ const OUTSTANDING_MAX = 512;
 const UNANSWERED_MAX = 50_000;
 /** After so long without an answer a notification no longer keeps others back. */
 const LATE_MS = 500;
+/** The same where nobody at all has answered for so long: far ends that are only slow do answer something. */
+const STALL_MS = 100;
+const SWEEP_MS = 50;
 const LOOK_MS = 60_000;
 
 type Slot = { readonly startedAtMs: number; isOpen: boolean };
@@ -55,6 +64,7 @@ export function untold(): Telling {
     isPausing: false,
     notBeforeMs: 0,
     timedAtMs: 0,
+    repeatAtMs: 0,
   };
 }
 
@@ -74,6 +84,7 @@ export class FanOut<T extends Telling> {
   #firstSlot = 0;
   #open = 0;
   #unanswered = 0;
+  #answeredAtMs = 0;
   readonly #held = new Map<string, Set<T>>();
   #cancelPump: (() => void) | undefined;
   #cancelSweep: (() => void) | undefined;
@@ -89,7 +100,10 @@ export class FanOut<T extends Telling> {
       if (item.timedAtMs === 0 || deps.clock.nowMs() < item.timedAtMs) return;
       item.timedAtMs = 0;
       item.isPausing = false;
-      if (item.isDue && !item.isUnderWay && !item.isQueued && !item.isHeld) this.#place(item);
+      if (item.isUnderWay || item.isQueued || item.isHeld) return;
+      if (item.isDue) this.#place(item);
+      else if (item.repeatAtMs > deps.clock.nowMs()) this.#time(item, item.repeatAtMs);
+      else if (item.repeatAtMs !== 0) deps.repeat(item);
     });
   }
 
@@ -149,9 +163,8 @@ export class FanOut<T extends Telling> {
   }
 
   #place(item: T): void {
-    const { intervalMs, clock } = this.#deps;
-    const isFree = item.isUrgent || (intervalMs === 0 && item.notBeforeMs === 0);
-    if (isFree || item.notBeforeMs <= clock.nowMs()) this.#enqueue(item);
+    const isFree = item.isUrgent || item.notBeforeMs === 0;
+    if (isFree || item.notBeforeMs <= this.#deps.clock.nowMs()) this.#enqueue(item);
     else this.#time(item, item.notBeforeMs);
   }
 
@@ -202,6 +215,7 @@ export class FanOut<T extends Telling> {
     void this.#deps.tell(item).then((outcome) => {
       item.isUnderWay = false;
       this.#unanswered -= 1;
+      this.#answeredAtMs = this.#deps.clock.nowMs();
       if (slot.isOpen) {
         slot.isOpen = false;
         this.#open -= 1;
@@ -213,13 +227,15 @@ export class FanOut<T extends Telling> {
   }
 
   #ended(item: T, outcome: NotifyOutcome): void {
-    const { intervalMs, clock, settled, wayOf } = this.#deps;
+    const { intervalOf, clock, settled, wayOf } = this.#deps;
     switch (outcome.kind) {
-      case 'told':
+      case 'told': {
+        const intervalMs = intervalOf(item);
         item.notBeforeMs = intervalMs === 0 ? 0 : clock.nowMs() + intervalMs;
         if (item.isDue) this.#place(item);
-        else settled(item, outcome);
+        else this.#rest(item, outcome);
         return;
+      }
       case 'gone':
         item.isDue = false;
         settled(item, outcome);
@@ -243,9 +259,17 @@ export class FanOut<T extends Telling> {
     }
   }
 
+  #rest(item: T, outcome: NotifyOutcome & { kind: 'told' }): void {
+    const { repeatOf, clock, settled } = this.#deps;
+    const repeatMs = repeatOf(item);
+    item.repeatAtMs = repeatMs === undefined ? 0 : clock.nowMs() + repeatMs;
+    if (repeatMs !== undefined) this.#time(item, item.repeatAtMs);
+    settled(item, outcome);
+  }
+
   #armSweep(): void {
     if (this.#cancelSweep !== undefined || !this.#isOpen) return;
-    this.#cancelSweep = this.#deps.clock.after(LATE_MS / 2, () => {
+    this.#cancelSweep = this.#deps.clock.after(SWEEP_MS, () => {
       this.#cancelSweep = undefined;
       this.#sweep();
     });
@@ -253,7 +277,9 @@ export class FanOut<T extends Telling> {
 
   /** Gives back the places of those that are late: far ends that are dead must not keep the living waiting. */
   #sweep(): void {
-    const lateBeforeMs = this.#deps.clock.nowMs() - LATE_MS;
+    const nowMs = this.#deps.clock.nowMs();
+    const isStalled = nowMs - this.#answeredAtMs >= STALL_MS;
+    const lateBeforeMs = nowMs - (isStalled ? STALL_MS : LATE_MS);
     for (let slot = this.#slots[this.#firstSlot]; slot !== undefined; slot = this.#slots[this.#firstSlot]) {
       if (slot.isOpen) {
         if (slot.startedAtMs > lateBeforeMs) break;

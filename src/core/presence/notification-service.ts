@@ -30,7 +30,11 @@ export class NotificationService {
     this.#deps = deps;
     this.#fanOut = new FanOut({
       clock: deps.clock,
-      intervalMs: deps.notifyIntervalMs,
+      intervalOf: ({ record }) => record.pace?.shortestMs ?? deps.notifyIntervalMs,
+      repeatOf: ({ record }) => record.pace?.longestMs,
+      repeat: (watching) => {
+        if (watching.at >= 0 && watching.record.state.at === 'active') this.mark(watching, false);
+      },
       tell: (watching) => this.#tell(watching),
       settled: (watching, outcome) => {
         this.closed(watching);

@@ -5,6 +5,7 @@ import type { Clock, Records } from '../ports.ts';
 import { grantedSeconds, type ExpiresLimits } from '../granted-seconds.ts';
 import type { LocalPresence } from './local-presence.ts';
 import { NotificationService } from './notification-service.ts';
+import { adoptedPace, type Pace } from './pace.ts';
 import type { PresenceRules } from './presence-rules.ts';
 import {
   pairKey,
@@ -85,6 +86,7 @@ export class SubscriptionService implements Subscriptions {
       telling: this.#telling,
       views: this.#views,
       rules: deps.rules,
+      upstreamOf: deps.upstreamOf,
       move: (watching, event) => this.#moved(watching, event),
       saveLater: (watching) => this.#register.saveLater(watching),
     });
@@ -106,10 +108,10 @@ export class SubscriptionService implements Subscriptions {
     for (const watched of this.#register.table.all()) {
       if (keys.delete(watched.key)) watched.isUnsettled = true;
       for (const watching of [...watched.presence, ...watched.winfo]) {
-        const { lease, refreshedAtMs } = watching.record;
+        const { lease, refreshedAtMs, pace } = watching.record;
         if (lease === undefined) continue;
-        if (!watching.isLive() || refreshedAtMs > untoldSinceMs || watched.isUnsettled)
-          this.#telling.mark(watching, false);
+        const isFresh = refreshedAtMs > untoldSinceMs || pace?.longestMs !== undefined;
+        if (!watching.isLive() || isFresh || watched.isUnsettled) this.#telling.mark(watching, false);
       }
       if (watched.upstream === undefined) this.changes.rulesChanged(watched.key);
       else this.changes.follow(watched, this.#reportOf(watched.upstream));
@@ -175,6 +177,7 @@ export class SubscriptionService implements Subscriptions {
       subscribedAtMs: nowMs,
       refreshedAtMs: nowMs,
       ...(request.displayName === undefined ? {} : { displayName: request.displayName }),
+      ...this.#paceFor(request.pace, seconds),
       lease,
     };
     const watching = this.#add(record, watched);
@@ -200,14 +203,16 @@ export class SubscriptionService implements Subscriptions {
     const seconds = grantedSeconds(request.expiresSeconds, expires);
     const nowMs = clock.nowMs();
     const event = { type: 'refreshed', expiresAtMs: nowMs + seconds * 1_000 } as const;
-    const { state } = stepSubscription(watching.record.state, event);
     const before = watching.record;
-    await records.put(id, { ...before, state, refreshedAtMs: nowMs });
+    const refreshed = (record: StoredSubscription): StoredSubscription => {
+      const { state } = stepSubscription(record.state, event);
+      return { ...withoutPace(record), state, refreshedAtMs: nowMs, ...this.#paceFor(request.pace, seconds) };
+    };
+    await records.put(id, refreshed(before));
     if (!this.#register.table.has(watching) || !watching.isLive()) throw unknownDialog();
     // It may have been approved while that was being stored.
-    const after = stepSubscription(watching.record.state, event);
     const isAnother = watching.record !== before;
-    watching.record = { ...watching.record, state: after.state, refreshedAtMs: nowMs };
+    watching.record = refreshed(watching.record);
     if (isAnother) this.#register.saveLater(watching);
     this.#register.arm(watching);
     const isSuppressed = !watching.isDue && request.hasBody?.(this.#shownTo(watching)) === true;
@@ -324,6 +329,12 @@ export class SubscriptionService implements Subscriptions {
     if (!watching.isLive()) this.#over(watching);
   }
 
+  #paceFor(wish: Pace | undefined, seconds: number | undefined): { readonly pace?: Pace } {
+    const lifetimeMs = seconds === undefined ? Number.POSITIVE_INFINITY : seconds * 1_000;
+    const pace = adoptedPace(wish, this.#deps.notifyIntervalMs, lifetimeMs);
+    return pace === undefined ? {} : { pace };
+  }
+
   /** Those of a presentity that nobody watches any more must not be left behind by a refusal. */
   #checkBounds(watched: Watched, watcher: Address): void {
     try {
@@ -436,6 +447,11 @@ export class SubscriptionService implements Subscriptions {
     if (upstream === undefined || presence.some((watching) => watching.isLive() && watching.isThere)) return;
     this.#deps.upstreamOf(upstream.route).rest(upstream.pair);
   }
+}
+
+function withoutPace(record: StoredSubscription): StoredSubscription {
+  const { pace, ...rest } = record;
+  return pace === undefined ? record : rest;
 }
 
 function unknownDialog(): GatewayError {

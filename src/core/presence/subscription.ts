@@ -1,6 +1,7 @@
 import { addressKey, type Address } from '../../cpim/address.ts';
 import type { PresenceDocument } from '../../cpim/presence/document.ts';
 import type { WatcherList } from '../../cpim/presence/watcherinfo.ts';
+import type { Pace } from './pace.ts';
 
 /** What may be subscribed to: the presence of somebody, or who watches it (RFC 3857). */
 export type EventPackage = 'presence' | 'presence.winfo';
@@ -39,6 +40,8 @@ export type Subscription = {
   readonly subscribedAtMs: number;
   /** What the watcher calls himself: shown to the owner. */
   readonly displayName?: string;
+  /** How often the watcher is told, where he has a wish and beside what the server itself allows. */
+  readonly pace?: Pace;
   /** Absent for `waiting`. */
   readonly lease?: Lease;
 };

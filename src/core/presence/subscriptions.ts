@@ -1,5 +1,6 @@
 import type { Address } from '../../cpim/address.ts';
 import type { Origin } from '../admission.ts';
+import type { Pace } from './pace.ts';
 import type { EventPackage, Lease, Notification, NotifyBody, Pair, Subscription } from './subscription.ts';
 
 /** Who wants to watch whom; the sender has proved who he is. */
@@ -16,6 +17,8 @@ export type SubscribeRequest = FetchRequest & {
   readonly lease: Lease;
   /** Seconds as asked for, above 0; absent: the configured default; `never`: the lease knows no end. */
   readonly expires?: number | 'never';
+  /** How often the watcher wishes to be told; what of it is adopted is in the subscription. */
+  readonly pace?: Pace;
   /** Whether the watcher has this body already (RFC 5839, section 6.2). */
   readonly hasBody?: (body: NotifyBody | undefined) => boolean;
 };
@@ -23,6 +26,8 @@ export type SubscribeRequest = FetchRequest & {
 export type RefreshRequest = {
   /** Seconds as asked for; 0 ends the subscription, absent: the configured default. */
   readonly expiresSeconds?: number;
+  /** As above; absent: no wish any more. */
+  readonly pace?: Pace;
   /** As above: true lets the notification be left out where nothing else has changed (RFC 5839, section 6.3). */
   readonly hasBody?: (body: NotifyBody | undefined) => boolean;
 };

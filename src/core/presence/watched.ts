@@ -1,7 +1,7 @@
 import type { Address } from '../../cpim/address.ts';
 import type { PresenceDocument } from '../../cpim/presence/document.ts';
 import type { WatcherEntry } from '../../cpim/presence/watcherinfo.ts';
-import { untold, type Telling } from './fan-out.ts';
+import type { Telling } from './fan-out.ts';
 import type { NotifyBody, Pair, Subscription, UpstreamRoute } from './subscription.ts';
 
 /** A subscription as it is stored. */
@@ -15,14 +15,15 @@ export type View = 'all' | 'no-location' | 'closed';
 
 /** One subscription in memory. */
 export class Watching implements Telling {
-  isDue: boolean;
-  isUrgent: boolean;
-  isUnderWay: boolean;
-  isQueued: boolean;
-  isHeld: boolean;
-  isPausing: boolean;
-  notBeforeMs: number;
-  timedAtMs: number;
+  isDue = false;
+  isUrgent = false;
+  isUnderWay = false;
+  isQueued = false;
+  isHeld = false;
+  isPausing = false;
+  notBeforeMs = 0;
+  timedAtMs = 0;
+  repeatAtMs = 0;
   readonly watched: Watched;
   /** Where it stands among those of its presentity. */
   at = -1;
@@ -42,15 +43,6 @@ export class Watching implements Telling {
   #record: StoredSubscription;
 
   constructor(record: StoredSubscription, watched: Watched) {
-    const { isDue, isUrgent, isUnderWay, isQueued, isHeld, isPausing, notBeforeMs, timedAtMs } = untold();
-    this.isDue = isDue;
-    this.isUrgent = isUrgent;
-    this.isUnderWay = isUnderWay;
-    this.isQueued = isQueued;
-    this.isHeld = isHeld;
-    this.isPausing = isPausing;
-    this.notBeforeMs = notBeforeMs;
-    this.timedAtMs = timedAtMs;
     this.#record = record;
     this.watched = watched;
   }
@@ -88,6 +80,8 @@ export class Watched {
   open = 0;
   /** How many subscriptions to his presence wait for a word of his. */
   undecided = 0;
+  /** A document of him has been reported since this process began; of one who is elsewhere. */
+  isKnown = false;
   /** Marked in the store as not told everywhere. */
   isUnsettled = false;
   #bodies: { readonly document: PresenceDocument; readonly byView: Partial<Record<View, NotifyBody>> } | undefined;

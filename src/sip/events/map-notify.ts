@@ -1,6 +1,7 @@
+import type { Pace } from '../../core/presence/pace.ts';
 import type { Notification } from '../../core/presence/subscription.ts';
 import type { HeaderField } from '../message.ts';
-import { formatEvent } from './event-header.ts';
+import { formatEvent, paceParams } from './event-header.ts';
 import { bytesOfBody, etagOf } from './presence-bodies.ts';
 import type { SipLease } from './subscription-lease.ts';
 
@@ -20,7 +21,7 @@ export function notifyParts(notification: Notification, lease: SipLease, cseq: n
   const headers: HeaderField[] = [
     ['Contact', `<${lease.contact}>`],
     ['Event', formatEvent(subscription.package, lease.eventId)],
-    ['Subscription-State', subscriptionState(notification.state, nowMs)],
+    ['Subscription-State', subscriptionState(notification.state, nowMs, subscription.pace)],
   ];
   if (etag !== undefined) headers.push(['SIP-ETag', etag]);
   if (body === undefined || isBodySuppressed === true) return { headers };
@@ -28,8 +29,11 @@ export function notifyParts(notification: Notification, lease: SipLease, cseq: n
   return { headers, body: bytesOfBody(body, lease.format, cseq - 1) };
 }
 
-/** The value of Subscription-State; `expires` is never more than what is left, but for parts of a second. */
-export function subscriptionState(state: Notification['state'], nowMs: number): string {
+/**
+ * The value of Subscription-State; `expires` is never more than what is left, but for parts of a second. Rates that a
+ * watcher asked for are said back as they were adopted (RFC 6446, section 5.2).
+ */
+export function subscriptionState(state: Notification['state'], nowMs: number, pace?: Pace): string {
   if (state.at === 'terminated') {
     const { reason, retryAfterSeconds } = state;
     return retryAfterSeconds === undefined
@@ -38,7 +42,8 @@ export function subscriptionState(state: Notification['state'], nowMs: number): 
   }
   // Only a lease over a link has no end.
   if (state.expiresAtMs === undefined) return state.at;
-  return `${state.at};expires=${Math.max(0, Math.ceil((state.expiresAtMs - nowMs) / 1_000))}`;
+  const rates = pace === undefined ? '' : paceParams(pace);
+  return `${state.at};expires=${Math.max(0, Math.ceil((state.expiresAtMs - nowMs) / 1_000))}${rates}`;
 }
 
 /** What an answer to a NOTIFY says about the subscription. */

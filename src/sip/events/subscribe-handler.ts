@@ -2,6 +2,7 @@ import { addressKey, type Address } from '../../cpim/address.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
+import type { Pace } from '../../core/presence/pace.ts';
 import {
   ANONYMOUS,
   type EventPackage,
@@ -50,6 +51,7 @@ type Asked = {
   readonly watcher: WatcherProof & { readonly kind: 'proved' | 'anonymous' };
   readonly package: EventPackage;
   readonly eventId: string | undefined;
+  readonly pace: Pace | undefined;
   /** Undefined: as usual. */
   readonly expiresSeconds: number | undefined;
 };
@@ -75,6 +77,7 @@ export function subscribeHandler(deps: SubscribeDeps): SipHandler {
       watcher: proof,
       package: name,
       eventId: event.id,
+      pace: event.pace,
       expiresSeconds: parseExpires(headers.get('Expires')),
     };
     const tag = parseNameAddr(headers.get('To') ?? '')?.params.get('tag');
@@ -110,6 +113,7 @@ async function begin(request: SipRequest, asked: Asked, deps: SubscribeDeps): Pr
         id,
         lease,
         ...(expires === undefined ? {} : { expires }),
+        ...(asked.pace === undefined ? {} : { pace: asked.pace }),
         ...(hasBody === undefined ? {} : { hasBody }),
       });
       seconds = granted.expiresSeconds;
@@ -167,6 +171,7 @@ async function goOn(request: SipRequest, asked: Asked, tag: string, deps: Subscr
   try {
     const { expiresSeconds, isSuppressed } = await deps.subscriptions.refresh(tag, {
       ...(asked.expiresSeconds === undefined ? {} : { expiresSeconds: asked.expiresSeconds }),
+      ...(asked.pace === undefined ? {} : { pace: asked.pace }),
       ...(hasBody === undefined ? {} : { hasBody }),
     });
     isAccepted = true;

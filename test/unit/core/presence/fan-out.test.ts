@@ -17,13 +17,16 @@ class Stage {
   readonly waiting: Array<(outcome: NotifyOutcome) => void> = [];
   /** What each notification is answered at once; undefined: the test answers through `waiting`. */
   answer: NotifyOutcome | undefined = TOLD;
+  repeatMs: number | undefined;
   readonly fanOut: FanOut<Item>;
   readonly #startMs = this.clock.nowMs();
 
   constructor(intervalMs: number, outstandingMax = 512, isStarted = true) {
     this.fanOut = new FanOut<Item>({
       clock: this.clock,
-      intervalMs,
+      intervalOf: () => intervalMs,
+      repeatOf: () => this.repeatMs,
+      repeat: (item) => this.change(item),
       outstandingMax,
       tell: ({ name, state }) => {
         this.told.push(`${name}=${state} @${this.clock.nowMs() - this.#startMs}`);
@@ -91,6 +94,21 @@ test('fan-out: what is urgent does not wait for the interval', async () => {
   stage.change(a, true);
   await stage.clock.advanceAsync(20_000);
   assert.deepEqual(stage.told, ['a=1 @0', 'a=3 @200']);
+});
+
+test('fan-out: one who wants to hear at least so often is told again where nothing has changed', async () => {
+  const stage = new Stage(1_000);
+  stage.repeatMs = 10_000;
+  const a = stage.item('a');
+  stage.change(a);
+  await stage.clock.advanceAsync(4_000);
+  stage.change(a);
+  await stage.clock.advanceAsync(21_000);
+  // The clock of it begins anew with each.
+  assert.deepEqual(stage.told, ['a=1 @0', 'a=2 @4000', 'a=3 @14000', 'a=4 @24000']);
+  stage.repeatMs = undefined;
+  await stage.clock.advanceAsync(60_000);
+  assert.deepEqual(stage.told.slice(4), ['a=5 @34000']);
 });
 
 test('fan-out: an interval of 0 switches the limit off', async () => {
@@ -182,17 +200,37 @@ test('fan-out: no more at once than the bound, each answer lets one more go, in 
   );
 });
 
-test('fan-out: those who do not answer keep nobody waiting for longer than half a second', async () => {
+test('fan-out: while nobody answers, the next are let go after a tenth of a second', async () => {
   const stage = new Stage(0, 10);
   stage.answer = undefined;
-  for (let n = 0; n < 10; n += 1) stage.change(stage.item(`dead${n}`));
+  for (let n = 0; n < 40; n += 1) stage.change(stage.item(`dead${n}`));
   const alive = stage.item('alive');
   stage.change(alive);
-  await stage.clock.advanceAsync(499);
+  await stage.clock.advanceAsync(99);
   assert.equal(stage.told.length, 10);
-  await stage.clock.advanceAsync(300);
-  assert.match(stage.told[10] ?? '', /^alive=1 @(5|6|7)\d\d$/);
-  assert.equal(stage.fanOut.unanswered, 11);
+  await stage.clock.advanceAsync(900);
+  assert.match(stage.told[40] ?? '', /^alive=1 @(4|5|6)\d\d$/);
+  assert.equal(stage.fanOut.unanswered, 41);
+});
+
+test('fan-out: those who are only slow get no more at once, until one of them is half a second late', async () => {
+  const stage = new Stage(0, 10);
+  stage.answer = undefined;
+  for (let n = 0; n < 60; n += 1) stage.change(stage.item(`slow${n}`));
+  await stage.clock.advanceAsync(0);
+  // An answer each 40 ms: the first are late after 500 ms.
+  for (let answered = 0; answered < 11; answered += 1) {
+    await stage.clock.advanceAsync(40);
+    stage.waiting.pop()?.(TOLD);
+    await settled();
+    assert.equal(stage.fanOut.unanswered, 10);
+  }
+  for (let more = 0; more < 4; more += 1) {
+    await stage.clock.advanceAsync(40);
+    stage.waiting.pop()?.(TOLD);
+  }
+  await settled();
+  assert.ok(stage.fanOut.unanswered > 10, `${stage.fanOut.unanswered} wait`);
 });
 
 test('fan-out: thousands marked for one change cost one timer', async () => {
