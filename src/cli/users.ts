@@ -4,6 +4,8 @@ import type { CredentialStore } from '../core/ports.ts';
 import { credentialOf } from '../sip/digest.ts';
 import { openCredentials } from '../store/sqlite-store.ts';
 import { CommandError } from './command-error.ts';
+import { askServer, refusalOf } from './control-client.ts';
+import { controlSocketPath } from './control-socket.ts';
 import { loadConfig } from './load-config.ts';
 import { passwordFor } from './password.ts';
 import { shownUser, userNamed } from './user-address.ts';
@@ -44,6 +46,7 @@ export async function removeUser(configPath: string, address: string): Promise<v
   await withUsers(config, async (credentials) => {
     if (!(await credentials.remove(addressKey(user)))) throw unknownUser(user, configPath);
     process.stdout.write(`removed ${shownUser(user)}\n`);
+    await forgetPresence(user, config);
   });
 }
 
@@ -69,6 +72,14 @@ export async function importUsers(configPath: string, file: string): Promise<voi
     await credentials.put(users);
     process.stdout.write(`imported ${users.length} ${users.length === 1 ? 'user' : 'users'}\n`);
   });
+}
+
+/** Lets the running server forget who watched him; where none runs, the next one does so at its start. */
+async function forgetPresence(user: Address, config: Config): Promise<void> {
+  const path = `/watchers/${encodeURIComponent(addressKey(user))}`;
+  const answer = await askServer(controlSocketPath(config.data), 'DELETE', path);
+  // Forbidden: a domain behind a trusted core may know him still.
+  if (answer !== undefined && answer.status !== 200 && answer.status !== 403) throw refusalOf(answer);
 }
 
 async function withUsers(config: Config, work: (credentials: CredentialStore) => Promise<void> | void): Promise<void> {

@@ -37,6 +37,12 @@ export const watcherRoutes: FastifyPluginCallback<WatchersDeps> = (app, { watche
     reply.send(watchers.list(ownerFrom(request.params.owner))),
   );
 
+  // Of a user there is no more.
+  app.delete<OfOwner>('/watchers/:owner', async (request) => {
+    await watchers.forget(ownerFrom(request.params.owner));
+    return { done: true };
+  });
+
   app.put<OfOwner & { Body: { isInvisible: boolean } }>(
     '/watchers/:owner/invisible',
     { schema: { body: INVISIBLE_BODY } },

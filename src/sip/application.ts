@@ -1,5 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { addressKey, domainOf } from '../cpim/address.ts';
+import { parseImUri } from '../cpim/im-uri.ts';
 import type { InstantMessage } from '../cpim/operation.ts';
 import { PRESENCE_TYPES_READ } from '../cpim/presence/presence-formats.ts';
 import { READABLE_TYPES } from '../cpim/readable.ts';
@@ -98,6 +99,7 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
     request: (outgoing) => deps.stack.request(outgoing),
     saveLease: (id) => presence.subscriptions.saveLease(id),
     flowOf: (user, contact) => contactsOf(addressKey(user)).find((binding) => binding.contact === contact)?.flow,
+    nextHopOf: (domain) => nextHopOf(domain, peers),
     clock,
     log,
     run,
@@ -164,6 +166,11 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
   return { handler, contactSender: sender, peerSender: sender, notifier, upstream };
 }
 
+/** The next hop of a domain whose SIP server the configuration names. */
+function nextHopOf(domain: string, peers: PeerTable): string | undefined {
+  return peers.own(domain)?.nextHop ?? peers.peersOf(domain).find(({ link }) => link === 'sip')?.nextHop;
+}
+
 type PresenceParts = {
   readonly proofDeps: SenderProofDeps;
   readonly notifier: Notifier;
@@ -185,7 +192,9 @@ function presenceHandlers(
     notify: (notification) => notifier.notify(notification),
     contactFor: ({ uri, flow }) => {
       const parsed = parseSipUri(uri);
-      const domain = parsed !== undefined && proofDeps.isOwn(parsed.host) ? parsed.host : mainDomain;
+      const presentity = parsed === undefined ? parseImUri(uri)?.address : undefined;
+      const host = presentity === undefined ? parsed?.host : domainOf(presentity);
+      const domain = host !== undefined && proofDeps.isOwn(host) ? host : mainDomain;
       return contacts.towards(flow, domain, parsed?.scheme === 'sips');
     },
     // A letter first: an operator may type it after an option.

@@ -30,6 +30,8 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set(
 );
 /** Answered by us as the last hop, so that their Max-Forwards does not matter (RFC 3261, section 16.3, step 3). */
 const ENDS_HERE: ReadonlySet<string> = new Set(['OPTIONS', 'REGISTER', 'PUBLISH', 'NOTIFY']);
+/** A presentity may be asked for by its pres URI (RFC 3856, section 5). */
+const OF_PRESENCE: ReadonlySet<string> = new Set(['SUBSCRIBE', 'PUBLISH']);
 /** Without a handler each of them is about a dialog that is none of ours (RFC 6665, section 4.1.3). */
 const DIALOG_ONLY: ReadonlySet<string> = new Set(['NOTIFY', 'BYE']);
 
@@ -71,9 +73,9 @@ export function dispatcher(options: DispatchOptions): SipHandler {
       const error = GatewayError.of(thrown);
       const status = statusFromError(error);
       const fields = { ...fieldsOf(request), code: error.code, status };
-      if (error.code === 'internal' || error.code === 'store-unavailable') {
-        options.log.error({ ...fields, error }, 'request failed');
-      } else {
+      // A store that fails says so itself, once; each request that it refuses is no more news.
+      if (error.code === 'internal') options.log.error({ ...fields, error }, 'request failed');
+      else {
         // Without a stack, which would let a stranger write ten bytes of log with each of his own.
         options.log.info({ ...fields, reason: error.message.slice(0, TEXT_LENGTH_MAX) }, 'request refused');
       }
@@ -97,7 +99,8 @@ function refusalOf(request: SipRequest, handlers: DispatchOptions['handlers']): 
     return KNOWN_METHODS.has(method) ? { status: isInDialog(request) ? 481 : 405, allow: true } : { status: 501 };
   }
   const scheme = schemeOf(request.uri);
-  if (scheme !== 'sip' && scheme !== 'sips') return { status: 416 };
+  const isServed = scheme === 'sip' || scheme === 'sips' || (scheme === 'pres' && OF_PRESENCE.has(method));
+  if (!isServed) return { status: 416 };
   // RFC 3261, section 26.2.2: every hop of it over TLS. One that was not cannot be mended by those that follow.
   if (scheme === 'sips' && request.flow.transport !== 'tls') return { status: 400, reason: 'SIPS Needs TLS' };
   const hops = maxForwards(request);

@@ -1,4 +1,5 @@
 import { addressFrom, domainOf, localpartOf, parseAddress, type Address } from '../cpim/address.ts';
+import { parseImUri } from '../cpim/im-uri.ts';
 import type { Entity } from '../cpim/operation.ts';
 import { GatewayError } from '../core/errors.ts';
 import { URI_PARAM, URI_USER, isIn } from './characters.ts';
@@ -37,15 +38,21 @@ export function entityFromSipUri(uri: SipUri, headerParams?: Params): Entity {
 }
 
 /**
- * As `entityFromSipUri`, from the text of a URI of any scheme.
+ * As `entityFromSipUri`, from the text of a URI of any scheme; a `pres:` URI names a presentity or a watcher, too (RFC
+ * 3856, section 5).
  *
- * @throws GatewayError 'scheme-unsupported' for schemes other than sip and sips, and as there.
+ * @throws GatewayError 'scheme-unsupported' for schemes other than sip, sips and pres, and as there.
  */
 export function entityFromUriText(text: string, headerParams?: Params): Entity {
   const uri = parseSipUri(text);
   if (uri !== undefined) return entityFromSipUri(uri, headerParams);
   const scheme = schemeOf(text);
   if (scheme === 'sip' || scheme === 'sips') throw malformed('SIP URI is malformed');
+  if (scheme === 'pres') {
+    const presentity = parseImUri(text);
+    if (presentity === undefined) throw malformed('pres URI is malformed');
+    return { address: presentity.address };
+  }
   throw new GatewayError('scheme-unsupported', 'URI scheme is not one of SIP');
 }
 

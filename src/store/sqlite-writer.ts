@@ -193,11 +193,14 @@ export class SqliteWriter {
     writes.forEach((write, index) => {
       const { op, waiter } = write;
       const why = failures.get(index);
-      if (why === undefined) waiter?.resolve(counts.get(index) ?? 0);
-      else if (waiter !== undefined) waiter.reject(unavailable(why.said));
-      else if (why.failure === 'other') {
-        this.#options.log.error({ write: op[0], error: why.said }, 'store refused a write');
-      } else again.push(write);
+      if (why === undefined) {
+        waiter?.resolve(counts.get(index) ?? 0);
+        return;
+      }
+      const isRefused = why.failure === 'other';
+      if (isRefused) this.#options.log.error({ write: op[0], error: why.said }, 'store refused a write');
+      if (waiter !== undefined) waiter.reject(unavailable(why.said));
+      else if (!isRefused) again.push(write);
     });
     if (again.length > 0) this.#writes = [...again, ...this.#writes];
     if (writes.length > 0) {

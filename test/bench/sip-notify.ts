@@ -78,6 +78,7 @@ async function bench(watchers: number, rounds: number, outstanding: number): Pro
     request: (outgoing) => stack.request(outgoing),
     saveLease: async () => undefined,
     flowOf: () => undefined,
+    nextHopOf: () => undefined,
     clock: systemClock,
     log,
     run: 1,

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { controlSocketPath } from '../../src/cli/control-socket.ts';
+import { GatewayError } from '../../src/core/errors.ts';
 import type { WatcherLine } from '../../src/core/presence/rules.ts';
 import { OperatorDoor } from '../../src/http/server.ts';
 import { command } from '../support/command.ts';
@@ -75,6 +76,23 @@ describe('interpres watchers', () => {
       'juliet@xmpp.example  active   2026-01-02T03:04:06.000Z  allow with location',
       '',
     ]);
+  });
+
+  test('users remove lets the server forget who is a user no more', async () => {
+    const users = (...args: readonly string[]) => command(['users', ...args, '--config', configFile]);
+    // carol is known to the server still, as behind a trusted core.
+    for (const user of ['sip:dave@sip.example', 'sip:carol@sip.example']) {
+      await users('add', user, '--password', 'x');
+      const { code, stdout, stderr } = await users('remove', user);
+      assert.deepEqual([code, stdout, stderr], [0, `removed ${user}\n`, '']);
+    }
+    assert.deepEqual(watchers.forgotten, ['dave@sip.example']);
+    await users('add', 'sip:erin@sip.example', '--password', 'x');
+    watchers.failure = new GatewayError('store-unavailable', 'inner words');
+    const { code, stdout, stderr } = await users('remove', 'sip:erin@sip.example');
+    watchers.failure = undefined;
+    assert.deepEqual([code, stdout], [1, 'removed sip:erin@sip.example\n']);
+    assert.match(stderr, /the server refused: .*store-unavailable/);
   });
 
   test('list as JSON is what the server said, safe to print', async () => {

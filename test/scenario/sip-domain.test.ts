@@ -300,7 +300,8 @@ test('MESSAGE inside a dialog, unknown options and methods are refused as RFC 32
   const rows = [
     { request: { method: 'MESSAGE', uri, to: `<${uri}>;tag=x`, body: 'x' }, status: 481 },
     { request: { method: 'MESSAGE', uri, headers: [['Require', 'rocket']] as const, body: 'x' }, status: 420 },
-    { request: { method: 'SUBSCRIBE', uri, headers: [['Event', 'presence']] as const }, status: 405 },
+    { request: { method: 'SUBSCRIBE', uri, headers: [['Event', 'dialog']] as const }, status: 489 },
+    { request: { method: 'INFO', uri }, status: 405 },
     { request: { method: 'NOTIFY', uri, headers: [['Event', 'presence']] as const }, status: 481 },
     { request: { method: 'DANCE', uri }, status: 501 },
     { request: { method: 'OPTIONS', uri: 'sip:sip.example' }, status: 200 },

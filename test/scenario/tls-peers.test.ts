@@ -1,103 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { join, resolve } from 'node:path';
-import { App } from '../../src/app.ts';
-import { readConfig } from '../../src/core/config.ts';
-import { credentialOf } from '../../src/sip/digest.ts';
-import { openCredentials } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system-clock.ts';
-import { anAddress } from '../support/builders.ts';
-import { freePort } from '../support/ports.ts';
-import { RecordingLog } from '../support/recording-log.ts';
-import { ScriptedPhone } from '../support/scripted-phone.ts';
-import { testAuthority, testCertificate } from '../support/self-signed.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import type { ScriptedPhone } from '../support/scripted-phone.ts';
+import { tlsPair, type TlsDomain } from '../support/tls-domain.ts';
 import { until } from '../support/until.ts';
 
-const PASSWORD = 'two roads diverged';
-const authority = testAuthority();
-
-type Domain = { readonly app: App; readonly log: RecordingLog; readonly phone: ScriptedPhone };
-type Plan = {
-  readonly domain: string;
-  readonly user: string;
-  /** Names in its certificate. */
-  readonly names: readonly string[];
-  readonly tlsPort: number;
-  readonly peer: string;
-  readonly peerPort: number;
-};
-
-const closing: Array<() => Promise<unknown>> = [];
+const closing: TlsDomain[] = [];
 after(async () => {
-  for (const close of closing.reverse()) await close();
+  for (const domain of closing.reverse()) await domain.stop();
 });
 
-/** A whole server for one domain with one user, whose only peer is reached over TLS. */
-async function serve(plan: Plan): Promise<Domain> {
-  const folder = temporaryFolder('tls-peers');
-  const leaf = testCertificate(plan.names);
-  const files: Record<string, string> = { cert: leaf.certificate, key: leaf.key, ca: authority.certificate };
-  const config = readConfig(
-    `domains: [${plan.domain}]
-data: ${JSON.stringify(join(folder, 'data'))}
-sip:
-  listen: ['udp://127.0.0.1:0', 'tls://127.0.0.1:${plan.tlsPort}']
-  tls: { certificate: cert, key: key, ca: ca }
-peers:
-  - { domain: ${plan.peer}, link: sip, nextHop: 'sip:127.0.0.1:${plan.peerPort};transport=tls' }
-dns: { servers: ['127.0.0.1:9'] }`,
-    {
-      baseFolder: folder,
-      env: {},
-      readFile: (file) => files[file.slice(folder.length + 1)] ?? '',
-      resolvePath: (base, path) => resolve(base, path),
-    },
-  );
-  const accounts = await openCredentials(config.data);
-  await accounts.credentials.put([credentialOf(anAddress(`${plan.user}@${plan.domain}`), PASSWORD)]);
-  await accounts.close();
-  const log = new RecordingLog();
-  const app = await App.create({
-    config,
-    version: 'test',
-    controlSocket: join(folder, 'control.sock'),
-    clock: systemClock,
-    random: Math.random,
-    log,
-  });
-  await app.start();
-  closing.push(() => app.stop());
-  const port = app.listeners.find(({ transport }) => transport === 'udp')?.port ?? 0;
-  const phone = await ScriptedPhone.open({
-    user: plan.user,
-    domain: plan.domain,
-    password: PASSWORD,
-    server: { transport: 'udp', port },
-  });
-  closing.push(async () => phone.close());
-  assert.equal((await phone.register()).status, 200);
-  return { app, log, phone };
-}
-
-async function pair(namesOfB: readonly string[]): Promise<{ a: Domain; b: Domain }> {
-  const [portA, portB] = [await freePort(), await freePort()];
-  const a = await serve({
-    domain: 'a.example',
-    user: 'alice',
-    names: ['DNS:a.example'],
-    tlsPort: portA,
-    peer: 'b.example',
-    peerPort: portB,
-  });
-  const b = await serve({
-    domain: 'b.example',
-    user: 'bob',
-    names: namesOfB,
-    tlsPort: portB,
-    peer: 'a.example',
-    peerPort: portA,
-  });
+async function pair(namesOfB: readonly string[]): Promise<{ a: TlsDomain; b: TlsDomain }> {
+  const { a, b } = await tlsPair(namesOfB);
+  closing.push(a, b);
   return { a, b };
 }
 

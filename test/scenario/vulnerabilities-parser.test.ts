@@ -170,21 +170,33 @@ test('vulnerability 4: a length that lies ends the TCP connection, with an answe
   assert.equal((await bystander.next()).status, 200);
 });
 
-const WHOLE: ReadonlyArray<readonly [name: string, parts: RequestParts, status: number]> = [
-  ['5: SUBSCRIBE with 40 Accept fields', { method: 'SUBSCRIBE', headers: ['Event: presence', ...Array.from({ length: 40 }, (_, at) => `Accept: a/b${at}`)], body: '' }, 405],
-  ['5: SUBSCRIBE with Expires 0', { method: 'SUBSCRIBE', headers: ['Event: presence', 'Expires: 0'], body: '' }, 405],
-  ['5: NOTIFY with an overlong Message-Account', { method: 'NOTIFY', headers: ['Event: message-summary', 'Subscription-State: active', 'Content-Type: application/simple-message-summary'], body: `Messages-Waiting: yes\r\nMessage-Account: sip:${'a'.repeat(20_000)}\r\n` }, 481],
-  ['5: MESSAGE inside a dialog', { ...ZOE, to: '<sip:bob@sip.example>;tag=dialog' }, 481],
-  ['5: INFO inside a dialog', { method: 'INFO', to: '<sip:bob@sip.example>;tag=dialog' }, 481],
-  ['5: BYE of nobody', { method: 'BYE', to: '<sip:bob@sip.example>;tag=dialog', body: '', headers: [] }, 481],
-  ['6: PUBLISH', { method: 'PUBLISH', headers: ['Event: presence'], body: '<presence/>' }, 405],
-  ['6: SUBSCRIBE for presence.winfo', { method: 'SUBSCRIBE', headers: ['Event: presence.winfo'], body: '' }, 405],
+const CONTACT = 'Contact: <sip:zoe@127.0.0.1:9>';
+const WHOLE: ReadonlyArray<readonly [name: string, parts: RequestParts, stranger: number, core: number]> = [
+  ['5: SUBSCRIBE with 40 Accept fields', { ...ZOE, method: 'SUBSCRIBE', headers: ['Event: presence', CONTACT, ...Array.from({ length: 40 }, (_, at) => `Accept: a/b${at}`)], body: '' }, 401, 406],
+  ['5: SUBSCRIBE with Expires 0 in a dialog of nobody', { ...ZOE, method: 'SUBSCRIBE', to: '<sip:bob@sip.example>;tag=dialog', headers: ['Event: presence', CONTACT, 'Expires: 0'], body: '' }, 401, 481],
+  ['5: SUBSCRIBE with a Contact that is none', { ...ZOE, method: 'SUBSCRIBE', headers: ['Event: presence', 'Contact: %'], body: '' }, 401, 400],
+  ['5: NOTIFY with an overlong Message-Account', { method: 'NOTIFY', headers: ['Event: message-summary', 'Subscription-State: active', 'Content-Type: application/simple-message-summary'], body: `Messages-Waiting: yes\r\nMessage-Account: sip:${'a'.repeat(20_000)}\r\n` }, 489, 489],
+  ['5: NOTIFY of presence in no dialog of ours', { ...ZOE, method: 'NOTIFY', headers: ['Event: presence', 'Subscription-State: active'], body: '' }, 481, 481],
+  ['5: MESSAGE inside a dialog', { ...ZOE, to: '<sip:bob@sip.example>;tag=dialog' }, 481, 481],
+  ['5: INFO inside a dialog', { method: 'INFO', to: '<sip:bob@sip.example>;tag=dialog' }, 481, 481],
+  ['5: BYE of nobody', { method: 'BYE', to: '<sip:bob@sip.example>;tag=dialog', body: '', headers: [] }, 481, 481],
+  ['6: PUBLISH for another', { ...ZOE, method: 'PUBLISH', headers: ['Event: presence', 'Content-Type: application/pidf+xml'], body: '<presence/>' }, 401, 403],
+  ['6: SUBSCRIBE for the watchers of another', { ...ZOE, method: 'SUBSCRIBE', headers: ['Event: presence.winfo', CONTACT], body: '' }, 401, 403],
 ]; // prettier-ignore
-for (const [name, parts, status] of WHOLE) {
-  test(`vulnerability ${name}: ${status}, whoever sends it`, async () => {
-    assert.deepEqual(await statusesOf(rawRequest(parts)), [status, status]);
+for (const [name, parts, asStranger, asCore] of WHOLE) {
+  test(`vulnerability ${name}: ${asStranger} for a stranger, ${asCore} for a core`, async () => {
+    assert.deepEqual(await statusesOf(rawRequest(parts)), [asStranger, asCore]);
   });
 }
+
+test('vulnerability 5: SUBSCRIBE with Expires 0: 401 for a stranger, 200 for a core, as often as it comes', async () => {
+  const headers = ['Event: presence', CONTACT, 'Expires: 0'];
+  for (let i = 0; i < 5; i++) {
+    const request = () => rawRequest({ ...ZOE, method: 'SUBSCRIBE', headers, body: '' });
+    assert.equal((await world.ask(stranger, request())).status, 401);
+    assert.equal((await world.ask(core, request())).status, 200);
+  }
+});
 
 const PART = 'Content-Type: text/plain\r\n\r\nx';
 const MULTIPARTS: ReadonlyArray<readonly [name: string, type: string, body: string, statuses: readonly number[]]> = [

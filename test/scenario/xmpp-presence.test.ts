@@ -60,6 +60,11 @@ class World {
       bindingsOf: () => [],
       upstreamOf: () => this.xmpp.upstream,
       notifierOf: (via) => (via === 'sip' ? sip : this.xmpp.notifier),
+      isOwn: (domain) => domain === 'sip.example',
+      permissions: {
+        owners: () => this.xmpp.upstream.watchers(),
+        forget: (watcherKey) => this.xmpp.upstream.endAll(watcherKey),
+      },
       newToken,
       clock,
       log: this.log,
@@ -279,6 +284,46 @@ test('a SIP user watches an XMPP user: pending, active, two resources, offline, 
   assert.deepEqual(again.sent(), ['probe romeo']);
   assert.match(again.toSip.at(-1) ?? '', /^active: /);
 });
+
+for (const server of ['Prosody', 'ejabberd'] as const) {
+  test(`an XMPP user comes back after an hour: each side sees what holds then (${server})`, async () => {
+    const world = new World('allow');
+    await world.publish('at home');
+    await world.core.subscriptions.subscribe({
+      id: 'dialog-1',
+      package: 'presence',
+      watcher: ROMEO,
+      presentity: JULIET,
+      lease: { via: 'sip' },
+      expires: 86_400,
+      origin: { kind: 'local', user: ROMEO },
+    });
+    await world.juliet(`type='subscribed'`, '', '');
+    await world.juliet();
+    await world.juliet(`type='subscribe'`, '', '');
+    await world.juliet(`type='unavailable'`);
+    assert.equal(world.toSip.splice(0).at(-1), 'active: ID-balcony closed');
+    await world.pass(600_000);
+    await world.publish('at work');
+    await world.pass(3_000_000);
+    world.sent();
+    // Of the same moment; which is first depends on her server.
+    const stanzas = ['', `type='probe'`];
+    if (server === 'ejabberd') stanzas.reverse();
+    for (const attrs of stanzas) await world.juliet(attrs, '', '/garden');
+    assert.deepEqual(
+      world.link.stanzas.map(({ attrs }) => attrs['to']),
+      Array.from(world.link.stanzas, () => 'juliet@xmpp.example/garden'),
+      'told to the client that has come',
+    );
+    assert.deepEqual(
+      world.sent().filter((text) => text.startsWith('available')),
+      ['available romeo/t1 at work'],
+      'once, and without what is over by then',
+    );
+    assert.equal(world.toSip.at(-1), 'active: ID-balcony closed, ID-garden open');
+  });
+}
 
 test('a SIP user watches an XMPP user who says no', async () => {
   const world = new World('allow');

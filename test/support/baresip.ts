@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { commandPath } from './peers.ts';
-import type { Phone, PhoneAccount, PhoneMessage } from './phone.ts';
+import type { PhoneAccount, PhoneMessage, WatchingPhone } from './phone.ts';
 import { freePort } from './ports.ts';
 import { startProcess, untilListening } from './process.ts';
 import { until } from './until.ts';
@@ -13,7 +13,18 @@ const TEMPLATE = readFileSync(new URL('./peers/baresip.config', import.meta.url)
 /** A message in its trace: the request, an empty line, the body, the end of the colour. */
 const RECEIVED = /\nMESSAGE (sip:\S+) SIP.*\r?\n((?:[^\r\n]+\r?\n)+)\r?\n([\s\S]*?)\u001b\[;m/g;
 
+/** What it says when somebody it watches changes, in its own words: Unknown, Online, Offline, Busy. */
+const CHANGED = /<(sips?:[^>]+)> changed status from \S+ to (\w+)/g;
+
+const COLOUR = /\u001b\[[0-9;]*m/g;
+
 const PLAIN = /^Content-Type: *text\/plain/im;
+
+/** A baresip that can be told what to show of its user. */
+export interface Baresip extends WatchingPhone {
+  /** Publishes that its user is there, or not. */
+  show(what: 'online' | 'offline'): Promise<void>;
+}
 
 /**
  * Starts baresip without sound, driven over its control port; resolves once it is registered.
@@ -21,20 +32,29 @@ const PLAIN = /^Content-Type: *text\/plain/im;
  * What it is told to send may have some hundred bytes at most: its control port takes no longer commands.
  *
  * @param contacts whom it may write to: it sends messages to the entries of its contact list only.
+ * @param publishSeconds it publishes its presence anew after so long, and watches its contacts; absent: neither.
  */
-export async function startBaresip(account: PhoneAccount, contacts: readonly string[]): Promise<Phone> {
+export async function startBaresip(
+  account: PhoneAccount,
+  contacts: readonly string[],
+  publishSeconds?: number,
+): Promise<Baresip> {
   const folder = join(account.folder, `baresip-${account.user}`);
   mkdirSync(folder, { recursive: true });
   const ownPort = await sipPort();
   const controlPort = await freePort();
   const config = filled(TEMPLATE, { SIP_PORT: ownPort, CONTROL_PORT: controlPort, MODULES: modulesFolder() });
-  writeFileSync(join(folder, 'config'), config);
+  const isWatching = publishSeconds !== undefined;
+  writeFileSync(join(folder, 'config'), `${config}${isWatching ? 'module_app presence.so\n' : ''}`);
   writeFileSync(
     join(folder, 'accounts'),
     `<sip:${account.user}@${account.domain}>;auth_pass=${account.password};regint=600;` +
-      `outbound="sip:127.0.0.1:${account.port};transport=${account.transport}"\n`,
+      `outbound="sip:127.0.0.1:${account.port};transport=${account.transport}"${isWatching ? `;pubint=${publishSeconds}` : ''}\n`,
   );
-  writeFileSync(join(folder, 'contacts'), contacts.map((uri, at) => `"contact ${at}" <${uri}>\n`).join(''));
+  writeFileSync(
+    join(folder, 'contacts'),
+    contacts.map((uri, at) => `"contact ${at}" <${uri}>${isWatching ? ';presence=p2p' : ''}\n`).join(''),
+  );
   const process = await startProcess({
     name: `baresip-${account.user}`,
     command: commandPath('baresip')!,
@@ -47,6 +67,8 @@ export async function startBaresip(account: PhoneAccount, contacts: readonly str
   const control = await openControl(controlPort);
   let current = 0;
 
+  const shown = (uri: string): readonly string[] =>
+    [...process.output().replace(COLOUR, '').matchAll(CHANGED)].flatMap(([, of, what = '']) => (of === uri ? [what] : []));
   const messages = (): readonly PhoneMessage[] =>
     [...process.output().matchAll(RECEIVED)]
       // To its own contact, the random user part of which begins with the account's; IMDN and the like it refuses.
@@ -77,6 +99,15 @@ export async function startBaresip(account: PhoneAccount, contacts: readonly str
         withinMs,
         detail: () => process.output().slice(-3_000),
       }),
+    shown,
+    untilShown: async (uri, what, withinMs = 15_000) => {
+      await until(() => shown(uri).at(-1) === what, {
+        what: `baresip of ${account.user} shows ${uri} as ${what}`,
+        withinMs,
+        detail: () => `shown: ${shown(uri).join()}`,
+      });
+    },
+    show: (what) => control.command(`presence_${what}`),
     async stop() {
       control.close();
       await process.stop(5_000); // it unregisters first

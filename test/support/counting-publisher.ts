@@ -17,6 +17,8 @@ export class CountingPublisher {
   readonly #callId = randomBytes(9).toString('base64url');
   #cseq = 0;
   #etag: string | undefined;
+  /** How often a publication had to be made anew. */
+  restarts = 0;
   /** The newest that was answered with success; -1: none. */
   acknowledged = -1;
 
@@ -42,6 +44,7 @@ export class CountingPublisher {
     const status = statusOf(answer) ?? 0;
     if (status === 412 && this.#etag !== undefined) {
       this.#etag = undefined;
+      this.restarts += 1;
       return this.publish(round);
     }
     if (status < 300) {

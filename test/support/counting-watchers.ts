@@ -7,11 +7,13 @@ export type CountingWatchersOptions = {
   /** Loopback port of the server, which believes 127.0.0.1 whatever user of the domain it names. */
   readonly port: number;
   readonly domain: string;
-  /** Of each watcher: the user part of whom he watches. */
+  /** Of each watcher: whom he watches, the user part of one in the domain or a whole address. */
   readonly watched: readonly string[];
   readonly expiresSeconds?: number;
   /** Before the number of each watcher, in his user part; default `w`. */
   readonly prefix?: string;
+  /** Keeps the text of the newest NOTIFY of each. */
+  readonly keepsLast?: true;
 };
 
 /** One watcher and his subscription. */
@@ -34,6 +36,8 @@ export type WatcherDialog = {
   notified: number;
   /** Of the newest NOTIFY, to tell a repeated one. */
   branch: string;
+  /** The newest NOTIFY, where it is kept. */
+  last: string;
 };
 
 /** What must not happen; all zero where all is well. */
@@ -84,7 +88,7 @@ export class CountingWatchers {
     this.#options = options;
     this.dialogs = options.watched.map((presentity, index) => ({
       user: `${options.prefix ?? 'w'}${index}`,
-      presentity,
+      presentity: presentity.includes('@') ? presentity : `${presentity}@${options.domain}`,
       ...NEW_DIALOG,
     }));
   }
@@ -92,7 +96,11 @@ export class CountingWatchers {
   static async open(options: CountingWatchersOptions): Promise<CountingWatchers> {
     const watchers = new CountingWatchers(options);
     const { transport, port } = options;
-    watchers.#end = await PatientSipEnd.open({ transport, port, onRequest: (text, reply) => watchers.#take(text, reply) });
+    watchers.#end = await PatientSipEnd.open({
+      transport,
+      port,
+      onRequest: (text, reply) => watchers.#take(text, reply),
+    });
     return watchers;
   }
 
@@ -110,7 +118,12 @@ export class CountingWatchers {
   }
 
   /** One SUBSCRIBE: in the dialog where there is one, else a new one. Resolves with the status. */
-  async ask(dialog: WatcherDialog, expiresSeconds = this.#options.expiresSeconds ?? 3_600): Promise<number> {
+  async ask(dialog: WatcherDialog, expiresSeconds?: number): Promise<number> {
+    return statusOf(await this.answerTo(dialog, expiresSeconds)) ?? 0;
+  }
+
+  /** The same; resolves with the whole answer. */
+  async answerTo(dialog: WatcherDialog, expiresSeconds = this.#options.expiresSeconds ?? 3_600): Promise<string> {
     const isFirst = dialog.state !== 'live';
     if (isFirst) this.#renew(dialog);
     dialog.cseq += 1;
@@ -118,7 +131,7 @@ export class CountingWatchers {
     const answer = await this.end.request((via) => this.#subscribe(dialog, via, expiresSeconds));
     const status = statusOf(answer) ?? 0;
     // What came meanwhile may have ended it.
-    if (dialog.callId !== callId) return status;
+    if (dialog.callId !== callId) return answer;
     if (status < 300) {
       if (isFirst) {
         const tag = toTagOf(answer);
@@ -134,7 +147,16 @@ export class CountingWatchers {
       this.faults.refused[status] = (this.faults.refused[status] ?? 0) + 1;
       if (isFirst) this.#forget(dialog);
     }
-    return status;
+    return answer;
+  }
+
+  /** Makes everybody believe in a dialog that the server does not have, as after an outage that has taken all of them. */
+  pretend(): void {
+    for (const dialog of this.dialogs) {
+      this.#renew(dialog);
+      dialog.remoteTag = 'gone';
+      dialog.state = 'live';
+    }
   }
 
   /** How many live watchers hold at least this state. */
@@ -171,11 +193,11 @@ export class CountingWatchers {
   #subscribe(dialog: WatcherDialog, via: string, expiresSeconds: number): string {
     const { domain, port } = this.#options;
     const { user, presentity, callId, tag, remoteTag, cseq } = dialog;
-    const uri = remoteTag === undefined ? `sip:${presentity}@${domain}` : `sip:127.0.0.1:${port}`;
+    const uri = remoteTag === undefined ? `sip:${presentity}` : `sip:127.0.0.1:${port}`;
     const toTag = remoteTag === undefined ? '' : `;tag=${remoteTag}`;
     return (
       `SUBSCRIBE ${uri} SIP/2.0\r\nVia: ${via}\r\nMax-Forwards: 70\r\nFrom: <sip:${user}@${domain}>;tag=${tag}\r\n` +
-      `To: <sip:${presentity}@${domain}>${toTag}\r\nCall-ID: ${callId}\r\nCSeq: ${cseq} SUBSCRIBE\r\n` +
+      `To: <sip:${presentity}>${toTag}\r\nCall-ID: ${callId}\r\nCSeq: ${cseq} SUBSCRIBE\r\n` +
       `Contact: <${this.end.contactOf(user)}>\r\nEvent: presence\r\nAccept: application/pidf+xml\r\n` +
       `Expires: ${expiresSeconds}\r\nContent-Length: 0\r\n\r\n`
     );
@@ -205,6 +227,7 @@ export class CountingWatchers {
     dialog.highest = Math.max(dialog.highest, number);
     dialog.round = Math.max(dialog.round, round);
     dialog.branch = branch;
+    if (this.#options.keepsLast === true) dialog.last = text;
     dialog.notified += 1;
     this.notified += 1;
     if (headerOf(text, 'Subscription-State')?.startsWith('terminated') === true) {
@@ -215,7 +238,7 @@ export class CountingWatchers {
   }
 }
 
-const UNTOLD = { highest: 0, round: -1, notified: 0, branch: '' } as const;
+const UNTOLD = { highest: 0, round: -1, notified: 0, branch: '', last: '' } as const;
 const NEW_DIALOG = {
   callId: '',
   tag: '',

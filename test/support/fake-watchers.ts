@@ -8,6 +8,8 @@ export class FakeWatchers implements WatcherAdministration {
   readonly invisible = new Set<string>();
   /** Watchers by owner. */
   readonly lines = new Map<string, readonly WatcherLine[]>();
+  /** Former users of whom all was forgotten. */
+  readonly forgotten: string[] = [];
   /** Set: whatever is asked for fails with it. */
   failure: Error | undefined;
 
@@ -38,6 +40,12 @@ export class FakeWatchers implements WatcherAdministration {
     this.#rulesOf(owner);
     if (isInvisible) this.invisible.add(addressKey(owner));
     else this.invisible.delete(addressKey(owner));
+  }
+
+  async forget(owner: Address): Promise<void> {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.rules.has(addressKey(owner))) throw new GatewayError('policy-violated', 'inner words');
+    this.forgotten.push(addressKey(owner));
   }
 
   #rulesOf(owner: Address): Map<string, Rule> {

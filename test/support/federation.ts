@@ -14,6 +14,8 @@ export type FederationOptions = {
   readonly name: string;
   readonly startXmppServer?: (options: XmppServerOptions) => Promise<XmppServer>;
   readonly xmppUsers?: readonly string[];
+  /** Our SIP domain; default `SIP_DOMAIN`. */
+  readonly domain?: string;
   /** Accounts of our SIP domain; passwords by `passwordOf`. */
   readonly sipUsers?: readonly string[];
   /** Merged over the configuration, key by key. */
@@ -45,7 +47,7 @@ export async function startFederation(options: FederationOptions): Promise<Feder
   });
   const interpres = await startInterpres({
     folder,
-    config: { ...federationConfig(xmpp.componentPort), ...options.config },
+    config: { ...federationConfig(xmpp.componentPort, SECRET, options.domain), ...options.config },
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.data === undefined ? {} : { data: options.data }),
     start: false,
@@ -66,16 +68,20 @@ export async function startFederation(options: FederationOptions): Promise<Feder
 }
 
 /** The configuration of a federation whose XMPP server takes components on this port. */
-export function federationConfig(componentPort: number, secret = SECRET): Readonly<Record<string, unknown>> {
+export function federationConfig(
+  componentPort: number,
+  secret = SECRET,
+  domain = SIP_DOMAIN,
+): Readonly<Record<string, unknown>> {
   return {
-    domains: [SIP_DOMAIN],
+    domains: [domain],
     links: {
       office: {
         type: 'xmpp-component',
         host: '127.0.0.1',
         port: componentPort,
         name: COMPONENT,
-        domain: SIP_DOMAIN,
+        domain,
         secret,
       },
     },

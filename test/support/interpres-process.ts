@@ -27,6 +27,7 @@ export type Health = {
     Record<string, { readonly at: string; readonly reason?: string; readonly unconfirmed: number }>
   >;
   readonly queue: { readonly live: number; readonly dead: number };
+  readonly presence: { readonly publications: number; readonly subscriptions: number; readonly unanswered: number };
 };
 
 /** Our own server in a process of its own, on free loopback ports that stay the same over restarts. */

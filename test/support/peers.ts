@@ -10,6 +10,7 @@ export type PeerName =
   | 'linphone'
   | 'baresip'
   | 'kamailio'
+  | 'kamailio-presence'
   | 'redis'
   | 'dnsmasq'
   | 'openssl'

@@ -27,3 +27,11 @@ export interface Phone {
   /** Unregisters and ends. */
   stop(): Promise<void>;
 }
+
+/** A real phone that shows the presence of others, and publishes its own. */
+export interface WatchingPhone extends Phone {
+  /** What it has shown of this SIP URI, oldest first: in its own words, or the basic status of what it was told. */
+  shown(uri: string): readonly string[];
+  /** Resolves when the newest it shows of somebody is this. */
+  untilShown(uri: string, what: string, withinMs?: number): Promise<void>;
+}

@@ -87,6 +87,8 @@ export type PresenceWorldOptions = {
   readonly store?: MemoryRecordStore;
   /** YAML within `presence:`, as flow: `default: allow, notifyIntervalSeconds: 0`. */
   readonly config?: string;
+  /** Localparts that are no users of sip.example. */
+  readonly strangers?: readonly string[];
 };
 
 /** The presence core with records in memory, time that the test moves, and protocols that write down and do as told. */
@@ -95,6 +97,8 @@ export class PresenceWorld {
   readonly store: MemoryRecordStore;
   readonly log = new RecordingLog();
   readonly upstream = new ScriptedUpstream();
+  /** Localparts that are no users of sip.example. */
+  readonly strangers: Set<string>;
   readonly contacts = new Map<string, readonly Binding[]>();
   readonly presence: PresenceService;
   /** One line for each notification: `bob active: open note`, `bob terminated rejected`, `bob pending`. */
@@ -110,6 +114,7 @@ export class PresenceWorld {
 
   constructor(options: PresenceWorldOptions = {}) {
     this.clock = options.clock ?? new FakeClock();
+    this.strangers = new Set(['nobody', ...(options.strangers ?? [])]);
     this.store = options.store ?? new MemoryRecordStore();
     this.config = aConfig(`presence: { ${options.config ?? 'default: allow'} }`);
     const notifier = { notify: (notification: Notification) => this.#notify(notification) };
@@ -121,13 +126,15 @@ export class PresenceWorld {
         subscriptions: this.store.records('subscription'),
         unsettled: this.store.records('unsettled'),
       },
-      isUser: (address) => domainOf(address) === 'sip.example' && !address.startsWith('nobody@'),
+      isUser: (address) => domainOf(address) === 'sip.example' && !this.strangers.has(address.split('@')[0] ?? ''),
       routeOf: ({ presentity }) =>
         domainOf(presentity) === 'sip.example' ? { kind: 'local' } : { kind: 'link', link: 'office' },
       admit: () => undefined,
       bindingsOf: (userKey) => this.contacts.get(userKey) ?? [],
       upstreamOf: () => this.upstream,
       notifierOf: () => notifier,
+      isOwn: (domain) => domain === 'sip.example',
+      permissions: { owners: () => [], forget: (key) => void this.upstream.calls.push(`forget ${key}`) },
       newToken: () => `token-${(this.#ids += 1)}-${this.clock.nowMs()}`,
       clock: this.clock,
       log: this.log,
@@ -138,7 +145,7 @@ export class PresenceWorld {
   }
 
   /** What a process that is killed now leaves, taken up by a new one. */
-  async crashed(options: Pick<PresenceWorldOptions, 'config'> = {}): Promise<PresenceWorld> {
+  async crashed(options: Pick<PresenceWorldOptions, 'config' | 'strangers'> = {}): Promise<PresenceWorld> {
     const store = this.store.crash();
     // What it waits for never comes: it is dead.
     void this.presence.stop(0);

@@ -1,13 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { connect } from 'node:net';
 import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { App } from '../../src/app.ts';
 import { readConfig } from '../../src/core/config.ts';
 import type { Clock } from '../../src/core/ports.ts';
 import { childOf, textOf, type XmlElement } from '../../src/cpim/xml.ts';
+import type { RuleAction, WatcherAdministration } from '../../src/core/presence/rules.ts';
 import { createPinoLog } from '../../src/pino-log.ts';
 import { credentialOf } from '../../src/sip/digest.ts';
+import { databaseFile } from '../../src/store/sqlite-database.ts';
+import { openSqlite } from '../../src/store/sqlite-driver.ts';
 import { openCredentials } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { anAddress } from './builders.ts';
@@ -25,6 +29,8 @@ export const PLACES = {
   partner: '127.0.0.2',
   /** The trusted core of core.example. */
   core: '127.0.0.3',
+  /** Behind it users of sip.example that are not known here, where a test has `homeCore`. */
+  home: '127.0.0.4',
   /** Nobody the server knows. */
   stranger: '127.0.0.66',
 } as const;
@@ -43,9 +49,17 @@ export type RunningAppOptions = {
   /** YAML lines at the top level; `limits: { … }` and the like. */
   readonly extra?: string;
   readonly rateLimits?: 'off';
+  /** YAML within `presence:`, as flow: `default: allow, notifyIntervalSeconds: 0`. */
+  readonly presence?: string;
+  /** Users of sip.example beside `USERS`. */
+  readonly users?: readonly string[];
+  /** Whoever of sip.example is not known here is behind a SIP server of that domain, over TCP at `ports.home`. */
+  readonly homeCore?: true;
   /** Keeps no log lines, and gives each of them to this. */
   readonly onLogLine?: (line: string) => void;
 };
+
+type Ports = { udp: number; tcp: number; readonly http: number; readonly partner: number; readonly home: number };
 
 /**
  * A whole server in this process, on loopback and in a temporary folder: sip.example with `USERS`, core.example behind a
@@ -53,62 +67,160 @@ export type RunningAppOptions = {
  * real one at its lowest level.
  */
 export class RunningApp {
-  readonly app: App;
   readonly xmpp: ComponentServer;
   readonly secret: string;
-  readonly ports: { readonly udp: number; readonly tcp: number; readonly http: number; readonly partner: number };
+  readonly ports: Ports;
   /** JSON lines of the log, oldest first. */
-  readonly logLines: string[];
+  readonly logLines: string[] = [];
+  readonly #options: RunningAppOptions;
+  readonly #folder: string;
+  readonly #token = randomBytes(16).toString('hex');
   readonly #closing: Array<() => unknown> = [];
+  #app: App | undefined;
+  /** The folder within `#folder` with the data of the server that runs now. */
+  #data = 'data';
+  #crashes = 0;
 
-  private constructor(parts: Pick<RunningApp, 'app' | 'xmpp' | 'secret' | 'ports' | 'logLines'>) {
-    this.app = parts.app;
-    this.xmpp = parts.xmpp;
-    this.secret = parts.secret;
-    this.ports = parts.ports;
-    this.logLines = parts.logLines;
+  private constructor(options: RunningAppOptions, xmpp: ComponentServer, secret: string, ports: Ports) {
+    this.#options = options;
+    this.#folder = temporaryFolder('running-app');
+    this.xmpp = xmpp;
+    this.secret = secret;
+    this.ports = ports;
   }
 
   static async start(options: RunningAppOptions = {}): Promise<RunningApp> {
-    const folder = temporaryFolder('running-app');
     const secret = randomBytes(16).toString('hex');
     const xmpp = new ComponentServer({ name: COMPONENT, secret });
     await xmpp.start();
-    const [partner, http] = [await freePort(), await freePort()];
-    const trust = JSON.stringify([PLACES.core, ...(options.coreTrust ?? [])]);
-    const config = readConfig(
-      `domains: [{ name: sip.example, trust: ${JSON.stringify(options.homeTrust ?? [])} }, { name: core.example, trust: ${trust} }]
-data: ${JSON.stringify(join(folder, 'data'))}
-sip: { listen: ['udp://${PLACES.server}:0', 'tcp://${PLACES.server}:0'] }
-links:
-  office: { type: xmpp-component, host: 127.0.0.1, port: ${xmpp.port}, name: ${COMPONENT}, domain: sip.example, secret: ${secret} }
-peers:
-  - { domain: xmpp.example, link: office }
-  - { domain: partner.example, link: sip, nextHop: 'sip:${PLACES.partner}:${partner};transport=tcp', trust: ['${PLACES.partner}'] }
-http: { listen: '127.0.0.1:${http}' }
-# Nobody answers there: no name of a test is looked up outside.
-dns: { servers: ['127.0.0.1:9'] }
-${options.rateLimits === undefined ? '' : 'rateLimits: off\n'}${options.extra ?? ''}`,
-      { baseFolder: folder, env: {}, readFile: () => '', resolvePath: (base, path) => resolve(base, path) },
-    );
-    const accounts = await openCredentials(config.data);
-    await accounts.credentials.put(USERS.map((user) => credentialOf(anAddress(`${user}@sip.example`), PASSWORD)));
+    const ports = { udp: 0, tcp: 0, http: await freePort(), partner: await freePort(), home: await freePort() };
+    const world = new RunningApp(options, xmpp, secret, ports);
+    const accounts = await openCredentials(world.#dataFolder);
+    const users = [...USERS, ...(options.users ?? [])];
+    await accounts.credentials.put(users.map((user) => credentialOf(anAddress(`${user}@sip.example`), PASSWORD)));
     await accounts.close();
-    const logLines: string[] = [];
-    const onLogLine = options.onLogLine ?? ((line: string) => void logLines.push(line));
+    await world.#startApp();
+    return world;
+  }
+
+  /** The server that runs now. */
+  get app(): App {
+    if (this.#app === undefined) throw new Error('no server runs');
+    return this.#app;
+  }
+
+  get #dataFolder(): string {
+    return join(this.#folder, this.#data);
+  }
+
+  /**
+   * Begins anew on what a server that is killed now leaves: what was durable at this moment. At the same ports, and in
+   * the same time.
+   */
+  async crash(): Promise<void> {
+    const data = this.#snapshot();
+    await this.app.stop();
+    this.#data = data;
+    await this.#startApp();
+  }
+
+  /** Records of one kind as a server that is killed now leaves them, by key. */
+  stored<T>(kind: string): ReadonlyMap<string, T> {
+    const connection = openSqlite(databaseFile(join(this.#folder, this.#snapshot())));
+    try {
+      const rows = connection.prepare('SELECT key, value FROM record WHERE kind = ? ORDER BY key').all(kind);
+      return new Map(rows.map((row) => [String(row['key']), JSON.parse(String(row['value'])) as T]));
+    } finally {
+      connection.close();
+    }
+  }
+
+  #snapshot(): string {
+    const data = `data-${(this.#crashes += 1)}`;
+    mkdirSync(join(this.#folder, data));
+    const connection = openSqlite(databaseFile(this.#dataFolder));
+    try {
+      // Of all that was committed and nothing else, at one moment.
+      connection.exec(`VACUUM INTO '${databaseFile(join(this.#folder, data))}'`);
+    } finally {
+      connection.close();
+    }
+    return data;
+  }
+
+  async #startApp(): Promise<void> {
+    const { onLogLine = (line: string) => void this.logLines.push(line), clock = systemClock } = this.#options;
     const app = await App.create({
-      config,
+      config: readConfig(this.#configText(), {
+        baseFolder: this.#folder,
+        env: {},
+        readFile: () => '',
+        resolvePath: (base, path) => resolve(base, path),
+      }),
       version: 'test',
-      controlSocket: join(folder, 'control.sock'),
-      clock: options.clock ?? systemClock,
+      controlSocket: join(this.#folder, 'control.sock'),
+      clock,
       random: Math.random,
       log: createPinoLog('trace', { write: onLogLine }),
     });
     await app.start();
-    const portOf = (transport: string): number =>
-      app.listeners.find((listener) => listener.transport === transport)?.port ?? 0;
-    const ports = { udp: portOf('udp'), tcp: portOf('tcp'), http, partner };
-    return new RunningApp({ app, xmpp, secret, ports, logLines });
+    this.#app = app;
+    for (const { transport, port } of app.listeners) if (transport !== 'tls') this.ports[transport] = port;
+  }
+
+  #configText(): string {
+    const { coreTrust = [], homeTrust = [], homeCore, presence, rateLimits, extra = '' } = this.#options;
+    const { udp, tcp, http, partner, home } = this.ports;
+    const core = JSON.stringify([PLACES.core, ...coreTrust]);
+    const atHome = JSON.stringify([...homeTrust, ...(homeCore === undefined ? [] : [PLACES.home])]);
+    const nextHop = homeCore === undefined ? '' : `, nextHop: 'sip:${PLACES.home}:${home};transport=tcp'`;
+    return `domains: [{ name: sip.example, trust: ${atHome}${nextHop} }, { name: core.example, trust: ${core} }]
+data: ${JSON.stringify(this.#dataFolder)}
+sip: { listen: ['udp://${PLACES.server}:${udp}', 'tcp://${PLACES.server}:${tcp}'] }
+links:
+  office: { type: xmpp-component, host: 127.0.0.1, port: ${this.xmpp.port}, name: ${COMPONENT}, domain: sip.example, secret: ${this.secret} }
+peers:
+  - { domain: xmpp.example, link: office }
+  - { domain: partner.example, link: sip, nextHop: 'sip:${PLACES.partner}:${partner};transport=tcp', trust: ['${PLACES.partner}'] }
+http: { listen: '127.0.0.1:${http}', token: ${this.#token} }
+# Nobody answers there: no name of a test is looked up outside.
+dns: { servers: ['127.0.0.1:9'] }
+${presence === undefined ? '' : `presence: { ${presence} }\n`}${rateLimits === undefined ? '' : 'rateLimits: off\n'}${extra}`;
+  }
+
+  /** Sets what becomes of a watcher, or a group of them, as an operator does. */
+  async rule(owner: string, watcher: string, action: RuleAction, showsLocation = false): Promise<void> {
+    await this.#operate('PUT', owner, `/rules/${encodeURIComponent(watcher)}`, {
+      action,
+      ...(showsLocation ? { showsLocation } : {}),
+    });
+  }
+
+  async removeRule(owner: string, watcher: string): Promise<void> {
+    await this.#operate('DELETE', owner, `/rules/${encodeURIComponent(watcher)}`);
+  }
+
+  async setInvisible(owner: string, isInvisible: boolean): Promise<void> {
+    await this.#operate('PUT', owner, '/invisible', { isInvisible });
+  }
+
+  /** What an operator is told of the watchers of a user. */
+  async watchers(owner: string): Promise<ReturnType<WatcherAdministration['list']>> {
+    return (await this.#operate('GET', owner, '')) as ReturnType<WatcherAdministration['list']>;
+  }
+
+  async #operate(method: string, owner: string, path: string, body?: unknown): Promise<unknown> {
+    const answer = await fetch(`http://127.0.0.1:${this.ports.http}/watchers/${encodeURIComponent(owner)}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path} was answered ${answer.status}: ${text}`);
+    return JSON.parse(text);
   }
 
   /** A raw sender and receiver on UDP. */
@@ -221,6 +333,10 @@ export class SteerableClock implements Clock {
     return Math.floor(this.#now());
   }
 
+  get speed(): number {
+    return this.#speed;
+  }
+
   after(delayMs: number, action: () => void): () => void {
     const atMs = this.#now() + delayMs;
     const entry = {
@@ -248,6 +364,12 @@ export class SteerableClock implements Clock {
       clearTimeout(entry.timer);
       this.#arm(entry);
     }
+  }
+
+  /** Lets so much time pass at once; what was to happen meanwhile happens now. */
+  jump(ms: number): void {
+    this.#sinceMs += ms;
+    this.run(this.#speed);
   }
 
   #now(): number {

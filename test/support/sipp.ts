@@ -9,7 +9,13 @@ import { digestAnswer, headerOf } from './sip-wire.ts';
 import { until } from './until.ts';
 
 /** Where SIPp sends to, and how. */
-export type SippTarget = { readonly port: number; readonly transport: 'udp' | 'tcp'; readonly folder: string };
+export type SippTarget = {
+  readonly port: number;
+  readonly transport: 'udp' | 'tcp';
+  readonly folder: string;
+  /** Where challenges are fetched; default `port`. */
+  readonly udpPort?: number;
+};
 
 export type SippUser = { readonly user: string; readonly domain: string; readonly password: string };
 
@@ -25,6 +31,9 @@ export type SippRequest = {
 };
 
 let runs = 0;
+
+/** Numbers of SIPp's variables for whole matches start above this. */
+const WHOLE = 50;
 
 /**
  * Sends one MESSAGE with digest authentication; fails unless the final status is the expected one.
@@ -52,6 +61,81 @@ export async function sippMessage(target: SippTarget, from: SippUser, request: S
     'retrans="500"',
   );
   await call(target, from, [message, '<recv response="100" optional="true"/>', `<recv response="${request.expect}"/>`]);
+}
+
+/** A request as a step of a call, with the Authorization that its server asks for. */
+export type SippStep = {
+  readonly method: string;
+  readonly uri: string;
+  /** Default the Request-URI. */
+  readonly to?: string;
+  /** Each `Name: value`; SIPp's keywords are filled in. */
+  readonly headers?: readonly string[];
+  readonly body?: string;
+  readonly cseq?: number;
+  /** Sent without it. */
+  readonly isUnproved?: true;
+};
+
+/** A step that sends a request. */
+export async function sippRequest(target: SippTarget, from: SippUser, step: SippStep): Promise<string> {
+  const { method, uri, to = `<${uri}>`, headers = [], body = '', cseq = 1, isUnproved } = step;
+  const credentials = isUnproved === true ? [] : await credentialsFor(target, from, method, uri);
+  return sent(
+    [
+      `${method} ${uri} SIP/2.0`,
+      'Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport',
+      'Max-Forwards: 70',
+      `From: <sip:${from.user}@${from.domain}>;tag=[pid]t[call_number]`,
+      `To: ${to}`,
+      'Call-ID: [call_id]',
+      `CSeq: ${cseq} ${method}`,
+      ...headers,
+      ...credentials,
+      'Content-Length: [len]',
+    ],
+    body,
+    'retrans="500"',
+  );
+}
+
+/** A step that waits for the answer; with it must come what these patterns match. */
+export function sippAnswer(status: number, ...holds: readonly RegExp[]): string {
+  return `<recv response="${status}">${actions(holds)}</recv>`;
+}
+
+/** Steps that take a request and answer it so; undefined: not at all. */
+export function sippTakes(
+  method: string,
+  answer: string | undefined,
+  holds: readonly RegExp[] = [],
+  headers: readonly string[] = [],
+): readonly string[] {
+  const taken = `<recv request="${method}">${actions(holds)}</recv>`;
+  if (answer === undefined) return [taken];
+  const fields = ['[last_Via:]', '[last_From:]', '[last_To:]', '[last_Call-ID:]', '[last_CSeq:]', ...headers];
+  return [taken, sent([`SIP/2.0 ${answer}`, ...fields, 'Content-Length: 0'], '')];
+}
+
+/** What the group of a pattern, or all of it, has matched is the variable of its place, from 1 on: `[$1]`. */
+function actions(holds: readonly RegExp[]): string {
+  if (holds.length === 0) return '';
+  const checks: string[] = [];
+  // A variable that is nowhere read SIPp takes for a mistake.
+  const read: string[] = [];
+  for (const [at, { source }] of holds.entries()) {
+    const pattern = source.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+    // SIPp puts the whole match before that of the group.
+    const variables = source.includes('(') ? [at + 1 + WHOLE, at + 1] : [at + 1];
+    checks.push(`<ereg regexp="${pattern}" search_in="msg" check_it="true" assign_to="${variables.join()}"/>`);
+    for (const variable of variables) read.push(`<log message="[$${variable}]"/>`);
+  }
+  return `<action>${checks.join('')}${read.join('')}</action>`;
+}
+
+/** Runs one call; throws with SIPp's own error when it does not go as written. */
+export function sippCall(target: SippTarget, user: SippUser, steps: readonly string[]): Promise<void> {
+  return call(target, user, steps);
 }
 
 /** A SIPp that is registered and answers every MESSAGE with 200. */
@@ -144,7 +228,7 @@ async function credentialsFor(
   method: string,
   uri: string,
 ): Promise<readonly string[]> {
-  const challenge = await challengeFrom(target.port, user, method, uri);
+  const challenge = await challengeFrom(target.udpPort ?? target.port, user, method, uri);
   return challenge === undefined ? [] : [`Authorization: ${digestAnswer(challenge, { ...user, method, uri })}`];
 }
 

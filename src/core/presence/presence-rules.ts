@@ -114,6 +114,16 @@ export class PresenceRules {
     this.#deps.log.info({ presentity: addressKey(owner), isInvisible }, 'visibility set');
   }
 
+  /** Address keys of those who have rules, or are invisible. */
+  owners(): Iterable<string> {
+    return this.#byOwner.keys();
+  }
+
+  /** Takes away whatever an owner has set. @throws GatewayError 'store-unavailable' */
+  async forget(ownerKey: string): Promise<void> {
+    await this.#change(ownerKey, (kept) => (kept.rules.size === 0 && !kept.isInvisible ? kept : NONE));
+  }
+
   /** Makes a change durable and then lets it count; says whether it was one. */
   #change(ownerKey: string, change: (kept: Kept) => Kept): Promise<boolean> {
     return this.#turns.run(ownerKey, async () => {

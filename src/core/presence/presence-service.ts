@@ -1,6 +1,7 @@
 import type { Address } from '../../cpim/address.ts';
 import type { Origin } from '../admission.ts';
 import type { Config } from '../config.ts';
+import { Departures, type DeparturesDeps } from './departures.ts';
 import type { Log } from '../log.ts';
 import type { Binding, Clock, Records } from '../ports.ts';
 import { LocalPresence } from './local-presence.ts';
@@ -31,6 +32,8 @@ export type PresenceServiceDeps = {
   readonly bindingsOf: (userKey: string) => readonly Binding[];
   readonly upstreamOf: (route: UpstreamRoute) => Upstream;
   readonly notifierOf: (via: Lease['via']) => Notifier | undefined;
+  readonly isOwn: DeparturesDeps['isOwn'];
+  readonly permissions: DeparturesDeps['permissions'];
   /** A token nobody can guess and that never comes again. */
   readonly newToken: () => string;
   readonly clock: Clock;
@@ -45,6 +48,7 @@ export class PresenceService {
   readonly #publications: PublicationService;
   readonly #local: LocalPresence;
   readonly #subscriptions: SubscriptionService;
+  readonly #departures: Departures;
   readonly watchers: WatcherAdministration;
 
   constructor(deps: PresenceServiceDeps) {
@@ -83,8 +87,15 @@ export class PresenceService {
       notifyIntervalMs: config.notifyIntervalSeconds * 1_000,
       waitingMs: config.waitingDays * 86_400_000,
     });
+    this.#departures = new Departures({
+      ...deps,
+      rules,
+      publications: this.#publications,
+      subscriptions: this.#subscriptions.changes,
+    });
     this.watchers = new WatcherDesk({
       rules,
+      forget: (owner) => this.#departures.forget(owner),
       subscriptionsOf: (presentityKey) => this.#subscriptions.of(presentityKey),
       isUser: deps.isUser,
     });
@@ -129,8 +140,9 @@ export class PresenceService {
     this.#publications.start();
   }
 
-  /** Tells watchers, and watches presentities elsewhere again; when the ways out are open. */
+  /** Lets go of former users, tells watchers, watches presentities elsewhere again; when the ways out are open. */
   start(): void {
+    this.#departures.sweep();
     this.#subscriptions.start();
   }
 

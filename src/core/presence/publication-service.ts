@@ -84,6 +84,18 @@ export class PublicationService {
     return count;
   }
 
+  /** Address keys of those who have published something. */
+  owners(): Iterable<string> {
+    return this.#held.keys();
+  }
+
+  /** Removes all that somebody has published. @throws GatewayError 'store-unavailable'. */
+  forget(presentityKey: string): Promise<void> {
+    return this.#turns.run(presentityKey, async () => {
+      for (const held of [...(this.#held.get(presentityKey) ?? [])]) await this.#remove(presentityKey, held);
+    });
+  }
+
   async #apply(presentityKey: string, request: PublishRequest): Promise<Published> {
     const { limits, clock } = this.#deps;
     const nowMs = clock.nowMs();

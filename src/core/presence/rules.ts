@@ -46,4 +46,11 @@ export interface WatcherAdministration {
   /** Takes a rule away; says whether there was one. */
   remove(owner: Address, subject: RuleSubject): Promise<boolean>;
   setInvisible(owner: Address, isInvisible: boolean): Promise<void>;
+  /**
+   * Forgets all presence of one who is a user of ours no more: his watchers, his rules, what he has published, whom he
+   * watches.
+   *
+   * @throws GatewayError 'policy-violated' when he is one still.
+   */
+  forget(owner: Address): Promise<void>;
 }

@@ -1,6 +1,14 @@
+import { addressKey } from '../../cpim/address.ts';
 import type { NotificationService } from './notification-service.ts';
 import type { PresenceRules } from './presence-rules.ts';
-import { pairKey, type EndReason, type Pair, type UpstreamReport } from './subscription.ts';
+import {
+  pairKey,
+  type EndReason,
+  type Pair,
+  type Upstream,
+  type UpstreamReport,
+  type UpstreamRoute,
+} from './subscription.ts';
 import type { SubscriptionEvent } from './subscription-machine.ts';
 import type { SubscriptionTable } from './subscription-table.ts';
 import type { Views } from './views.ts';
@@ -11,6 +19,7 @@ export type SubscriptionChangesDeps = {
   readonly telling: NotificationService;
   readonly views: Views;
   readonly rules: Pick<PresenceRules, 'decide'>;
+  readonly upstreamOf: (route: UpstreamRoute) => Upstream;
   /** Carries out one event of the machine. */
   readonly move: (watching: Watching, event: SubscriptionEvent) => void;
   readonly saveLater: (watching: Watching) => void;
@@ -54,8 +63,11 @@ export class SubscriptionChanges {
     if (watched === undefined) return;
     this.#deps.telling.unsettle(watched);
     this.follow(watched, report);
+    // Not held back: a watcher who was let in is to see something then, and it follows on the word that he may.
+    const isFirst = report.document !== undefined && !watched.isKnown;
+    watched.isKnown ||= isFirst;
     for (const watching of watched.presence) {
-      if (watching.record.state.at === 'active') this.#deps.telling.mark(watching, false);
+      if (watching.record.state.at === 'active') this.#deps.telling.mark(watching, isFirst);
     }
     this.#deps.telling.settleIfTold(watched);
   }
@@ -66,6 +78,27 @@ export class SubscriptionChanges {
     if (watched === undefined || watched.upstream !== undefined) return;
     for (const watching of [...watched.presence]) this.#decideAgain(watching);
     this.#deps.telling.settleIfTold(watched);
+  }
+
+  /** Address keys of the users who are watched, or watch somebody elsewhere. */
+  *users(): Iterable<string> {
+    for (const { key, upstream } of this.#deps.table.all()) {
+      yield upstream === undefined ? key : addressKey(upstream.pair.watcher);
+    }
+  }
+
+  /**
+   * Somebody is a user no more: whoever watches him is told that there is nobody, and what he himself watches is given
+   * up. Walks through all subscriptions; users go seldom.
+   */
+  userGone(userKey: string): void {
+    for (const { key, presence, winfo, upstream } of [...this.#deps.table.all()]) {
+      for (const watching of [...presence, ...winfo]) {
+        if (key !== userKey && addressKey(watching.record.watcher) !== userKey) continue;
+        if (upstream !== undefined) this.#deps.upstreamOf(upstream.route).end(upstream.pair);
+        this.#deps.move(watching, { type: 'ended', reason: 'noresource' });
+      }
+    }
   }
 
   /** Brings the subscriptions of a pair where the far side says they are. */

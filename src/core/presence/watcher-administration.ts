@@ -8,6 +8,8 @@ export type WatcherAdministrationDeps = {
   readonly rules: PresenceRules;
   readonly subscriptionsOf: (presentityKey: string) => readonly Subscription[];
   readonly isUser: (address: Address) => boolean;
+  /** See `Departures.forget`. */
+  readonly forget: (owner: Address) => Promise<void>;
 };
 
 /** The liveliest last. */
@@ -52,6 +54,10 @@ export class WatcherDesk implements WatcherAdministration {
   async setInvisible(owner: Address, isInvisible: boolean): Promise<void> {
     this.#checkOwner(owner);
     await this.#deps.rules.setInvisible(owner, isInvisible);
+  }
+
+  forget(owner: Address): Promise<void> {
+    return this.#deps.forget(owner);
   }
 
   #line(ownerKey: string, { watcher }: Subscription): WatcherLine {

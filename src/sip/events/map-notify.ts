@@ -5,6 +5,9 @@ import { formatEvent, paceParams } from './event-header.ts';
 import { bytesOfBody, etagOf } from './presence-bodies.ts';
 import type { SipLease } from './subscription-lease.ts';
 
+/** How late the first NOTIFY may be for the whole time to be named; ms. */
+const A_MOMENT_MS = 100;
+
 /** Fields and body of a NOTIFY beside what the dialog gives it. */
 export type NotifyParts = { readonly headers: readonly HeaderField[]; readonly body?: Uint8Array };
 
@@ -30,7 +33,7 @@ export function notifyParts(notification: Notification, lease: SipLease, cseq: n
 }
 
 /**
- * The value of Subscription-State; `expires` is never more than what is left, but for parts of a second. Rates that a
+ * The value of Subscription-State; `expires` is never more than what is left, but for a moment. Rates that a
  * watcher asked for are said back as they were adopted (RFC 6446, section 5.2).
  */
 export function subscriptionState(state: Notification['state'], nowMs: number, pace?: Pace): string {
@@ -43,7 +46,15 @@ export function subscriptionState(state: Notification['state'], nowMs: number, p
   // Only a lease over a link has no end.
   if (state.expiresAtMs === undefined) return state.at;
   const rates = pace === undefined ? '' : paceParams(pace);
-  return `${state.at};expires=${Math.max(0, Math.ceil((state.expiresAtMs - nowMs) / 1_000))}${rates}`;
+  return `${state.at};expires=${secondsLeft(state.expiresAtMs - nowMs)}${rates}`;
+}
+
+/**
+ * A phone that sets its refresh by each NOTIFY (baresip 1.0: at 90 % of it) would come too late by what a short rest is
+ * rounded up. What was granted a moment ago is not yet less than the 200 has said.
+ */
+function secondsLeft(leftMs: number): number {
+  return leftMs <= 0 ? 0 : Math.max(1, Math.floor((leftMs + A_MOMENT_MS) / 1_000));
 }
 
 /** What an answer to a NOTIFY says about the subscription. */

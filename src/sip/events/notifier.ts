@@ -1,10 +1,11 @@
-import type { Address } from '../../cpim/address.ts';
+import { domainOf, type Address } from '../../cpim/address.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Log, LogFields } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
 import type { Notification, Notifier, NotifyOutcome } from '../../core/presence/subscription.ts';
 import { parseRetryAfter } from '../header-values.ts';
 import type { SipOutgoing, SipResponse } from '../message.ts';
+import { parseSipUri } from '../uri.ts';
 import { contactUriOf, replaceTarget, requestInDialog, targetOf } from './dialog.ts';
 import { notifyParts, verdictOf } from './map-notify.ts';
 import { asSipLease, reserveCseq, takeCseq, type SipLease } from './subscription-lease.ts';
@@ -14,6 +15,8 @@ export type SipNotifierDeps = {
   readonly saveLease: (subscriptionId: string) => Promise<void>;
   /** The flow over which a user of ours has registered this contact, if he has. */
   readonly flowOf: (user: Address, contact: string) => string | undefined;
+  /** Where requests for a domain go that is not looked up, a SIP URI. */
+  readonly nextHopOf: (domain: string) => string | undefined;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
   /** Differs from one start of the server to the next. */
@@ -86,9 +89,18 @@ export class SipNotifier implements Notifier {
   #sendAs(cseq: number, notification: Notification, lease: SipLease): Promise<SipResponse> {
     const { clock, request } = this.#deps;
     const { headers, body } = notifyParts(notification, lease, cseq, clock.nowMs());
-    return request(
-      requestInDialog(lease.dialog, { method: 'NOTIFY', cseq, headers, ...(body === undefined ? {} : { body }) }),
-    );
+    const parts = { method: 'NOTIFY', cseq, headers, ...(body === undefined ? {} : { body }) };
+    return request(this.#onItsWay(requestInDialog(lease.dialog, parts), notification, lease));
+  }
+
+  /** A target that is the watcher's domain, not a machine of it, is where the configuration says. */
+  #onItsWay(outgoing: SipOutgoing, { subscription }: Notification, { dialog }: SipLease): SipOutgoing {
+    if (outgoing.nextHop !== undefined || dialog.routeSet.length > 0) return outgoing;
+    const domain = domainOf(subscription.watcher);
+    const nextHop = this.#deps.nextHopOf(domain);
+    if (nextHop === undefined || parseSipUri(outgoing.uri)?.host !== domain) return outgoing;
+    const host = parseSipUri(nextHop)?.host;
+    return { ...outgoing, nextHop: { uri: nextHop }, expectNames: host === undefined ? [domain] : [domain, host] };
   }
 
   #outcomeOf(response: SipResponse, notification: Notification, lease: SipLease): NotifyOutcome {

@@ -56,6 +56,10 @@ export class KnownResources {
       return false;
     }
     if (at >= 0) this.#resources.splice(at, 1);
+    // That nobody is there has been said of the account, and is true no more.
+    if (known.isAvailable) {
+      this.#resources = this.#resources.filter((other) => other.resource !== '' || other.isAvailable);
+    }
     this.#resources.push(known);
     this.#trim();
     return true;
@@ -66,10 +70,19 @@ export class KnownResources {
     this.#unconfirmed = new Set(this.available.map(({ resource }) => resource));
   }
 
-  /** @returns whether anything has changed */
+  /**
+   * The time to be heard of is over. Where nothing has ever been heard, nobody is there: not every server says so
+   * (RFC 6121, section 4.3.2).
+   *
+   * @returns whether anything has changed
+   */
   dropUnconfirmed(nowMs: number): boolean {
     const lost = this.#unconfirmed;
     this.#unconfirmed = undefined;
+    if (lost !== undefined && this.#resources.length === 0) {
+      this.#resources = [{ resource: '', isAvailable: false, atMs: nowMs, statuses: [] }];
+      return true;
+    }
     if (lost === undefined || lost.size === 0) return false;
     this.#resources = this.#resources.map((resource) =>
       lost.has(resource.resource) && resource.isAvailable

@@ -22,7 +22,7 @@ export type PresenceHandlerDeps = {
     Subscriptions,
     'subscribe' | 'findOn' | 'forget' | 'attend' | 'tellAgain' | 'saveLeaseLater'
   >;
-  readonly upstream: Pick<XmppUpstream, 'received' | 'told' | 'resourcesOf'>;
+  readonly upstream: Pick<XmppUpstream, 'received' | 'told' | 'resourcesOf' | 'reportOf'>;
   readonly notifier: Pick<PresenceNotifier, 'asked' | 'appeared'>;
   /** See `Subscription.id`. */
   readonly newToken: () => string;
@@ -116,9 +116,11 @@ export function presenceHandler(deps: PresenceHandlerDeps): PresenceHandler {
   const attend = (pair: Pair, stanza: PresenceStanza): void => {
     const subscription = subscriptionOf(pair);
     if (subscription === undefined) return;
-    const isThere = upstream
-      .resourcesOf({ watcher: pair.presentity, presentity: pair.watcher })
-      .some(({ isAvailable }) => isAvailable);
+    const asContact: Pair = { watcher: pair.presentity, presentity: pair.watcher };
+    const isThere = upstream.resourcesOf(asContact).some(({ isAvailable }) => isAvailable);
+    // COMPAT(Prosody 0.12, 2026-11): it answers `subscribe` so, whether he is there or not, until he has decided.
+    const isOfNobody = !isThere && stanza.from.resource === undefined;
+    if (isOfNobody && upstream.reportOf(asContact)?.state.at !== 'active') return;
     if (stanza.type === 'available') rememberPlace(subscription, stanza);
     subscriptions.attend(subscription.id, isThere);
     if (stanza.type === 'available') notifier.appeared(subscription);

@@ -130,7 +130,8 @@ export class PresenceNotifier implements Notifier {
     const asked = this.#asked.get(lease);
     this.#asked.delete(lease);
     const isAccepting = lease.isAccepted !== true || asked?.isSubscribedAgain === true;
-    const changes = document === undefined ? [] : this.#changesFor(telling, document, asked, isWhole === true);
+    const changes =
+      document === undefined ? nobodyKnown(telling) : this.#changesFor(telling, document, asked, isWhole === true);
     if (!(await this.#keepBefore(telling, changes)))
       return this.#failed(lease, asked, { kind: 'again', afterMs: AGAIN_MS });
     // He may have given it up while that was being stored.
@@ -147,7 +148,8 @@ export class PresenceNotifier implements Notifier {
     const isGone = lease.resources.some((resource) => gone.has(resource));
     if (isGone) lease.resources = lease.resources.filter((resource) => !gone.has(resource));
     if (isAccepting || isGone) this.#deps.subscriptions().saveLeaseLater(subscription.id);
-    if (document !== undefined) {
+    if (document === undefined) this.#told.delete(lease);
+    else {
       this.#told.set(lease, document);
       this.#deps.pep.tell(lease, pepWay(telling), document);
     }
@@ -278,6 +280,11 @@ function prepared({ resource, isAvailable, content, atMs }: TuplePresence): Prep
     children: isAvailable ? [...children, USER_CAPS_ELEMENT] : children,
     ...(atMs === undefined ? {} : { atMs }),
   };
+}
+
+/** Nothing is known of the presentity any more: what was told of him does not stand for ever (RFC 8048, section 5.2.2). */
+function nobodyKnown({ lease, to }: Telling): readonly Change[] {
+  return lease.resources.map((resource) => ({ prepared: prepared(unavailable(resource)), to, isLate: false }));
 }
 
 function pepWay({ requests, link, from, to, subscription }: Telling): PepWay {

@@ -1,5 +1,5 @@
 import type { XmlElement } from '../../cpim/xml.ts';
-import type { Address } from '../../cpim/address.ts';
+import { addressKey, type Address } from '../../cpim/address.ts';
 import { pauseMs } from '../../core/backoff.ts';
 import { DueList } from '../../core/due-list.ts';
 import { GatewayError } from '../../core/errors.ts';
@@ -61,7 +61,7 @@ const DIRECTED_MAX = 10_000;
 const DIRECTED_MS = 86_400_000;
 const LOOK_MS = 60_000;
 
-/** Errors in answer to a probe that say more than that the far side is not there. */
+/** Errors in answer to a probe, or to asking once more, that say more than that the far side is not there. */
 const PROBE_ENDS: ReadonlySet<Condition> = new Set([
   'forbidden',
   'gone',
@@ -140,6 +140,18 @@ export class XmppUpstream implements Upstream {
     contact.isWatched = false;
     this.#deps.records.putLater(contact.key, contact.record);
     this.#unsubscribe(contact);
+  }
+
+  /** Address keys of our users who have asked to see a contact. */
+  *watchers(): Iterable<string> {
+    for (const { watcher } of this.#contacts.values()) yield addressKey(watcher);
+  }
+
+  /** As `end`, for all contacts of one who is a user of ours no more. */
+  endAll(watcherKey: string): void {
+    for (const contact of [...this.#contacts.values()]) {
+      if (addressKey(contact.watcher) === watcherKey) this.end(contact);
+    }
   }
 
   fetch(pair: Pair, route: UpstreamRoute): Promise<UpstreamReport> {
@@ -298,6 +310,9 @@ export class XmppUpstream implements Upstream {
       directed.heard(stanza, nowMs);
       if (directed.isAnyAvailable || this.#fetches.get(key) !== undefined) this.#directed.set(key, directed, nowMs);
       else this.#directed.delete(key);
+    } else if (contact.permission === 'asked' && stanza.type === 'unavailable' && !contact.resources.isAnyAvailable) {
+      // So Prosody answers whoever asks, whether there is such a user or not: it says nothing of him.
+      return;
     } else if (contact.permission !== 'ending') {
       contact.confirmedIn = this.#timeOf(contact.link);
       if (contact.resources.heard(stanza, nowMs)) this.#changed(contact);
@@ -344,7 +359,11 @@ export class XmppUpstream implements Upstream {
       const meaning = meaningOfSubscribeError(condition);
       if (meaning === 'wait') this.#askLater(contact, condition);
       else this.#over(contact, meaning);
-    } else if (contact.permission === 'active' && id === PROBE_ID && PROBE_ENDS.has(condition)) {
+    } else if (
+      contact.permission === 'active' &&
+      (id === PROBE_ID || id === SUBSCRIBE_ID) &&
+      PROBE_ENDS.has(condition)
+    ) {
       const meaning = meaningOfSubscribeError(condition);
       if (meaning !== 'wait') this.#over(contact, meaning);
     }
@@ -378,8 +397,12 @@ export class XmppUpstream implements Upstream {
     if (due.kind === 'retry') {
       this.#goOn(contact);
     } else if (due.time === this.#timeOf(contact.link)) {
+      const isSilent = contact.confirmedIn !== due.time;
       contact.confirmedIn = due.time;
       if (contact.resources.dropUnconfirmed(this.#deps.clock.nowMs())) this.#changed(contact);
+      // What he has refused while the link was down is told by nobody, and the probe of one who may not watch answered by
+      // few. Where he allows it still, his server says so by itself; else he is asked, and this time heard.
+      if (isSilent) this.#subscribe(contact);
     }
   }
 

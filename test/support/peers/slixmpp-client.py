@@ -6,6 +6,10 @@ import sys
 
 import slixmpp
 from slixmpp.xmlstream import tostring
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
+
+XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 def say(event, **fields):
@@ -13,12 +17,22 @@ def say(event, **fields):
 
 
 class Client(slixmpp.ClientXMPP):
-    def __init__(self, jid, password):
+    def __init__(self, jid, password, options):
         super().__init__(jid, password)
+        self.options = options
+        # Who may watch is for the test to say.
+        self.roster.auto_authorize = None
+        self.roster.auto_subscribe = False
         self.register_plugin("xep_0030")
         self.register_plugin("xep_0092")
         self.register_plugin("xep_0199")
         self.register_plugin("xep_0359")
+        if options.get("pep"):
+            for plugin in ("xep_0080", "xep_0107", "xep_0108", "xep_0115", "xep_0163", "xep_0172"):
+                self.register_plugin(plugin)
+            for event in ("user_mood", "user_activity", "user_location", "user_nick"):
+                self.add_event_handler(event + "_publish", lambda message, what=event: self.told(what, message))
+        self.register_handler(Callback("all presence", MatchXPath("{jabber:client}presence"), self.seen))
         self.add_event_handler("session_start", self.started)
         self.add_event_handler("failed_auth", lambda _: say("refused"))
         self.add_event_handler("disconnected", lambda _: say("disconnected"))
@@ -26,9 +40,33 @@ class Client(slixmpp.ClientXMPP):
         self.add_event_handler("message_error", self.received)
 
     async def started(self, _):
-        self.send_presence()
         await self.get_roster()
+        if self.options.get("pep"):
+            await self["xep_0115"].update_caps(broadcast=False)
+        if self.options.get("available", True):
+            self.send_presence()
         say("online", jid=str(self.boundjid))
+
+    def seen(self, presence):
+        fields = {
+            "from": str(presence["from"]),
+            "to": str(presence["to"]),
+            "type": presence.xml.get("type", "available"),
+            "show": presence["show"],
+            "statuses": {
+                status.get(XML_LANG, ""): status.text or ""
+                for status in presence.xml.findall("{jabber:client}status")
+            },
+            "priority": int(presence["priority"]),
+            "xml": tostring(presence.xml),
+        }
+        if fields["type"] == "error":
+            fields["condition"] = presence["error"]["condition"]
+        say("presence", **fields)
+
+    def told(self, what, message):
+        items = message.xml.findall(".//{http://jabber.org/protocol/pubsub#event}item/*")
+        say("pep", what=what, **{"from": str(message["from"]), "xml": tostring(items[0]) if items else ""})
 
     def received(self, message):
         fields = {
@@ -73,8 +111,51 @@ class Client(slixmpp.ClientXMPP):
                 say("answer", to="version", ok=True, name=info["software_version"]["name"])
             except slixmpp.exceptions.IqError as error:
                 say("answer", to="version", ok=False, condition=error.condition)
+        elif name == "presence":
+            self.show(command)
+        elif name == "roster":
+            # Without a version, which would bring changes alone.
+            question = self.make_iq_get()
+            question.enable("roster")
+            answer = await question.send()
+            say("answer", to="roster", ok=True, items=[
+                {"jid": str(jid), "subscription": item["subscription"], "ask": item["ask"]}
+                for jid, item in answer["roster"]["items"].items()
+            ])
+        elif name == "remove":
+            await self.del_roster_item(command["to"])
+            say("answer", to="remove", ok=True)
+        elif name == "pep":
+            try:
+                await self.publish(command)
+                say("answer", to="pep", ok=True)
+            except slixmpp.exceptions.IqError as error:
+                say("answer", to="pep", ok=False, condition=error.condition)
         elif name == "quit":
             await self.disconnect()
+
+    def show(self, command):
+        presence = self.make_presence(pto=command.get("to"), ptype=command.get("type"))
+        if command.get("show"):
+            presence["show"] = command["show"]
+        if "priority" in command:
+            presence["priority"] = command["priority"]
+        for language, text in command.get("statuses", {}).items():
+            status = slixmpp.xmlstream.ET.SubElement(presence.xml, "{jabber:client}status")
+            status.text = text
+            if language:
+                status.set(XML_LANG, language)
+        presence.send()
+
+    def publish(self, command):
+        what = command["what"]
+        if what == "mood":
+            return self["xep_0107"].publish_mood(command["value"], command.get("text"))
+        if what == "activity":
+            return self["xep_0108"].publish_activity(command["value"], command.get("specific"), command.get("text"))
+        if what == "location":
+            return self["xep_0080"].publish_location(**command["value"])
+        return self["xep_0172"].publish_nick(command["value"])
 
 
 async def commands(client):
@@ -89,9 +170,9 @@ async def commands(client):
 
 
 def main():
-    jid, password, host, port = sys.argv[1:5]
+    jid, password, host, port, options = sys.argv[1:6]
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    client = Client(jid, password)
+    client = Client(jid, password, json.loads(options))
     client["feature_mechanisms"].unencrypted_plain = True
     client.connect((host, int(port)), disable_starttls=True)
     reading = client.loop.create_task(commands(client))  # held: the loop keeps only a weak reference to it

@@ -109,6 +109,9 @@ describe('watchers over HTTP', () => {
     ['PUT', '/watchers/nobody%40sip.example/invisible', '{"isInvisible":true}', 404],
     ['DELETE', `${RULE}/nobody%40partner.example`, undefined, 404],
     ['DELETE', `${RULE}/juliet`, undefined, 400],
+    ['DELETE', '/watchers/nobody%40sip.example', undefined, 200],
+    ['DELETE', '/watchers/alice%40sip.example', undefined, 403],
+    ['DELETE', '/watchers/sip.example', undefined, 400],
     ['POST', RULE, '{}', 404],
     ['PUT', `${RULE}/${'x'.repeat(6_001)}`, '{"action":"block"}', 400],
   ];

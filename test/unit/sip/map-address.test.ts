@@ -32,6 +32,8 @@ const READ: ReadonlyArray<readonly [uri: string, address: string, instance?: str
   ],
   ['sip:alice;day=tuesday@sip.example', 'alice%3Bday=tuesday@sip.example'],
   ['sip:+15551234@sip.example;user=ip', '+15551234@sip.example'],
+  ['pres:alice@sip.example', 'alice@sip.example'],
+  ['PRES:%61lice@SIP.example?x=y', 'alice@sip.example'],
 ];
 for (const [uri, address, instance] of READ) {
   test(`address from ${uri}`, () => {
@@ -50,6 +52,8 @@ const REFUSED: ReadonlyArray<readonly [uri: string, code: ErrorCode]> = [
   ['sip:+15551234@sip.example;user=PHONE', 'scheme-unsupported'],
   ['tel:+15551234', 'scheme-unsupported'],
   ['im:alice@sip.example', 'scheme-unsupported'],
+  ['pres:', 'address-malformed'],
+  ['pres:alice%00@sip.example', 'address-malformed'],
   ['sip:alice%00@sip.example', 'address-malformed'],
   ['sip:alice%00bob@sip.example', 'address-malformed'],
   ['sip:%C3@sip.example', 'address-malformed'],

@@ -421,6 +421,23 @@ test('somebody elsewhere: asked on the watcher’s behalf, pending until he agre
   assert.deepEqual(world.upstream.calls, [`watch ${ALICE} ${JULIET}`, `rest ${ALICE} ${JULIET}`]);
 });
 
+test('somebody elsewhere: his first document is not held back by the word that it may be seen', async () => {
+  const world = new PresenceWorld({ config: 'default: allow, notifyIntervalSeconds: 5' });
+  const pair = { watcher: world.address(ALICE), presentity: world.address(JULIET) };
+  await world.subscribe(ALICE, JULIET);
+  world.upstream.say(pair, { state: { at: 'active' } });
+  await world.pass();
+  world.news();
+  world.upstream.say(pair, { state: { at: 'active' }, document: aDocument('balcony') });
+  await world.pass();
+  assert.deepEqual(world.news(), ['alice active: open balcony']);
+  world.upstream.say(pair, { state: { at: 'active' }, document: aDocument('garden') });
+  await world.pass();
+  assert.deepEqual(world.news(), [], 'from then on as always');
+  await world.pass(5_000);
+  assert.deepEqual(world.news(), ['alice active: open garden']);
+});
+
 test('somebody elsewhere: known permission is active at once; the last of two dialogs lets him rest', async () => {
   const world = new PresenceWorld();
   const pair = { watcher: world.address(ALICE), presentity: world.address(JULIET) };

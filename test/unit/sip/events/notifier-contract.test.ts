@@ -22,6 +22,7 @@ notifierContract('SipNotifier', async () => {
     },
     saveLease: async () => undefined,
     flowOf: () => undefined,
+    nextHopOf: () => undefined,
     clock: new FakeClock(),
     log: new LogRecorder(),
     run: RUN,

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GatewayError } from '../../../../src/core/errors.ts';
 import type { Notification, NotifyOutcome } from '../../../../src/core/presence/subscription.ts';
+import type { Dialog } from '../../../../src/sip/events/dialog.ts';
 import { SipNotifier } from '../../../../src/sip/events/notifier.ts';
 import { presenceBody } from '../../../../src/sip/events/presence-bodies.ts';
 import type { SipLease } from '../../../../src/sip/events/subscription-lease.ts';
 import type { HeaderField, SipOutgoing } from '../../../../src/sip/message.ts';
+import { anAddress } from '../../../support/builders.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { FakeStack, type Answer } from '../../../support/fake-stack.ts';
 import { LogRecorder } from '../../../support/log-recorder.ts';
@@ -21,6 +23,8 @@ type World = {
   store: 'works' | GatewayError;
 };
 
+const NEXT_HOP = 'sip:edge.partner.example:5071;transport=tls';
+
 function aWorld(script: (outgoing: SipOutgoing, at: number) => Answer = () => 200, run = RUN): World {
   let at = 0;
   const stack = new FakeStack((outgoing) => script(outgoing, at++));
@@ -33,6 +37,7 @@ function aWorld(script: (outgoing: SipOutgoing, at: number) => Answer = () => 20
         world.saved.push(stack.sent.length);
       },
       flowOf: () => world.flow,
+      nextHopOf: (domain) => (domain === 'partner.example' ? NEXT_HOP : undefined),
       clock: new FakeClock(),
       log,
       run,
@@ -82,9 +87,19 @@ const SAID: readonly Said[] = [
     { 'Subscription-State': 'pending;expires=60' },
   ],
   [
-    'parts of a second count as a whole one',
+    'the last second is a whole one',
     aNotification({ state: { at: 'active', expiresAtMs: 1_700_000_000_001 } }),
     { 'Subscription-State': 'active;expires=1' },
+  ],
+  [
+    'other parts of a second count for nothing',
+    aNotification({ state: { at: 'active', expiresAtMs: 1_700_000_002_899 } }),
+    { 'Subscription-State': 'active;expires=2' },
+  ],
+  [
+    'what was granted a moment ago',
+    aNotification({ state: { at: 'active', expiresAtMs: 1_700_000_002_900 } }),
+    { 'Subscription-State': 'active;expires=3' },
   ],
   [
     'time that is over is none',
@@ -343,6 +358,35 @@ test('where the flow is gone the watcher is reached over the one that he has reg
   assert.deepEqual(world.stack.sent[1]?.nextHop, { flow: 'tcp-2' });
   assert.equal(lease.dialog.flow, 'tcp-2');
 });
+
+const TARGETS: ReadonlyArray<readonly [what: string, dialog: Partial<Dialog>, nextHop: SipOutgoing['nextHop']]> = [
+  [
+    'a target that is a domain with a configured next hop goes there',
+    { remoteTarget: 'sip:partner.example;transport=tls' },
+    { uri: NEXT_HOP },
+  ],
+  [
+    'a machine of that domain is reached as it says',
+    { remoteTarget: 'sip:ps1.partner.example;transport=tls' },
+    undefined,
+  ],
+  [
+    'with routes it goes by them',
+    { remoteTarget: 'sip:partner.example', routeSet: ['<sip:proxy.partner.example;lr>'] },
+    undefined,
+  ],
+  ['over its flow where it has one', { remoteTarget: 'sip:partner.example', flow: 'tls-1' }, { flow: 'tls-1' }],
+];
+for (const [what, dialog, nextHop] of TARGETS) {
+  test(`the way of a NOTIFY: ${what}`, async () => {
+    const { notifier, stack } = aWorld();
+    const watcher = anAddress('romeo@partner.example');
+    await notifier.notify(aNotification({}, { watcher, lease: aSipLease({ dialog }) }));
+    assert.deepEqual(stack.sent[0]?.nextHop, nextHop);
+    const names = nextHop !== undefined && 'uri' in nextHop ? ['partner.example', 'edge.partner.example'] : undefined;
+    assert.deepEqual(stack.sent[0]?.expectNames, names);
+  });
+}
 
 test('silence over a flow is silence: the watcher may have it already', async () => {
   const { notifier, stack } = aWorld(() => 'peer-timeout');

@@ -223,6 +223,17 @@ test('order: one that is refused does not hold up the next', async () => {
   assert.equal(answered, UNSUBSCRIBED);
 });
 
+test('unavailable from the account says that nobody is there only where the user may see who is', async () => {
+  const world = new XmppPresenceWorld();
+  world.subscribed();
+  await world.presence.upstream.watch(ROMEO_WATCHES, ROUTE);
+  await world.juliet(`type='unavailable'`, '', '');
+  assert.deepEqual(world.subscriptions.take(), []);
+  await world.juliet(`type='subscribed'`, '', '');
+  await world.juliet(`type='unavailable'`, '', '');
+  assert.deepEqual(world.subscriptions.take(), ['attend s1 false']);
+});
+
 // --- whether a watcher is still there (RFC 8048, section 8.1)
 
 const PING = (to: string, id = 't1'): string =>
@@ -245,8 +256,11 @@ test('still there: nobody without a subscription', async () => {
 const THERE: ReadonlyArray<readonly [what: string, answer: string, isThere: boolean]> = [
   ['a result from where he asked last', iq('result'), true],
   ['an error from there', iq('error', 'service-unavailable'), false],
-  ['an answer from elsewhere', iq('result', '', 'nurse@xmpp.example/balcony'), false],
-  ['no answer', '', false],
+  ['no such client', iq('error', 'item-not-found'), false],
+  ['a client that knows no pings', iq('error', 'feature-not-implemented'), true],
+  ['that his server cannot be reached', iq('error', 'remote-server-timeout'), true],
+  ['an answer from elsewhere, so none', iq('error', 'item-not-found', 'nurse@xmpp.example/balcony'), true],
+  ['no answer', '', true],
 ];
 for (const [what, answer, isThere] of THERE) {
   test(`still there: ${what}: ${isThere ? 'yes' : 'no'}`, async () => {
@@ -265,7 +279,7 @@ for (const [what, answer, isThere] of [
   ['a result', iq('result', '', 'juliet@xmpp.example'), true],
   ['that it serves no pings', iq('error', 'service-unavailable', 'juliet@xmpp.example'), true],
   ['that there is no such user', iq('error', 'item-not-found', 'juliet@xmpp.example'), false],
-  ['that his server is not there', iq('error', 'remote-server-timeout', 'juliet@xmpp.example'), false],
+  ['that his server cannot be reached', iq('error', 'remote-server-timeout', 'juliet@xmpp.example'), true],
 ] as const) {
   test(`still there: one who never asked from a client, whose account says ${what}: ${isThere ? 'yes' : 'no'}`, async () => {
     const world = new XmppPresenceWorld();
@@ -289,11 +303,15 @@ test('still there: where he asked from last is stored, so that a later process c
   );
 });
 
-test('still there: a link that is lost answers nothing', async () => {
+test('still there: over a link that is lost nobody can say, so that he is kept', async () => {
   const world = new XmppPresenceWorld();
   world.subscribed();
   await world.juliet(`type='probe'`);
   const found = world.presence.isStillThere(JULIET_WATCHES);
+  world.link.down();
   world.office.down();
-  assert.equal(await found, false);
+  assert.equal(await found, true);
+  world.link.take();
+  assert.equal(await world.presence.isStillThere(JULIET_WATCHES), true);
+  assert.deepEqual(world.link.take(), []);
 });

@@ -68,10 +68,14 @@ test('notifier: active with a document afterwards says what has changed, and sub
   assert.deepEqual(world.link.take(), [available('desk', '<show>dnd</show>')]);
 });
 
-test('notifier: active without a document afterwards changes nothing', async () => {
+test('notifier: active without a document afterwards takes back what was said, and the next document is told whole', async () => {
   const world = await aToldWorld();
   assert.deepEqual(await world.notify(ACTIVE), { kind: 'told' });
+  assert.deepEqual(world.link.take(), [unavailable('phone')]);
+  assert.deepEqual(await world.notify(ACTIVE), { kind: 'told' });
   assert.deepEqual(world.link.take(), []);
+  await world.notify(ACTIVE, aDocument([aTuple()]));
+  assert.deepEqual(world.link.take(), [available('phone')]);
 });
 
 test('notifier: a tuple that has vanished is unavailable', async () => {

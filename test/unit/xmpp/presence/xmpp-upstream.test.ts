@@ -89,6 +89,70 @@ test('upstream: pending + subscribed: active without a document, and then what t
   assert.deepEqual(world.takeReports(), ['active: ID-balcony open away']);
 });
 
+test('upstream: pending + unavailable of nobody in particular: says nothing, as Prosody says it of everybody', async () => {
+  const world = await asked();
+  await world.juliet(`type='unavailable'`, '', '');
+  await world.juliet(`type='subscribed'`, '', '');
+  assert.deepEqual(world.takeReports(), ['active']);
+});
+
+test('upstream: one who is not heard of within 10 s of the probe is not there, as ejabberd does not say', async () => {
+  const world = await asked();
+  await world.juliet(`type='subscribed'`, '', '');
+  await settled();
+  assert.deepEqual(world.takeReports(), ['active']);
+  await world.clock.advanceAsync(10_000);
+  assert.deepEqual(world.takeReports(), ['active: account closed']);
+});
+
+for (const [answer, report] of [
+  ['subscribed', []],
+  ['unsubscribed', ['ended rejected']],
+] as const) {
+  test(`upstream: active, link lost, no answer to the probe: asked again, ${answer}`, async () => {
+    const world = await active();
+    world.link.down();
+    world.office.down();
+    world.link.up();
+    world.office.up();
+    await settled();
+    assert.deepEqual(world.link.take(), [PROBE]);
+    await world.clock.advanceAsync(10_000);
+    assert.deepEqual(world.link.take(), [SUBSCRIBE]);
+    assert.deepEqual(world.takeReports(), ['active: ID-balcony closed']);
+    await world.juliet(`type='${answer}'`, '', '');
+    assert.deepEqual(world.takeReports(), report);
+    await world.clock.advanceAsync(60_000);
+    assert.deepEqual(world.link.take(), []);
+  });
+}
+
+test('upstream: a client that comes takes the place of the word that nobody is there', async () => {
+  const world = await asked();
+  await world.juliet(`type='subscribed'`, '', '');
+  await world.juliet(`type='unavailable'`, '', '');
+  await world.juliet();
+  assert.deepEqual(world.takeReports(), ['active', 'active: account closed', 'active: ID-balcony open']);
+});
+
+test('upstream: whoever is a user no more takes back all he has asked for, looked at or not', async () => {
+  const world = await active();
+  const tybalt = { ...ROMEO_WATCHES, presentity: anAddress('tybalt@xmpp.example') };
+  const others = { ...ROMEO_WATCHES, watcher: anAddress('paris@sip.example') };
+  await world.presence.upstream.watch(tybalt, ROUTE);
+  await world.presence.upstream.watch(others, ROUTE);
+  world.presence.upstream.rest(ROMEO_WATCHES);
+  world.link.take();
+  assert.deepEqual([...new Set(world.presence.upstream.watchers())].sort(), ['paris@sip.example', 'romeo@sip.example']);
+  world.presence.upstream.endAll('romeo@sip.example');
+  assert.deepEqual(world.link.take().sort(), [
+    out('unsubscribe', 'unsubscribe'),
+    out('unsubscribe', 'unsubscribe').replace('juliet@', 'tybalt@'),
+  ]);
+  await settled();
+  assert.deepEqual([...world.presence.upstream.watchers()], ['paris@sip.example']);
+});
+
 test('upstream: pending + subscribed: one report with the document where it is known already', async () => {
   const world = await asked();
   await world.juliet();

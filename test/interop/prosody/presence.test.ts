@@ -1,0 +1,4 @@
+import { presenceSuite } from '../../support/presence-suite.ts';
+import { startProsody } from '../../support/prosody.ts';
+
+presenceSuite('prosody', startProsody);
