@@ -1,4 +1,3 @@
-import type { XmlElement } from '../../cpim/xml.ts';
 import { addressKey, type Address } from '../../cpim/address.ts';
 import { pauseMs } from '../../core/backoff.ts';
 import { DueList } from '../../core/due-list.ts';
@@ -16,9 +15,10 @@ import {
 } from '../../core/presence/subscription.ts';
 import { RecentMap } from '../../core/recent-map.ts';
 import type { XmppLink } from '../link.ts';
-import { type ComponentDomains, jidFromAddress } from '../map-address.ts';
+import type { ComponentDomains } from '../map-address.ts';
 import type { Condition } from '../stanza-error.ts';
-import { type PresenceStanza, presenceElement } from '../stanza.ts';
+import type { PresenceStanza } from '../stanza.ts';
+import { ContactStanzas } from './contact-stanzas.ts';
 import { type KnownResource, KnownResources } from './known-resources.ts';
 import { documentFromResources } from './map-presence.ts';
 import { PacedCalls } from './paced-calls.ts';
@@ -41,9 +41,6 @@ export type XmppUpstreamDeps = {
 };
 
 /** The ids of what we ask: an error that comes back has no other trace of what it is about. */
-const SUBSCRIBE_ID = 'subscribe';
-const PROBE_ID = 'probe';
-const UNSUBSCRIBE_ID = 'unsubscribe';
 
 /** Stanzas in one tick after a link has come up; 10,000 contacts take ten seconds. */
 const PER_TICK = 100;
@@ -84,6 +81,7 @@ type Due =
  */
 export class XmppUpstream implements Upstream {
   readonly #deps: XmppUpstreamDeps;
+  readonly #stanzas: ContactStanzas;
   readonly #contacts = new Map<string, WatchedContact>();
   readonly #directed = new RecentMap<KnownResources>({ keepMs: DIRECTED_MS, max: DIRECTED_MAX });
   readonly #fetches = new PresenceFetches();
@@ -94,6 +92,7 @@ export class XmppUpstream implements Upstream {
   /** Takes up what an earlier process left. */
   constructor(deps: XmppUpstreamDeps) {
     this.#deps = deps;
+    this.#stanzas = new ContactStanzas(deps.linkOf);
     this.#due = new DueList(deps.clock, LOOK_MS, (due) => this.#onDue(due));
     for (const [key, value] of deps.records.all()) {
       const record = upstreamRecordFrom(value);
@@ -128,8 +127,7 @@ export class XmppUpstream implements Upstream {
     this.#deps.records.putLater(contact.key, contact.record);
     // RFC 8048, section 5.3.3; not to one who watches the user himself, and would take him for gone.
     if (contact.permission === 'active' && !this.#deps.isWatchedBy(pair.watcher, pair.presentity)) {
-      const stanza = this.#stanza(contact, 'unavailable');
-      if (stanza !== undefined) this.#deps.linkOf(contact.link)?.link.post(stanza);
+      this.#stanzas.post(contact, 'unavailable');
     }
   }
 
@@ -163,14 +161,13 @@ export class XmppUpstream implements Upstream {
         : contact.permission !== 'active' || contact.confirmedIn === this.#timeOf(contact.link);
     const under = this.#fetches.get(key);
     if (under !== undefined) return under.answer;
-    const link = route.kind === 'link' ? route.link : '';
+    const way = { ...pair, link: route.kind === 'link' ? route.link : '' };
     // A probe before the contact has decided would be answered as if he had refused (RFC 6121, section 4.3.2).
     if (isKnown || this.#fetches.isFull) return Promise.resolve(this.#known(pair));
-    const stanza = this.#stanza({ ...pair, link }, 'probe', PROBE_ID);
-    if (stanza === undefined) return Promise.resolve(this.#known(pair));
+    if (!this.#stanzas.canReach(way)) return Promise.resolve(this.#known(pair));
     const fetch = this.#fetches.begin(key);
     this.#due.add(this.#deps.clock.nowMs() + FETCH_MS, { kind: 'fetch', fetch, pair });
-    this.#send(link, stanza).catch(() => this.#fetches.settle(key, this.#known(pair)));
+    this.#stanzas.send(way, 'probe').catch(() => this.#fetches.settle(key, this.#known(pair)));
     return fetch.answer;
   }
 
@@ -253,7 +250,7 @@ export class XmppUpstream implements Upstream {
       // What he has sent without being asked is known from the first moment on.
       this.#directedOf(key),
     );
-    if (this.#deps.linkOf(link) !== undefined && this.#stanza(contact, 'subscribe') === undefined) {
+    if (!this.#stanzas.canReach(contact)) {
       this.#deps.onReport(contact.pair, { state: { at: 'ended', reason: 'noresource' } });
       return;
     }
@@ -278,11 +275,11 @@ export class XmppUpstream implements Upstream {
   #subscribe(contact: WatchedContact): void {
     contact.asking += 1;
     // A link that is lost comes up again, and then it is asked once more.
-    this.#send(contact.link, this.#stanza(contact, 'subscribe', SUBSCRIBE_ID)).catch(() => undefined);
+    this.#stanzas.send(contact, 'subscribe').catch(() => undefined);
   }
 
   #unsubscribe(contact: WatchedContact): void {
-    this.#send(contact.link, this.#stanza(contact, 'unsubscribe', UNSUBSCRIBE_ID)).then(
+    this.#stanzas.send(contact, 'unsubscribe').then(
       () => {
         if (contact.permission === 'ending') this.#forget(contact);
       },
@@ -295,7 +292,7 @@ export class XmppUpstream implements Upstream {
     contact.resources.expectAll();
     const { asking, link } = contact;
     const time = this.#timeOf(link);
-    this.#send(link, this.#stanza(contact, 'probe', PROBE_ID)).then(
+    this.#stanzas.send(contact, 'probe').then(
       () => this.#due.add(this.#deps.clock.nowMs() + CONFIRM_MS, { kind: 'confirm', contact, asking, time }),
       () => undefined,
     );
@@ -355,15 +352,11 @@ export class XmppUpstream implements Upstream {
     const { condition } = error;
     this.#fetches.settle(pairKey(pair), this.#known(pair));
     if (contact === undefined) return;
-    if (contact.permission === 'asked' && (id === SUBSCRIBE_ID || id === undefined)) {
+    if (contact.permission === 'asked' && (id === 'subscribe' || id === undefined)) {
       const meaning = meaningOfSubscribeError(condition);
       if (meaning === 'wait') this.#askLater(contact, condition);
       else this.#over(contact, meaning);
-    } else if (
-      contact.permission === 'active' &&
-      (id === PROBE_ID || id === SUBSCRIBE_ID) &&
-      PROBE_ENDS.has(condition)
-    ) {
+    } else if (contact.permission === 'active' && (id === 'probe' || id === 'subscribe') && PROBE_ENDS.has(condition)) {
       const meaning = meaningOfSubscribeError(condition);
       if (meaning !== 'wait') this.#over(contact, meaning);
     }
@@ -442,26 +435,5 @@ export class XmppUpstream implements Upstream {
 
   #timeOf(link: string): number {
     return this.#times.get(link) ?? 1;
-  }
-
-  /** From the user to his contact, both bare (RFC 6121, section 3.1.1); undefined where one of them has no JID. */
-  #stanza(
-    { watcher, presentity, link }: Pair & { readonly link: string },
-    type: 'subscribe' | 'unsubscribe' | 'probe' | 'unavailable',
-    id?: string,
-  ): XmlElement | undefined {
-    const domains = this.#deps.linkOf(link)?.domains;
-    const from = domains === undefined ? undefined : jidFromAddress(watcher, domains);
-    const to = domains === undefined ? undefined : jidFromAddress(presentity, domains);
-    if (from === undefined || to === undefined) return undefined;
-    return presenceElement({ from, to, ...(id === undefined ? {} : { id }) }, type, []);
-  }
-
-  #send(link: string, stanza: XmlElement | undefined): Promise<void> {
-    const found = this.#deps.linkOf(link);
-    if (found === undefined || stanza === undefined) {
-      return Promise.reject(new GatewayError('peer-unreachable', `no way over link ${link}`));
-    }
-    return found.link.send(stanza);
   }
 }
