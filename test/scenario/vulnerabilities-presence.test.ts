@@ -275,19 +275,41 @@ describe('exhaustion', () => {
     assert.ok(answered < 200 * 1_000, `${answered} bytes in all: no amplification`);
   });
 
-  test('vulnerability 18: a proved watcher who names a third address: it gets what two transactions send, and then nothing more', async () => {
-    const victim = await stage.world.udp(PLACES.partner);
-    const mallory = await stage.phone('mallory');
-    const answer = await mallory.phone.request({
+  /** As of one who may watch, and has the answers go elsewhere: a private Contact alone would lead back to himself. */
+  async function watchTo(place: string, port: number): Promise<number> {
+    const { phone } = await stage.phone('mallory');
+    const { status } = await phone.request({
       method: 'SUBSCRIBE',
       uri: 'sip:target@sip.example',
       headers: [
         ['Event', 'presence'],
-        ['Contact', `<sip:${PLACES.partner}:${victim.port}>`],
+        ['Contact', `<sip:${place}:${port}>`],
+        ['Record-Route', `<sip:${place}:${port};lr>`],
       ],
     });
-    assert.equal(answer.status, 200);
-    stage.clock.run(60);
+    return status;
+  }
+
+  test('vulnerability 18: a private address in Contact leads back to the watcher himself (RFC 5626, section 5.3)', async () => {
+    const victim = await stage.world.udp(PLACES.partner);
+    const { phone } = await stage.phone('mallory');
+    const { length } = phone.received;
+    const headers = [
+      ['Event', 'presence'],
+      ['Expires', '0'],
+      ['Contact', `<sip:${PLACES.partner}:${victim.port}>`],
+    ] as const;
+    const { status } = await phone.request({ method: 'SUBSCRIBE', uri: 'sip:target@sip.example', headers });
+    assert.equal(status, 200);
+    await phone.count(length + 1);
+    await stage.settled();
+    assert.equal(victim.received.length, 0);
+  });
+
+  test('vulnerability 18: a proved watcher who names a third address: it gets what two transactions send, and then nothing more', async () => {
+    const victim = await stage.world.udp(PLACES.partner);
+    assert.equal(await watchTo(PLACES.partner, victim.port), 200);
+    stage.clock.run(20);
     try {
       await until(async () => (await stage.world.watchers('target@sip.example')).watchers.length === 0, {
         what: 'the subscription is dropped',
@@ -306,23 +328,15 @@ describe('exhaustion', () => {
   });
 
   test('vulnerability 18: a third address that says it knows nothing of it is left alone at once: 481', async () => {
+    const server = { transport: 'udp', port: stage.world.ports.udp } as const;
     const victim = await ScriptedPhone.open({
       user: 'victim',
       domain: 'partner.example',
       address: PLACES.partner,
-      server: { transport: 'udp', port: stage.world.ports.udp },
+      server,
     });
     victim.answer = () => ({ status: 481 });
-    const mallory = await stage.phone('mallory');
-    const answer = await mallory.phone.request({
-      method: 'SUBSCRIBE',
-      uri: 'sip:target@sip.example',
-      headers: [
-        ['Event', 'presence'],
-        ['Contact', `<${victim.contact}>`],
-      ],
-    });
-    assert.equal(answer.status, 200);
+    assert.equal(await watchTo(PLACES.partner, victim.port), 200);
     await victim.count(1);
     await stage.settled();
     assert.deepEqual((await stage.world.watchers('target@sip.example')).watchers, []);

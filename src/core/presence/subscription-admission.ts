@@ -78,16 +78,18 @@ export class SubscriptionAdmission {
   }
 
   /** @throws GatewayError 'queue-full' or 'policy-violated' where there is no room for one more. */
-  checkBounds({ presence, winfo, undecided }: Watched, watcher: Address): void {
+  checkBounds(watched: Watched, request: FetchRequest): void {
     const { limits, countOf, total } = this.#deps;
+    const { presence, winfo, undecided } = watched;
     if (total() >= limits.subscriptions) {
       const details = { retryAfterSeconds: RETRY_AFTER_SECONDS };
       throw new GatewayError('queue-full', 'no room for another subscription', { details });
     }
     const isOver =
-      countOf(watcher) >= limits.subscriptionsPerWatcher ||
+      countOf(request.watcher) >= limits.subscriptionsPerWatcher ||
       presence.length + winfo.length >= limits.watchersPerUser ||
-      undecided >= limits.pendingPerUser;
+      // Those who wait keep nobody out whom the owner has let in.
+      (undecided >= limits.pendingPerUser && !this.isAllowed(watched, request));
     if (isOver) throw new GatewayError('policy-violated', 'too many subscriptions of one watcher, or to one user');
   }
 }

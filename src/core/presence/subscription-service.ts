@@ -1,4 +1,4 @@
-import { addressKey, type Address } from '../../cpim/address.ts';
+import { addressKey } from '../../cpim/address.ts';
 import { GatewayError } from '../errors.ts';
 import type { LogFields, Log } from '../log.ts';
 import type { Clock, Records } from '../ports.ts';
@@ -163,7 +163,7 @@ export class SubscriptionService implements Subscriptions {
       throw new GatewayError('conflict', 'there is this subscription already');
     }
     const watched = this.#register.watchedOf(request, route);
-    this.#checkBounds(watched, watcher);
+    this.#checkBounds(watched, request);
     const nowMs = clock.nowMs();
     const record: StoredSubscription = {
       id,
@@ -336,9 +336,9 @@ export class SubscriptionService implements Subscriptions {
   }
 
   /** Those of a presentity that nobody watches any more must not be left behind by a refusal. */
-  #checkBounds(watched: Watched, watcher: Address): void {
+  #checkBounds(watched: Watched, request: FetchRequest): void {
     try {
-      this.#admission.checkBounds(watched, watcher);
+      this.#admission.checkBounds(watched, request);
     } catch (thrown) {
       this.#register.release(watched);
       throw thrown;
@@ -407,10 +407,11 @@ export class SubscriptionService implements Subscriptions {
   }
 
   /** Keeps one who only wanted to look once, for the owner to decide about him (RFC 3857, section 4.7.1). */
-  async #wait(watched: Watched, { watcher, presentity, displayName }: FetchRequest): Promise<void> {
+  async #wait(watched: Watched, request: FetchRequest): Promise<void> {
+    const { watcher, presentity, displayName } = request;
     const watcherKey = addressKey(watcher);
     if (watched.presence.some(({ record }) => addressKey(record.watcher) === watcherKey)) return;
-    this.#admission.checkBounds(watched, watcher);
+    this.#admission.checkBounds(watched, request);
     const nowMs = this.#deps.clock.nowMs();
     this.#looks += 1;
     const record: StoredSubscription = {

@@ -72,6 +72,7 @@ export class SubscribeSender {
       const { status } = response;
       if (hop.isSilent && !NOT_UP.has(status)) {
         hop.isSilent = false;
+        this.#deps.log.info({ nextHop: name, status }, 'peer answers subscriptions again');
         this.#deps.onUp(name);
       }
       return { event: eventFromAnswer(response), response };
@@ -82,6 +83,8 @@ export class SubscribeSender {
       if (error.code === 'internal') this.#deps.log.error({ ...fields, error }, 'subscription request failed');
       else this.#deps.log.debug({ ...fields, reason: error.message }, 'subscription request was not answered');
       if (!SILENT.has(error.code)) return { event: { type: 'failed' } };
+      // Once for all that go there.
+      if (!hop.isSilent) this.#deps.log.warn(fields, 'peer does not answer subscriptions, they are tried again');
       hop.isSilent = true;
       return { event: { type: 'failed', isSilent: true } };
     } finally {

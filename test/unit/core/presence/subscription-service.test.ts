@@ -237,6 +237,16 @@ test('bounds: of one watcher, of one user, of those who wait, in total', async (
   assert.equal(await refusal(world.subscribe('frank@sip.example', 'carol@sip.example')), 'queue-full');
 });
 
+test('bounds: those who wait keep nobody out whom the owner has let in', async () => {
+  const world = new PresenceWorld({ config: 'default: confirm, limits: { pendingPerUser: 1 }' });
+  await world.presence.watchers.set(world.address(ALICE), BOB, { action: 'allow' });
+  await world.subscribe('carol@sip.example', ALICE);
+  assert.equal(await refusal(world.subscribe('dave@sip.example', ALICE)), 'policy-violated');
+  await world.subscribe(BOB, ALICE);
+  await world.pass();
+  assert.deepEqual(world.news(), ['bob active: closed', 'carol pending']);
+});
+
 test('one notification in the interval, the newest state last (RFC 3856, section 6.10)', async () => {
   const world = new PresenceWorld({ config: 'default: allow' });
   await world.subscribe(BOB, ALICE);

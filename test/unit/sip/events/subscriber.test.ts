@@ -192,6 +192,17 @@ describe('what the watcher is told', () => {
     assert.deepEqual(far.log.said('warn'), ['peer asks for credentials that this server does not have']);
   });
 
+  test('a peer that does not answer is a warning once, whoever asks, and a line when it is back', async () => {
+    const far = new FarNotifier();
+    far.answer = () => 'peer-timeout';
+    await far.watch();
+    await far.untilSent(3);
+    assert.deepEqual(far.log.said('warn'), ['peer does not answer subscriptions, they are tried again']);
+    far.answer = accepts;
+    await far.untilSent(4);
+    assert.equal(far.log.said('info').filter((line) => line === 'peer answers subscriptions again').length, 1);
+  });
+
   test('that nothing is known any more, when it cannot be had again in time', async () => {
     const far = await watched();
     far.answer = () => 'peer-unreachable';
