@@ -29,6 +29,7 @@ import type { UpstreamRecord } from './events/subscriber-records.ts';
 import { messageHandler } from './message-handler.ts';
 import { MessageSender } from './message-sender.ts';
 import { optionsHandler } from './options-handler.ts';
+import { paced, PRESENCE_PACE } from './paced-handler.ts';
 import { registerHandler } from './register-handler.ts';
 import { proveSender, proveWatcher, type SenderProofDeps } from './sender-proof.ts';
 import type { SipHandler, SipListener, SipStack } from './stack.ts';
@@ -203,14 +204,18 @@ function presenceHandlers(
     clock,
     log,
   });
+  // Thousands of phones that start at once must not keep messages waiting.
+  const inPace = paced(PRESENCE_PACE);
   return {
-    SUBSCRIBE: subscribe,
-    PUBLISH: publishHandler({
-      prove: (request) => proveSender(request, proofDeps),
-      isUser,
-      publish,
-      bodyBytesMax: documentBytesMax,
-    }),
+    SUBSCRIBE: inPace(subscribe),
+    PUBLISH: inPace(
+      publishHandler({
+        prove: (request) => proveSender(request, proofDeps),
+        isUser,
+        publish,
+        bodyBytesMax: documentBytesMax,
+      }),
+    ),
     NOTIFY: notifyHandler({
       find: (tag) => upstream.find(tag),
       mayActFor: proofDeps.mayActFor,

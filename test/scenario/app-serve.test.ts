@@ -81,7 +81,7 @@ describe('interpres serve', { concurrency: 3 }, () => {
     const { status, body } = await healthOf(server);
     assert.equal(status, 200);
     assert.deepEqual(Object.keys(body).sort(), [
-      ...['links', 'peers', 'queue', 'registeredUsers', 'sip', 'status', 'uptimeSeconds', 'version'],
+      ...['links', 'peers', 'presence', 'queue', 'registeredUsers', 'sip', 'status', 'uptimeSeconds', 'version'],
     ]);
     assert.deepEqual(body['sip'], [
       { transport: 'udp', address: '127.0.0.1', port: server.sipPort },

@@ -195,6 +195,7 @@ for (const status of [403, 489, 603]) {
         const row = new Row();
         await row.asking();
         assert.deepEqual(await row.juliet.untilNews(1, 'the refusal'), [`unsubscribed ${row.romeo}`]);
+        await stage.settled();
         assert.equal(row.stored, undefined);
         stage.clock.jump(700_000);
         await stage.settled();
@@ -261,6 +262,7 @@ for (const status of [404, 604]) {
         const row = new Row();
         await row.asking();
         assert.deepEqual(await row.juliet.untilNews(1, 'the end'), [`unsubscribed ${row.romeo}`]);
+        await stage.settled();
         assert.equal(row.stored, undefined);
       },
     );
@@ -481,6 +483,7 @@ for (const status of [403, 489, 603]) {
             line.replace('ROMEO', row.romeo),
           ),
         );
+        await stage.settled();
         assert.equal(row.stored, undefined);
       },
     );
@@ -573,6 +576,7 @@ test('Subscription-State: terminated;reason=probation: unavailable once it is no
   const row = new Row();
   await row.told(await row.active(), 'terminated;reason=probation;retry-after=3600');
   assert.deepEqual(await row.juliet.untilNews(1, 'he cannot be seen'), [`unavailable ${row.romeo}/desk`]);
+  await stage.settled();
   assert.equal(row.stored, 'active');
 });
 

@@ -49,7 +49,7 @@ export type RunningAppOptions = {
   /** YAML lines at the top level; `limits: { … }` and the like. */
   readonly extra?: string;
   readonly rateLimits?: 'off';
-  /** YAML within `presence:`, as flow: `default: allow, notifyIntervalSeconds: 0`. */
+  /** YAML within `presence:`, as flow: `default: allow, notifyIntervalSeconds: 0`. With it the operator's door is open. */
   readonly presence?: string;
   /** Users of sip.example beside `USERS`. */
   readonly users?: readonly string[];
@@ -182,7 +182,7 @@ links:
 peers:
   - { domain: xmpp.example, link: office }
   - { domain: partner.example, link: sip, nextHop: 'sip:${PLACES.partner}:${partner};transport=tcp', trust: ['${PLACES.partner}'] }
-http: { listen: '127.0.0.1:${http}', token: ${this.#token} }
+http: { listen: '127.0.0.1:${http}'${presence === undefined ? '' : `, token: ${this.#token}`} }
 # Nobody answers there: no name of a test is looked up outside.
 dns: { servers: ['127.0.0.1:9'] }
 ${presence === undefined ? '' : `presence: { ${presence} }\n`}${rateLimits === undefined ? '' : 'rateLimits: off\n'}${extra}`;

@@ -125,12 +125,11 @@ function markedIfStale<T extends Tuple | Device>(
   staleMs: number,
   horizon: Horizon,
 ): T {
-  const { rich, timestampMs } = component;
+  const { rich } = component;
   if (staleMs === 0 || rich.userInput !== undefined) return component;
-  // Nothing was noted after it was sent: the clock of the phone is ahead of ours.
-  const lastInputMs = Math.min(timestampMs ?? changedAtMs, changedAtMs);
-  if (!horizon.isPast(lastInputMs + staleMs)) return component;
-  return { ...component, rich: { ...rich, userInput: { state: 'idle', lastInputMs } } };
+  // By our clock: a phone whose battery was out says 2001.
+  if (!horizon.isPast(changedAtMs + staleMs)) return component;
+  return { ...component, rich: { ...rich, userInput: { state: 'idle', lastInputMs: changedAtMs } } };
 }
 
 function dated<T>({ number, changedAtMs }: Contribution, part: T, ownMs?: number): Dated<T> {

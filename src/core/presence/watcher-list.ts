@@ -3,7 +3,7 @@ import type { SubscriptionEvent } from './subscription-machine.ts';
 import type { SubscriptionState } from './subscription.ts';
 import type { StoredSubscription, Watched } from './watched.ts';
 
-/** What brought a subscription where it is, in the words of RFC 3858, section 3.3. */
+/** What brought a subscription where it is, in the words of RFC 3858, section 3. */
 export function entryEventOf(event: SubscriptionEvent): WatcherEntry['event'] {
   switch (event.type) {
     case 'refreshed':

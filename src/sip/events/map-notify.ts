@@ -14,7 +14,7 @@ export type NotifyParts = { readonly headers: readonly HeaderField[]; readonly b
 /**
  * Writes a notification as the content of a NOTIFY (RFC 6665, section 4.2.2; RFC 5839, section 6.2). Pure.
  *
- * @param cseq its number; a watcher list gets its version from it (RFC 3858, section 3.1): the first is 0, and none is
+ * @param cseq its number; a watcher list gets its version from it (RFC 3858, section 3): the first is 0, and none is
  *   ever used twice, also after a restart. Numbers are left out where a NOTIFY failed or had no list; the next list must
  *   be a full one then, or the watcher asks for it.
  */

@@ -61,7 +61,7 @@ export function etagOf(body: NotifyBody | undefined, format: DocumentFormat): st
   return hash('sha256', JSON.stringify(rows), 'base64url').slice(0, ETAG_LENGTH);
 }
 
-/** The bytes of what a watcher is told; `version` counts the watcher lists of one subscription (RFC 3858, section 3.1). */
+/** The bytes of what a watcher is told; `version` counts the watcher lists of one subscription (RFC 3858, section 3). */
 export function bytesOfBody(body: NotifyBody, format: DocumentFormat, version: number): Uint8Array {
   if (body.kind === 'watchers') return Buffer.from(writeWatcherInfo(body.list, version));
   return presenceBody(body.document, presenceFormat(format)).bytes;
