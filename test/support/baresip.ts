@@ -68,7 +68,9 @@ export async function startBaresip(
   let current = 0;
 
   const shown = (uri: string): readonly string[] =>
-    [...process.output().replace(COLOUR, '').matchAll(CHANGED)].flatMap(([, of, what = '']) => (of === uri ? [what] : []));
+    [...process.output().replace(COLOUR, '').matchAll(CHANGED)].flatMap(([, of, what = '']) =>
+      of === uri ? [what] : [],
+    );
   const messages = (): readonly PhoneMessage[] =>
     [...process.output().matchAll(RECEIVED)]
       // To its own contact, the random user part of which begins with the account's; IMDN and the like it refuses.
