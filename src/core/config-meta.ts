@@ -19,3 +19,20 @@ export const text = (expects: string, holds: (value: string) => boolean): z.ZodS
   z.string().refine(holds, { error: expects }).meta({ form: expects });
 
 export const seconds = (min: number, max = 366 * 86_400): z.ZodNumber => z.int().min(min).max(max);
+
+/** Bounds of how long something lasts, seconds. @param asks what a wish comes in, with its article. */
+export const expires = (about: string, asks: string) =>
+  z
+    .strictObject({
+      min: seconds(1)
+        .default(60)
+        .meta(meta({ about: 'Shorter than this is refused with 423. Seconds.' })),
+      default: seconds(1)
+        .default(3_600)
+        .meta(meta({ about: `For ${asks} that names no time. Seconds.` })),
+      max: seconds(1)
+        .default(86_400)
+        .meta(meta({ about: 'Longer than this is shortened to it. Seconds.' })),
+    })
+    .prefault({})
+    .meta(meta({ about }));

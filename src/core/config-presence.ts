@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { meta, seconds } from './config-meta.ts';
+import { expires, meta, seconds } from './config-meta.ts';
 
 const count = (fallback: number, max: number): z.ZodDefault<z.ZodNumber> => z.int().min(1).max(max).default(fallback);
 
@@ -21,20 +21,7 @@ export const presence = z.strictObject({
         about: 'One watcher is told of changes of one user no more often than this; 0 switches the limit off. Seconds.',
       }),
     ),
-  expires: z
-    .strictObject({
-      min: seconds(1)
-        .default(60)
-        .meta(meta({ about: 'Shorter than this is refused with 423. Seconds.' })),
-      default: seconds(1)
-        .default(3_600)
-        .meta(meta({ about: 'For a SUBSCRIBE or PUBLISH that names no time. Seconds.' })),
-      max: seconds(1)
-        .default(86_400)
-        .meta(meta({ about: 'Longer than this is shortened to it. Seconds.' })),
-    })
-    .prefault({})
-    .meta(meta({ about: 'How long subscriptions and publications last without a refresh.' })),
+  expires: expires('How long subscriptions and publications last without a refresh.', 'a SUBSCRIBE or PUBLISH'),
   composition: z
     .strictObject({
       registrations: z

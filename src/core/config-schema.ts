@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { parseCidr } from './cidr.ts';
-import { meta, seconds, text } from './config-meta.ts';
+import { expires, meta, seconds, text } from './config-meta.ts';
 import { presence } from './config-presence.ts';
 import {
   BEARER_TOKEN_FORM,
@@ -278,20 +278,7 @@ export const ConfigSchema = z.strictObject({
     .meta(meta({ about: 'Finding SIP peers (RFC 3263).' })),
   registration: z
     .strictObject({
-      expires: z
-        .strictObject({
-          min: seconds(1)
-            .default(60)
-            .meta(meta({ about: 'Shorter than this is refused with 423. Seconds.' })),
-          default: seconds(1)
-            .default(3_600)
-            .meta(meta({ about: 'For a REGISTER that names no time. Seconds.' })),
-          max: seconds(1)
-            .default(86_400)
-            .meta(meta({ about: 'Longer than this is shortened to it. Seconds.' })),
-        })
-        .prefault({})
-        .meta(meta({ about: 'How long a contact stays registered.' })),
+      expires: expires('How long a contact stays registered.', 'a REGISTER'),
       contactsMax: z
         .int()
         .min(1)

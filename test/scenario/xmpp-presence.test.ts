@@ -10,7 +10,7 @@ import { aConfig, anAddress } from '../support/builders.ts';
 import { FakeClock, settled } from '../support/fake-clock.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { MemoryRecordStore } from '../support/memory-records.ts';
-import { aDocument as aNote } from '../support/presence-world.ts';
+import { aNote as aNote } from '../support/presence-world.ts';
 import { RecordingLink } from '../support/recording-link.ts';
 import { DOMAINS, OWN } from '../support/xmpp-presence-world.ts';
 

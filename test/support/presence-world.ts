@@ -1,5 +1,5 @@
 import { addressKey, domainOf, type Address } from '../../src/cpim/address.ts';
-import type { PresenceDocument, Tuple } from '../../src/cpim/presence/document.ts';
+import type { PresenceDocument } from '../../src/cpim/presence/document.ts';
 import type { Config } from '../../src/core/config.ts';
 import { PresenceService } from '../../src/core/presence/presence-service.ts';
 import {
@@ -16,29 +16,12 @@ import type { Binding } from '../../src/core/ports.ts';
 import { aConfig, anAddress } from './builders.ts';
 import { FakeClock, settled } from './fake-clock.ts';
 import { MemoryRecordStore } from './memory-records.ts';
+import { aDocument, aTuple } from './presence-builders.ts';
 import { RecordingLog } from './recording-log.ts';
 
 /** A document with one tuple that says so. */
-export function aDocument(note: string, parts: Partial<Tuple> = {}): PresenceDocument {
-  return {
-    entity: 'pres:alice@sip.example',
-    tuples: [
-      {
-        id: 't1',
-        basic: 'open',
-        statusExtensions: [],
-        rich: {},
-        deviceIds: [],
-        notes: [{ text: note }],
-        extensions: [],
-        ...parts,
-      },
-    ],
-    persons: [],
-    devices: [],
-    notes: [],
-    extensions: [],
-  };
+export function aNote(note: string): PresenceDocument {
+  return aDocument({ tuples: [aTuple({ notes: [{ text: note }] })] });
 }
 
 /** An upstream that does what the test says, and writes down what it is asked for. */
@@ -180,7 +163,7 @@ export class PresenceWorld {
   publish(user: string, note: string, ifMatch?: string): Promise<{ readonly etag: string }> {
     return this.presence.publish({
       presentity: anAddress(user),
-      document: aDocument(note),
+      document: aNote(note),
       ...(ifMatch === undefined ? {} : { ifMatch }),
     });
   }

@@ -9,6 +9,7 @@ import { anAddress } from './builders.ts';
 import { FakeClock, settled } from './fake-clock.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { MemoryRecordStore } from './memory-records.ts';
+import { aDocument as anyDocument, aTuple as anyTuple } from './presence-builders.ts';
 import { RecordingLink } from './recording-link.ts';
 import { RecordingSubscriptions } from './recording-subscriptions.ts';
 
@@ -131,26 +132,9 @@ export function reportText({ state, document }: UpstreamReport): string {
 
 /** A tuple that is open, where the test says nothing else. */
 export function aTuple(parts: Partial<Tuple> = {}): Tuple {
-  return {
-    id: 'ID-phone',
-    basic: 'open',
-    rich: {},
-    notes: [],
-    extensions: [],
-    statusExtensions: [],
-    deviceIds: [],
-    ...parts,
-  };
+  return anyTuple({ id: 'ID-phone', ...parts });
 }
 
 export function aDocument(tuples: readonly Tuple[], parts: Partial<PresenceDocument> = {}): PresenceDocument {
-  return {
-    entity: 'pres:romeo@sip.example',
-    tuples,
-    persons: [],
-    devices: [],
-    notes: [],
-    extensions: [],
-    ...parts,
-  };
+  return anyDocument({ entity: 'pres:romeo@sip.example', tuples, ...parts });
 }

@@ -1,5 +1,6 @@
 import { addressKey, localpartOf, type Address } from '../../cpim/address.ts';
 import { isReturn, type Origin } from '../admission.ts';
+import type { PresenceConfig } from '../config.ts';
 import { GatewayError } from '../errors.ts';
 import type { PresenceRules } from './presence-rules.ts';
 import { ANONYMOUS, type Pair, type UpstreamReport } from './subscription.ts';
@@ -7,12 +8,10 @@ import type { PresenceRoute } from './subscription-table.ts';
 import type { FetchRequest } from './subscriptions.ts';
 import type { Watched } from './watched.ts';
 
-export type SubscriptionLimits = {
-  readonly subscriptions: number;
-  readonly subscriptionsPerWatcher: number;
-  readonly watchersPerUser: number;
-  readonly pendingPerUser: number;
-};
+export type SubscriptionLimits = Pick<
+  PresenceConfig['limits'],
+  'subscriptions' | 'subscriptionsPerWatcher' | 'watchersPerUser' | 'pendingPerUser'
+>;
 
 export type SubscriptionAdmissionDeps = {
   /** @throws GatewayError as `Router.presenceRouteOf`. */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { GatewayError } from '../../../../src/core/errors.ts';
 import { ANONYMOUS } from '../../../../src/core/presence/subscription.ts';
 import { aBinding } from '../../../support/builders.ts';
-import { aDocument, OFFICE, PresenceWorld } from '../../../support/presence-world.ts';
+import { aNote, OFFICE, PresenceWorld } from '../../../support/presence-world.ts';
 
 const ALICE = 'alice@sip.example';
 const BOB = 'bob@sip.example';
@@ -421,7 +421,7 @@ test('somebody elsewhere: asked on the watcher’s behalf, pending until he agre
   world.upstream.say(pair, { state: { at: 'active' } });
   await world.pass();
   assert.deepEqual(world.news(), ['alice active']);
-  world.upstream.say(pair, { state: { at: 'active' }, document: aDocument('balcony') });
+  world.upstream.say(pair, { state: { at: 'active' }, document: aNote('balcony') });
   await world.pass();
   assert.deepEqual(world.news(), ['alice active: open balcony']);
   await world.presence.subscriptions.refresh(id, { expiresSeconds: 0 });
@@ -438,10 +438,10 @@ test('somebody elsewhere: his first document is not held back by the word that i
   world.upstream.say(pair, { state: { at: 'active' } });
   await world.pass();
   world.news();
-  world.upstream.say(pair, { state: { at: 'active' }, document: aDocument('balcony') });
+  world.upstream.say(pair, { state: { at: 'active' }, document: aNote('balcony') });
   await world.pass();
   assert.deepEqual(world.news(), ['alice active: open balcony']);
-  world.upstream.say(pair, { state: { at: 'active' }, document: aDocument('garden') });
+  world.upstream.say(pair, { state: { at: 'active' }, document: aNote('garden') });
   await world.pass();
   assert.deepEqual(world.news(), [], 'from then on as always');
   await world.pass(5_000);
@@ -451,7 +451,7 @@ test('somebody elsewhere: his first document is not held back by the word that i
 test('somebody elsewhere: known permission is active at once; the last of two dialogs lets him rest', async () => {
   const world = new PresenceWorld();
   const pair = { watcher: world.address(ALICE), presentity: world.address(JULIET) };
-  world.upstream.say(pair, { state: { at: 'active' }, document: aDocument('balcony') });
+  world.upstream.say(pair, { state: { at: 'active' }, document: aNote('balcony') });
   const first = await world.subscribe(ALICE, JULIET);
   const second = await world.subscribe(ALICE, JULIET);
   await world.pass();
