@@ -302,8 +302,12 @@ export class App {
     const links: Record<string, LinkHealth> = {};
     for (const [name, link] of this.#links) links[name] = link.state();
     const peers: Record<string, { reachable: boolean; waiting: number }> = {};
-    for (const { domain, link } of config.peers) {
-      const hop: HopId = link === 'sip' ? `sip:${domain}` : `link:${link}`;
+    const hops: ReadonlyArray<readonly [domain: string, hop: HopId]> = [
+      ...config.peers.map(({ domain, link }) => [domain, link === 'sip' ? sipHop(domain) : linkHop(link)] as const),
+      // A domain of ours behind a SIP core: what is for those whom only the core knows goes there.
+      ...config.domains.flatMap(({ name, nextHop }) => (nextHop === undefined ? [] : [[name, sipHop(name)] as const])),
+    ];
+    for (const [domain, hop] of hops) {
       peers[domain] = { reachable: this.#delivery.isReachable(hop), waiting: figures.perHop[hop] ?? 0 };
     }
     return {
@@ -398,6 +402,14 @@ async function openQueue(
 /** A token of `A-Z a-z 0-9 - _` that begins with a letter, so that none is an option of the command line. */
 function newToken(): string {
   return `t${randomBytes(TOKEN_BYTES).toString('base64url')}`;
+}
+
+function sipHop(domain: string): HopId {
+  return `sip:${domain}`;
+}
+
+function linkHop(link: string): HopId {
+  return `link:${link}`;
 }
 
 function known<T>(value: T | undefined): T {

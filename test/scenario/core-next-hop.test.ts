@@ -97,3 +97,8 @@ test('the core may write to our users as its own, and gets nothing back that nei
 test('an unknown user of a domain without a core is unknown still', async () => {
   assert.equal((await alice.write('sip:zoe@sip.example', 'x')).status, 404);
 });
+
+test('health says of a domain behind a core whether the core is reached, and what waits for it', () => {
+  assert.deepEqual(app.health().peers['core.example'], { reachable: true, waiting: 0 });
+  assert.equal(app.health().peers['sip.example'], undefined);
+});
