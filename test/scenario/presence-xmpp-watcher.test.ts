@@ -261,7 +261,8 @@ for (const status of [404, 604]) {
       async () => {
         const row = new Row();
         await row.asking();
-        assert.deepEqual(await row.juliet.untilNews(1, 'the end'), [`unsubscribed ${row.romeo}`]);
+        const news = await row.juliet.untilNews(2, 'the end');
+        assert.deepEqual(news, [`error ${row.romeo} item-not-found`, `unsubscribed ${row.romeo}`]);
         await stage.settled();
         assert.equal(row.stored, undefined);
       },

@@ -1,4 +1,5 @@
 import { childOf, childrenOf, textOf, type XmlElement } from '../../src/cpim/xml.ts';
+import { readStanzaError } from '../../src/xmpp/stanza-error.ts';
 import { COMPONENT, type RunningApp } from './running-app.ts';
 import { until } from './until.ts';
 
@@ -83,6 +84,8 @@ export function presenceLine({ attrs, children }: XmlElement): string {
   const show = text('show');
   const statuses = childrenOf(presence, 'status').map(textOf).join(' / ');
   const words = [attrs['type'] ?? 'available', (attrs['from'] ?? '').replace(`@${COMPONENT}`, '')];
+  const error = childOf(presence, 'error');
+  if (error !== undefined) words.push(readStanzaError(error).condition);
   if (show !== '') words.push(show);
   return statuses === '' ? words.join(' ') : `${words.join(' ')}: ${statuses}`;
 }

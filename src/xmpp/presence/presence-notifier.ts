@@ -3,12 +3,19 @@ import type { XmlElement } from '../../cpim/xml.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
-import type { Notification, Notifier, NotifyOutcome, Subscription } from '../../core/presence/subscription.ts';
+import type {
+  EndReason,
+  Notification,
+  Notifier,
+  NotifyOutcome,
+  Subscription,
+} from '../../core/presence/subscription.ts';
 import type { Subscriptions } from '../../core/presence/subscriptions.ts';
-import type { Jid } from '../jid.ts';
+import { formatJid, type Jid } from '../jid.ts';
 import type { XmppLink } from '../link.ts';
 import { type ComponentDomains, jidFromAddress } from '../map-address.ts';
 import { delayElement } from '../stanza-content.ts';
+import { elementFromStanzaError, stanzaErrorFrom } from '../stanza-error.ts';
 import { presenceElement } from '../stanza.ts';
 import type { IqRequests } from './iq-requests.ts';
 import { type LinkLease, linkLeaseFrom, linkOfLease } from './link-lease.ts';
@@ -116,11 +123,11 @@ export class PresenceNotifier implements Notifier {
       case 'pending':
         // RFC 8048, section 5.2.1: nothing before the first word that he may watch. One who was let in before, and now
         // waits again, must not go on seeing what he saw: it may not have been taken back before a crash.
-        return telling.lease.resources.length > 0 ? this.#tellEnd(telling, false) : { kind: 'told' };
+        return telling.lease.resources.length > 0 ? this.#tellEnd(telling, 'deactivated') : { kind: 'told' };
       case 'active':
         return this.#tellActive(telling, notification);
       case 'terminated':
-        return this.#tellEnd(telling, state.reason === 'rejected' || state.reason === 'noresource');
+        return this.#tellEnd(telling, state.reason);
     }
   }
 
@@ -156,13 +163,16 @@ export class PresenceNotifier implements Notifier {
     return { kind: 'told' };
   }
 
-  async #tellEnd(telling: Telling, isForGood: boolean): Promise<NotifyOutcome> {
+  async #tellEnd(telling: Telling, reason: EndReason): Promise<NotifyOutcome> {
     const { lease, subscription } = telling;
+    const isForGood = reason === 'rejected' || reason === 'noresource';
     this.#told.delete(lease);
     this.#deps.pep.forget(lease);
     const stanzas = lease.resources.map((resource) =>
       this.#written(telling, prepared(unavailable(resource)), telling.to, false),
     );
+    // One who has just asked learns why; the word after it takes the question out of his roster.
+    if (reason === 'noresource' && lease.isAccepted !== true) stanzas.push(this.#nobodyThere(telling));
     if (isForGood) stanzas.push(this.#word(telling, 'unsubscribed'));
     if (!(await this.#sent(telling, stanzas))) return { kind: 'held' };
     const isChanged = lease.resources.length > 0 || (isForGood && lease.isAccepted === true);
@@ -233,6 +243,11 @@ export class PresenceNotifier implements Notifier {
       }
     }
     return isTaken;
+  }
+
+  #nobodyThere({ from, to }: Telling): XmlElement {
+    const error = elementFromStanzaError(stanzaErrorFrom('recipient-unknown'));
+    return { name: 'presence', attrs: { from: formatJid(from), to: formatJid(to), type: 'error' }, children: [error] };
   }
 
   #word({ from, to }: Telling, type: 'subscribed' | 'unsubscribed'): XmlElement {
