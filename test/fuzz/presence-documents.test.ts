@@ -7,17 +7,12 @@ import { readPidf, writePidf } from '../../src/cpim/presence/pidf.ts';
 import { readWatcherInfo, writeWatcherInfo } from '../../src/cpim/presence/watcherinfo.ts';
 import { readXpidf, writeXpidf } from '../../src/cpim/presence/xpidf.ts';
 import { FULL_DOCUMENT } from '../support/presence-documents.ts';
-import { seededRandom } from '../support/seeded-random.ts';
 import { loadVectors } from '../support/vectors.ts';
 import { aWatcherList } from '../support/watcher-lists.ts';
+import { caseNumbers, FuzzRun } from './fuzz-run.ts';
 
-/**
- * Mutated presence documents and watcher information through their readers and writers. A run is repeated with FUZZ_SEED,
- * one case of it with FUZZ_CASE; FUZZ_CASES says how many.
- */
-const SEED = Number(process.env['FUZZ_SEED'] ?? 3863);
-const CASES = Number(process.env['FUZZ_CASES'] ?? 6_000);
-const ONLY = process.env['FUZZ_CASE'] === undefined ? undefined : Number(process.env['FUZZ_CASE']);
+/** Mutated presence documents and watcher information through their readers and writers. */
+const RUN = new FuzzRun({ seed: 3863, cases: 6_000 });
 
 const CORPUS: readonly string[] = [
   writePidf(FULL_DOCUMENT),
@@ -39,8 +34,7 @@ const PIECES: readonly string[] = [
 
 /** One case, the same for the same seed and number. */
 function mutated(number: number): string {
-  const random = seededRandom((SEED * 1_000_003 + number) >>> 0);
-  const below = (bound: number): number => Math.floor(random() * bound);
+  const below = caseNumbers(RUN.seed, number);
   let text = CORPUS[below(CORPUS.length)] ?? '';
   for (let times = 1 + below(4); times > 0; times -= 1) {
     const at = below(text.length + 1);
@@ -136,17 +130,15 @@ function check(number: number): number {
   return good;
 }
 
-test(`presence documents: ${ONLY === undefined ? `${CASES} mutations` : `case ${ONLY}`} of seed ${SEED}: no throw but ContentError, what is read comes back`, () => {
+test(`presence documents: ${RUN.title}: no throw but ContentError, what is read comes back`, () => {
   let good = 0;
-  for (let number = ONLY ?? 0; number <= (ONLY ?? CASES - 1); number += 1) {
+  for (const number of RUN.numbers()) {
     try {
       good += check(number);
     } catch (thrown) {
-      throw new Error(`case ${number} (FUZZ_SEED=${SEED} FUZZ_CASE=${number}): ${mutated(number).slice(0, 500)}`, {
-        cause: thrown,
-      });
+      throw RUN.fault(number, mutated(number).slice(0, 500), thrown);
     }
   }
   // So that it does not end up testing the XML reader alone.
-  if (ONLY === undefined) assert.ok(good > CASES / 4, `${good} of ${CASES} readings were good`);
+  if (RUN.only === undefined) assert.ok(good > RUN.cases / 4, `${good} of ${RUN.cases} readings were good`);
 });

@@ -1,5 +1,6 @@
 import { XmlStreamReader } from '../../src/cpim/xml.ts';
 import { seededRandom } from '../support/seeded-random.ts';
+import { caseSeed } from './fuzz-run.ts';
 import { mutatedSipMessage } from './sip-corpus.ts';
 
 /** Where a test puts in what the server has given out: a dialog (`CALL from-tag to-tag`), an entity-tag, an id of an iq. */
@@ -208,7 +209,7 @@ function mutated(text: string, pieces: readonly string[], others: readonly strin
 
 /** The case of a seed and number; always the same. `port` is where the sender answers. */
 export function serverCase(seed: number, number: number, port: number): ServerCase {
-  const random = randomOf((seed * 1_000_003 + number) >>> 0);
+  const random = randomOf(caseSeed(seed, number));
   const named = (text: string): string =>
     text
       .replaceAll('NUMBER', `n${seed}x${number}`)

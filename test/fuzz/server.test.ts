@@ -9,16 +9,15 @@ import { PLACES, RunningApp, SteerableClock } from '../support/running-app.ts';
 import { answerTo, headerOf, MessageSplitter, statusOf } from '../support/sip-wire.ts';
 import { until } from '../support/until.ts';
 import { PresencePhone } from '../support/presence-phone.ts';
+import { FuzzRun } from './fuzz-run.ts';
 import { MARKS, mutatedAnswer, mutatedNotify, serverCase } from './server-corpus.ts';
 
 /**
  * Mutated SIP messages over UDP and TCP, mutated stanzas over the link and mutated answers, from strangers and from those
  * the server believes, against one whole server, while two users go on writing to each other and two go on publishing
- * and watching. A run is repeated, as far as it does not hang on what the server has given out, with FUZZ_SEED, one case of it with FUZZ_CASE; FUZZ_CASES says how many.
+ * and watching. A run is repeated as far as it does not hang on what the server has given out.
  */
-const SEED = Number(process.env['FUZZ_SEED'] ?? 3261);
-const CASES = Number(process.env['FUZZ_CASES'] ?? 10_000);
-const ONLY = process.env['FUZZ_CASE'] === undefined ? undefined : Number(process.env['FUZZ_CASE']);
+const RUN = new FuzzRun({ seed: 3261, cases: 10_000 });
 
 const BELIEVED = '127.0.0.67';
 const BATCH = 25;
@@ -72,7 +71,7 @@ async function udpSocket(address: string, isBelieved: boolean): Promise<UdpSocke
     seen['notify'] = (seen['notify'] ?? 0) + Number(text.startsWith('NOTIFY '));
     answered += 1;
     socket.send(
-      Buffer.from(mutatedAnswer(answerTo(text, '200 OK'), SEED + answered), 'latin1'),
+      Buffer.from(mutatedAnswer(answerTo(text, '200 OK'), RUN.seed + answered), 'latin1'),
       from.port,
       from.address,
     );
@@ -115,10 +114,10 @@ async function wildPartner(port: number): Promise<{ close(): void }> {
       for (const request of splitter.push(chunk)) {
         answered += 1;
         if (statusOf(request) !== undefined) continue;
-        socket.write(mutatedAnswer(answerTo(request, '200 OK'), SEED - answered), 'latin1');
+        socket.write(mutatedAnswer(answerTo(request, '200 OK'), RUN.seed - answered), 'latin1');
         if (!request.startsWith('SUBSCRIBE ')) continue;
         seen['upstream'] = (seen['upstream'] ?? 0) + 1;
-        socket.write(mutatedNotify(request, SEED + answered), 'latin1');
+        socket.write(mutatedNotify(request, RUN.seed + answered), 'latin1');
       }
     });
   });
@@ -205,7 +204,7 @@ function watchingBystanders(
   };
 }
 
-test(`a whole server: ${ONLY === undefined ? `${CASES} mutations` : `case ${ONLY}`} of seed ${SEED}`, async () => {
+test(`a whole server: ${RUN.title}`, async () => {
   const unexpected = (error: unknown): void =>
     fault(`unexpected: ${error instanceof Error ? error.stack : String(error)}`);
   process.on('uncaughtException', unexpected);
@@ -245,10 +244,10 @@ test(`a whole server: ${ONLY === undefined ? `${CASES} mutations` : `case ${ONLY
   let breaks = 0;
 
   const send = (number: number): void => {
-    const next = serverCase(SEED, number, believed.address().port);
+    const next = serverCase(RUN.seed, number, believed.address().port);
     if (next.kind === 'stanza') {
       if (!next.breaks) held.push(withGiven(next.text));
-      else if (number - lastBreak >= BREAK_EVERY || ONLY !== undefined) {
+      else if (number - lastBreak >= BREAK_EVERY || RUN.only !== undefined) {
         lastBreak = number;
         breaks += 1;
         world.xmpp.sendRaw(`${next.text}</never>`);
@@ -272,7 +271,7 @@ test(`a whole server: ${ONLY === undefined ? `${CASES} mutations` : `case ${ONLY
       world.xmpp.stanzas.length = 0;
       await new Promise((resume) => setImmediate(resume));
       while (open.size > 40) await Promise.race(open);
-      assert.deepEqual(faults, [], `FUZZ_SEED=${SEED}`);
+      assert.deepEqual(faults, [], `FUZZ_SEED=${RUN.seed}`);
     }
     await Promise.all(open);
     await world.untilLinkUp(20_000);
@@ -294,14 +293,14 @@ test(`a whole server: ${ONLY === undefined ? `${CASES} mutations` : `case ${ONLY
   };
 
   try {
-    if (ONLY !== undefined) {
-      await run(ONLY, ONLY + 1);
+    if (RUN.only !== undefined) {
+      await run(RUN.only, RUN.only + 1);
       await settled();
     } else {
-      const warm = Math.floor(CASES / 4);
+      const warm = Math.floor(RUN.cases / 4);
       await run(0, warm);
       const before = await settled();
-      await run(warm, CASES);
+      await run(warm, RUN.cases);
       let after = await settled();
       for (let more = 0; more < 3 && after - before > GROWTH_BYTES_MAX; more += 1) after = await settled();
       const { slowestMs, count } = await others.stop();
@@ -311,15 +310,15 @@ test(`a whole server: ${ONLY === undefined ? `${CASES} mutations` : `case ${ONLY
         `slowest answer ${Math.round(slowestMs)} ms of ${count}, slowest NOTIFY ${Math.round(told.slowestMs)} ms of ${told.count}, ${grown} MiB more, link ended ${breaks} times; ${JSON.stringify(seen)}`,
       );
       assert.ok(after - before < GROWTH_BYTES_MAX, `${grown} MiB more`);
-      assert.ok(count > 10 && told.count > 10 && (breaks > 0 || CASES < 2 * BREAK_EVERY));
+      assert.ok(count > 10 && told.count > 10 && (breaks > 0 || RUN.cases < 2 * BREAK_EVERY));
       // A run that nobody lets in, or everybody, tests nothing.
       for (const kind of ['believed 2xx', 'believed 4xx', 'stranger 4xx', 'message', 'iq', 'presence', 'notify']) {
-        assert.ok((seen[kind] ?? 0) > CASES / 100, `${kind}: ${JSON.stringify(seen)}`);
+        assert.ok((seen[kind] ?? 0) > RUN.cases / 100, `${kind}: ${JSON.stringify(seen)}`);
       }
       // The link fell for no other reason.
       assert.ok(world.xmpp.handshakes <= 1 + breaks, `${world.xmpp.handshakes} handshakes after ${breaks} breaks`);
     }
-    assert.deepEqual(faults, [], `FUZZ_SEED=${SEED}`);
+    assert.deepEqual(faults, [], `FUZZ_SEED=${RUN.seed}`);
   } finally {
     clock.run(1);
     await others.stop().catch(() => undefined);

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 
 import { seededRandom } from '../support/seeded-random.ts';
 import { tortureMessage } from '../vectors/rfc4475/markup.ts';
+import { caseSeed } from './fuzz-run.ts';
 
 /** Well-formed messages as clients and servers of this field send them. */
 const PLAIN: readonly string[] = [
@@ -34,7 +35,7 @@ export const SIP_CORPUS: readonly Buffer[] = [
 
 /** One mutated message, the same for the same seed and number. */
 export function mutatedSipMessage(seed: number, number: number): Buffer {
-  const random = seededRandom((seed * 1_000_003 + number) >>> 0);
+  const random = seededRandom(caseSeed(seed, number));
   const below = (bound: number): number => Math.floor(random() * bound);
   const one = <T>(of: readonly T[]): T => of[below(of.length)] as T;
   let bytes = one(SIP_CORPUS);

@@ -22,15 +22,11 @@ import {
 import type { HeaderField } from '../../src/sip/message.ts';
 import { decodedUser, formatSipUri, parseSipUri, sameSipUri } from '../../src/sip/uri.ts';
 import { seededRandom } from '../support/seeded-random.ts';
+import { FuzzRun } from './fuzz-run.ts';
 import { mutatedSipMessage } from './sip-corpus.ts';
 
-/**
- * Mutated SIP messages through parser, framer, value parsers and serializer. A run is repeated with FUZZ_SEED, one case
- * of it with FUZZ_CASE; FUZZ_CASES says how many.
- */
-const SEED = Number(process.env['FUZZ_SEED'] ?? 4475);
-const CASES = Number(process.env['FUZZ_CASES'] ?? 20_000);
-const ONLY = process.env['FUZZ_CASE'] === undefined ? undefined : Number(process.env['FUZZ_CASE']);
+/** Mutated SIP messages through parser, framer, value parsers and serializer. */
+const RUN = new FuzzRun({ seed: 4475, cases: 20_000 });
 
 /** Growth of the heap over a run that is no leak, bytes: what the engine itself still compiles and keeps. */
 const GROWTH_BYTES_MAX = 8 * 1024 * 1024;
@@ -107,7 +103,7 @@ function framed(bytes: Buffer, pieceLength: () => number): Framed {
 /** However a stream is cut up, it says the same; and the parser finds each message to end where the framer does. */
 function checkFraming(bytes: Buffer, number: number): void {
   const random = seededRandom(number);
-  const stream = Buffer.concat([bytes, mutatedSipMessage(SEED, number + 1)]);
+  const stream = Buffer.concat([bytes, mutatedSipMessage(RUN.seed, number + 1)]);
   const whole = framed(stream, () => stream.length);
   const pieces = framed(stream, () => 1 + Math.floor(random() * 60));
   assert.deepEqual(pieces, whole);
@@ -120,7 +116,7 @@ function checkFraming(bytes: Buffer, number: number): void {
 
 /** Runs a case; what it breaks is thrown. */
 function check(number: number): ParsedMessage['kind'] {
-  const bytes = mutatedSipMessage(SEED, number);
+  const bytes = mutatedSipMessage(RUN.seed, number);
   const message = parseSipMessage(bytes);
   switch (message.kind) {
     case 'request':
@@ -149,22 +145,22 @@ function heapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-test(`fuzz: ${ONLY ?? CASES} mutated SIP messages (seed ${SEED}), each with one of the documented results`, () => {
+test(`SIP messages: ${RUN.title}, each with one of the documented results`, () => {
   const seen: Record<string, number> = {};
   let before = 0;
-  const warm = Math.floor(CASES / 4);
-  for (let number = ONLY ?? 0; number < (ONLY === undefined ? CASES : ONLY + 1); number++) {
-    if (number === warm && ONLY === undefined) before = heapBytes();
+  const warm = Math.floor(RUN.cases / 4);
+  for (const number of RUN.numbers()) {
+    if (number === warm && RUN.only === undefined) before = heapBytes();
     try {
       const kind = check(number);
       seen[kind] = (seen[kind] ?? 0) + 1;
     } catch (error) {
       const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      throw new Error(`replay with FUZZ_SEED=${SEED} FUZZ_CASE=${number}: ${what}`, { cause: error });
+      throw RUN.fault(number, what, error);
     }
   }
-  if (ONLY !== undefined) return;
+  if (RUN.only !== undefined) return;
   assert.ok(heapBytes() - before < GROWTH_BYTES_MAX, 'memory grows with the number of messages');
   // A mutation that leaves nothing well-formed, or everything, tests nothing.
-  assert.ok((seen['request'] ?? 0) > CASES / 20 && (seen['malformed'] ?? 0) > CASES / 20, JSON.stringify(seen));
+  assert.ok((seen['request'] ?? 0) > RUN.cases / 20 && (seen['malformed'] ?? 0) > RUN.cases / 20, JSON.stringify(seen));
 });

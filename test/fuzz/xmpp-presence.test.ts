@@ -1,21 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readPidf, writePidf } from '../../src/cpim/presence/pidf.ts';
-import { writeXml, XmlStreamReader, type XmlElement } from '../../src/cpim/xml.ts';
+import { writeXml, type XmlElement } from '../../src/cpim/xml.ts';
 import { parseJid } from '../../src/xmpp/jid.ts';
 import { presencesFromDocument } from '../../src/xmpp/presence/map-presence.ts';
 import { presenceChildren } from '../../src/xmpp/presence/presence-content.ts';
 import { FakeClock, settled } from '../support/fake-clock.ts';
-import { seededRandom } from '../support/seeded-random.ts';
 import { aDocument, aTuple, ROMEO_WATCHES, ROUTE, XmppPresenceWorld } from '../support/xmpp-presence-world.ts';
+import { caseNumbers, FuzzRun } from './fuzz-run.ts';
+import { readStanzas } from './read-stanzas.ts';
 
-/**
- * Mutated presence, events and iq answers through reader, dispatch, handler, upstream and mapping. A run is repeated with
- * FUZZ_SEED, one case of it with FUZZ_CASE; FUZZ_CASES says how many.
- */
-const SEED = Number(process.env['FUZZ_SEED'] ?? 8048);
-const CASES = Number(process.env['FUZZ_CASES'] ?? 6_000);
-const ONLY = process.env['FUZZ_CASE'] === undefined ? undefined : Number(process.env['FUZZ_CASE']);
+/** Mutated presence, events and iq answers through reader, dispatch, handler, upstream and mapping. */
+const RUN = new FuzzRun({ seed: 8048, cases: 6_000 });
 
 const ADDRESSED = `from='juliet@xmpp.example/balcony' to='romeo@sip.xmpp.example'`;
 const ERROR = `<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>`;
@@ -43,8 +39,7 @@ const PIECES: readonly string[] = [
 ]; // prettier-ignore
 
 function mutated(number: number): string {
-  const random = seededRandom((SEED * 1_000_003 + number) >>> 0);
-  const below = (bound: number): number => Math.floor(random() * bound);
+  const below = caseNumbers(RUN.seed, number);
   let text = '';
   for (let stanzas = 1 + below(4); stanzas > 0; stanzas -= 1) text += CORPUS[below(CORPUS.length)] ?? '';
   for (let times = below(4); times > 0; times -= 1) {
@@ -73,24 +68,11 @@ function mutated(number: number): string {
   return text;
 }
 
-function stanzasOf(text: string): XmlElement[] {
-  const stanzas: XmlElement[] = [];
-  const reader = new XmlStreamReader({
-    onOpen: () => undefined,
-    onElement: (element) => void stanzas.push(element),
-    onClose: () => undefined,
-    onError: () => undefined,
-  });
-  reader.write(`<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>`);
-  reader.write(Buffer.from(text).toString());
-  return stanzas;
-}
-
 async function check(number: number): Promise<void> {
   const world = new XmppPresenceWorld({ clock: new FakeClock() });
   if (number % 2 === 0) await world.presence.upstream.watch(ROMEO_WATCHES, ROUTE);
   if (number % 3 === 0) world.subscribed(number % 6 === 0 ? 'active' : 'pending');
-  for (const stanza of stanzasOf(mutated(number))) {
+  for (const stanza of readStanzas(mutated(number))) {
     world.link.stanzas.length = 0;
     await world.begin(writeXml(stanza));
     const { type } = stanza.attrs;
@@ -130,15 +112,13 @@ function checkOutgoing(stanza: XmlElement): void {
   // Strangers are refused what they ask, and learn nothing of presence.
   if (stanza.name === 'presence') assert.equal(to, 'xmpp.example');
   assert.notEqual(to, undefined);
-  assert.equal(stanzasOf(writeXml(stanza)).length, 1);
+  assert.equal(readStanzas(writeXml(stanza)).length, 1);
 }
 
-test(`presence: ${ONLY === undefined ? `${CASES} mutations` : `case ${ONLY}`} of seed ${SEED}: no throw, no forged sender, everything bounded`, async () => {
-  for (let number = ONLY ?? 0; number <= (ONLY ?? CASES - 1); number += 1) {
+test(`presence: ${RUN.title}: no throw, no forged sender, everything bounded`, async () => {
+  for (const number of RUN.numbers()) {
     await check(number).catch((thrown: unknown) => {
-      throw new Error(`case ${number} (FUZZ_SEED=${SEED} FUZZ_CASE=${number}): ${mutated(number).slice(0, 500)}`, {
-        cause: thrown,
-      });
+      throw RUN.fault(number, mutated(number).slice(0, 500), thrown);
     });
   }
 });

@@ -7,15 +7,11 @@ import { parseJid } from '../../src/xmpp/jid.ts';
 import { stanzaFromMessage } from '../../src/xmpp/map-message.ts';
 import { elementFromMessage } from '../../src/xmpp/stanza.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
-import { seededRandom } from '../support/seeded-random.ts';
+import { caseNumbers, FuzzRun } from './fuzz-run.ts';
+import { readStanzas } from './read-stanzas.ts';
 
-/**
- * Mutated stanzas through reader, dispatch and mapping. A run is repeated with FUZZ_SEED, one case of it with FUZZ_CASE;
- * FUZZ_CASES says how many.
- */
-const SEED = Number(process.env['FUZZ_SEED'] ?? 6120);
-const CASES = Number(process.env['FUZZ_CASES'] ?? 20_000);
-const ONLY = process.env['FUZZ_CASE'] === undefined ? undefined : Number(process.env['FUZZ_CASE']);
+/** Mutated stanzas through reader, dispatch and mapping. */
+const RUN = new FuzzRun({ seed: 6120, cases: 20_000 });
 
 const DOMAINS = { domain: 'sip.example', name: 'sip.xmpp.example' };
 const CORPUS: readonly string[] = [
@@ -35,8 +31,7 @@ const PIECES: readonly string[] = [
 
 /** One case, the same for the same seed and number. */
 function mutated(number: number): string {
-  const random = seededRandom((SEED * 1_000_003 + number) >>> 0);
-  const below = (bound: number): number => Math.floor(random() * bound);
+  const below = caseNumbers(RUN.seed, number);
   let text = CORPUS[below(CORPUS.length)] ?? '';
   for (let times = below(4); times > 0; times -= 1) {
     const at = below(text.length + 1);
@@ -96,16 +91,7 @@ function check(number: number): void {
     log,
     version: '1',
   });
-  const stanzas: XmlElement[] = [];
-  const reader = new XmlStreamReader({
-    onOpen: () => undefined,
-    onElement: (element) => void stanzas.push(element),
-    onClose: () => undefined,
-    onError: () => undefined,
-  });
-  reader.write(`<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>`);
-  reader.write(Buffer.from(mutated(number)).toString());
-  for (const stanza of stanzas) {
+  for (const stanza of readStanzas(mutated(number))) {
     answers.length = 0;
     accepted.length = 0;
     void dispatch(stanza);
@@ -145,14 +131,12 @@ function checkOutgoing(stanza: XmlElement): void {
   assert.equal(read, 1);
 }
 
-test(`stanzas: ${ONLY === undefined ? `${CASES} mutations` : `case ${ONLY}`} of seed ${SEED}: no throw, no forged sender, no answer to an error`, () => {
-  for (let number = ONLY ?? 0; number <= (ONLY ?? CASES - 1); number += 1) {
+test(`stanzas: ${RUN.title}: no throw, no forged sender, no answer to an error`, () => {
+  for (const number of RUN.numbers()) {
     try {
       check(number);
     } catch (thrown) {
-      throw new Error(`case ${number} (FUZZ_SEED=${SEED} FUZZ_CASE=${number}): ${mutated(number).slice(0, 500)}`, {
-        cause: thrown,
-      });
+      throw RUN.fault(number, mutated(number).slice(0, 500), thrown);
     }
   }
 });
