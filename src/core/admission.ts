@@ -47,7 +47,7 @@ export class Admission {
     const { perSenderPerSecond, burst } = rateLimits;
     const presence = { perSecond: perSenderPerSecond, burst: Math.max(burst, subscriptionsPerWatcher) };
     this.#presence = new RateTable(presence, clock);
-    this.#senders = new RateTable({ perSecond: rateLimits.perSenderPerSecond, burst: rateLimits.burst }, clock);
+    this.#senders = new RateTable({ perSecond: perSenderPerSecond, burst }, clock);
     this.#domains = new RateTable({ perSecond: rateLimits.perPeerPerSecond, burst: rateLimits.peerBurst }, clock);
   }
 

@@ -1,8 +1,5 @@
-import { DueList } from './due-list.ts';
+import { DueList, LOOK_MS } from './due-list.ts';
 import type { Clock } from './ports.ts';
-
-/** The wall clock may jump: it is looked at this often at least. */
-const LOOK_MS = 60_000;
 
 type Alarm = {
   readonly key: string;
@@ -45,6 +42,13 @@ export class Alarms {
     }
     known.atMs = atMs;
     if (atMs !== undefined && atMs < known.lookAtMs) this.#lookAgain(known, atMs);
+  }
+
+  /** Rings when the first of them is over; none: takes the alarm away. */
+  setFirst(key: string, timed: Iterable<{ readonly expiresAtMs: number }>): void {
+    let firstMs = Infinity;
+    for (const { expiresAtMs } of timed) firstMs = Math.min(firstMs, expiresAtMs);
+    this.set(key, firstMs === Infinity ? undefined : firstMs);
   }
 
   stop(): void {

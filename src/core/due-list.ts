@@ -1,5 +1,8 @@
 import type { Clock } from './ports.ts';
 
+/** The wall clock may jump: it is looked at this often at least. */
+export const LOOK_MS = 60_000;
+
 type Due<T> = { readonly atMs: number; readonly item: T };
 
 /**

@@ -49,9 +49,9 @@ export type RegistrationDeps = {
    * Told, by the key of the user, right before bindings that others may see change in the store: what it stores with a
    * `later` variant becomes durable with them. A refresh that changes nothing but the time is left out.
    */
-  readonly beforeChange?: (userKey: string) => void;
+  readonly beforeChange: (userKey: string) => void;
   /** Told after every stored change, refreshes included, and when bindings expire. */
-  readonly changed?: (userKey: string) => void;
+  readonly changed: (userKey: string) => void;
 };
 
 /** Who is registered where. */
@@ -104,10 +104,10 @@ export class RegistrationService {
     const current = store.of(userKey, nowMs);
     if (request.contacts.length === 0) return current;
     const { bindings, isReachable } = bindingsAfter(current, request, limits, nowMs, sameContact);
-    if (!isSameToOthers(current, bindings)) this.#deps.beforeChange?.(userKey);
+    if (!isSameToOthers(current, bindings)) this.#deps.beforeChange(userKey);
     await store.replace(userKey, bindings);
-    this.#arm(userKey, bindings);
-    this.#deps.changed?.(userKey);
+    this.#alarms.setFirst(userKey, bindings);
+    this.#deps.changed(userKey);
     log.info({ aor: userKey, callId: request.callId, contacts: bindings.length }, 'registration changed');
     if (isReachable) wake(userHop(userKey));
     return bindings;
@@ -119,18 +119,13 @@ export class RegistrationService {
       const { store, clock, log, beforeChange, changed } = this.#deps;
       const nowMs = clock.nowMs();
       if (store.hasExpired(userKey, nowMs)) {
-        beforeChange?.(userKey);
+        beforeChange(userKey);
         store.removeExpired(userKey, nowMs);
         log.info({ aor: userKey, contacts: store.of(userKey, nowMs).length }, 'registration expired');
-        changed?.(userKey);
+        changed(userKey);
       }
-      this.#arm(userKey, store.of(userKey, nowMs));
+      this.#alarms.setFirst(userKey, store.of(userKey, nowMs));
     });
-  }
-
-  #arm(userKey: string, bindings: readonly Binding[]): void {
-    const firstMs = bindings.reduce((first, { expiresAtMs }) => Math.min(first, expiresAtMs), Infinity);
-    this.#alarms.set(userKey, firstMs === Infinity ? undefined : firstMs);
   }
 }
 

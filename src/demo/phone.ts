@@ -3,6 +3,7 @@ import type { Clock } from '../core/ports.ts';
 import type { Log } from '../core/log.ts';
 import type { PresenceDocument } from '../cpim/presence/document.ts';
 import { readPidf, writePidf } from '../cpim/presence/pidf.ts';
+import { PIDF_TYPE } from '../cpim/presence/presence-formats.ts';
 import { parseAuthParams } from '../sip/header-values.ts';
 import type { HeaderField, SipReply, SipRequest, SipResponse } from '../sip/message.ts';
 import type { SipStack } from '../sip/stack.ts';
@@ -83,7 +84,7 @@ export class Phone {
     const fields: HeaderField[] = [
       ['Contact', this.#contact],
       ['Event', 'presence'],
-      ['Accept', PIDF],
+      ['Accept', PIDF_TYPE],
       ['Expires', '600'],
     ];
     return (await this.#authenticated('SUBSCRIBE', uri, uri, fields)).status;
@@ -94,7 +95,7 @@ export class Phone {
     const fields: HeaderField[] = [
       ['Event', 'presence'],
       ['Expires', '600'],
-      ['Content-Type', PIDF],
+      ['Content-Type', PIDF_TYPE],
       ...(this.#etag === undefined ? [] : [['SIP-If-Match', this.#etag] as const]),
     ];
     const body = writePidf(documentOf(this.#aor, activity));
@@ -183,8 +184,6 @@ export class Phone {
     return { status: 200 };
   }
 }
-
-const PIDF = 'application/pidf+xml';
 
 function documentOf(aor: string, activity: string): PresenceDocument {
   const common = { notes: [], extensions: [] };

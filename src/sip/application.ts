@@ -17,6 +17,7 @@ import type { RegistrationService } from '../core/registration-service.ts';
 import { ACCEPTED_ENCODINGS } from './content-encoding.ts';
 import { DigestCheck } from './digest-check.ts';
 import { dispatcher } from './dispatch.ts';
+import { bare } from './engine/certificate-names.ts';
 import { EVENT_PACKAGES } from './events/event-header.ts';
 import { LocalContacts, type FarEnd } from './events/local-contact.ts';
 import { SipNotifier } from './events/notifier.ts';
@@ -232,10 +233,6 @@ function farEndOf({ nextHop }: SipRoute): FarEnd {
   const uri = nextHop === undefined ? undefined : parseSipUri(nextHop);
   const named = uri === undefined ? undefined : uriParam(uri, 'transport');
   const transport = typeof named === 'string' ? named.toLowerCase() : 'udp';
-  const address = uri === undefined || parseIpAddress(uri.host) === undefined ? SOMEWHERE : bareHost(uri.host);
+  const address = uri === undefined || parseIpAddress(uri.host) === undefined ? SOMEWHERE : bare(uri.host);
   return { transport: transport === 'tcp' || transport === 'tls' ? transport : 'udp', remoteAddress: address };
-}
-
-function bareHost(host: string): string {
-  return host.startsWith('[') ? host.slice(1, -1) : host;
 }

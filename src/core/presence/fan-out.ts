@@ -1,5 +1,5 @@
 import type { Clock } from '../ports.ts';
-import { DueList } from '../due-list.ts';
+import { DueList, LOOK_MS } from '../due-list.ts';
 import type { NotifyOutcome } from './subscription.ts';
 
 /** What the fan-out keeps of each of those it tells; it alone writes these fields. */
@@ -49,7 +49,6 @@ const LATE_MS = 500;
 /** The same where nobody at all has answered for so long: far ends that are only slow do answer something. */
 const STALL_MS = 100;
 const SWEEP_MS = 50;
-const LOOK_MS = 60_000;
 
 type Slot = { readonly startedAtMs: number; isOpen: boolean };
 
@@ -81,7 +80,6 @@ export class FanOut<T extends Telling> {
   #queue: T[] = [];
   #first = 0;
   #slots: Slot[] = [];
-  #firstSlot = 0;
   #open = 0;
   #unanswered = 0;
   #answeredAtMs = 0;
@@ -280,16 +278,16 @@ export class FanOut<T extends Telling> {
     const nowMs = this.#deps.clock.nowMs();
     const isStalled = nowMs - this.#answeredAtMs >= STALL_MS;
     const lateBeforeMs = nowMs - (isStalled ? STALL_MS : LATE_MS);
-    for (let slot = this.#slots[this.#firstSlot]; slot !== undefined; slot = this.#slots[this.#firstSlot]) {
+    let past = 0;
+    for (const slot of this.#slots) {
       if (slot.isOpen) {
         if (slot.startedAtMs > lateBeforeMs) break;
         slot.isOpen = false;
         this.#open -= 1;
       }
-      this.#firstSlot += 1;
+      past += 1;
     }
-    this.#slots = this.#slots.slice(this.#firstSlot);
-    this.#firstSlot = 0;
+    this.#slots = this.#slots.slice(past);
     this.#pump();
     if (this.#slots.length > 0) this.#armSweep();
   }

@@ -14,7 +14,7 @@ export type PresenceRulesDeps = {
   readonly defaultAction: RuleAction;
   readonly log: Log;
   /** Told, by the key of the owner, right before his rules change in the store; as `PublicationDeps.beforeChange`. */
-  readonly beforeChange?: (ownerKey: string) => void;
+  readonly beforeChange: (ownerKey: string) => void;
   /** Told when what the rules say may have changed for some watchers, the change being durable. */
   readonly changed: (ownerKey: string) => void;
 };
@@ -131,7 +131,7 @@ export class PresenceRules {
       const before = this.#byOwner.get(ownerKey) ?? NONE;
       const after = change(before);
       if (after === before) return false;
-      beforeChange?.(ownerKey);
+      beforeChange(ownerKey);
       if (after.rules.size === 0 && !after.isInvisible) {
         await records.remove(ownerKey);
         this.#byOwner.delete(ownerKey);

@@ -205,9 +205,10 @@ export class PublicationService {
   }
 
   #arm(presentityKey: string, held: readonly Held[]): void {
-    let firstMs = Infinity;
-    for (const { publication } of held) firstMs = Math.min(firstMs, publication.expiresAtMs);
-    this.#alarms.set(presentityKey, firstMs === Infinity ? undefined : firstMs);
+    this.#alarms.setFirst(
+      presentityKey,
+      held.map(({ publication }) => publication),
+    );
   }
 
   #load(): void {

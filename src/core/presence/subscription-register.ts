@@ -1,5 +1,5 @@
 import type { LocalPresence } from './local-presence.ts';
-import { DueList } from '../due-list.ts';
+import { DueList, LOOK_MS } from '../due-list.ts';
 import { GatewayError } from '../errors.ts';
 import type { Clock, Records } from '../ports.ts';
 import type { Pair } from './subscription.ts';
@@ -16,8 +16,6 @@ export type SubscriptionRegisterDeps = {
   /** The time of one is over. */
   readonly ended: (watching: Watching, event: SubscriptionEvent) => void;
 };
-
-const LOOK_MS = 60_000;
 
 /** The subscriptions in memory and in the store, and the one due list of their ends. */
 export class SubscriptionRegister {

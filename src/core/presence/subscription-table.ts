@@ -68,8 +68,8 @@ export class SubscriptionTable {
     return watching;
   }
 
+  /** Takes out one that it has. */
   remove(watching: Watching): void {
-    if (!this.has(watching)) return;
     const { record, watched } = watching;
     this.#byId.delete(record.id);
     watched.remove(watching);

@@ -33,24 +33,9 @@ export class Views {
     return showsLocation === true || addressKey(watcher) === watched.key ? 'all' : 'no-location';
   }
 
-  /** Undefined where nothing is known. */
-  presenceBody(watched: Watched, view: View): NotifyBody | undefined {
-    const { local, reportOf } = this.#deps;
-    const { upstream, presentity, key } = watched;
-    const document = upstream === undefined ? local.documentOf(key) : reportOf(upstream)?.document;
-    return document === undefined ? undefined : watched.body(document, view, () => seen(document, view, presentity));
-  }
-
   /** What somebody without a subscription may see. */
   bodyFor(watched: Watched, event: EventPackage, watcher: Address): NotifyBody | undefined {
-    if (event === 'presence') return this.presenceBody(watched, this.viewFor(watched, watcher));
-    return { kind: 'watchers', list: watcherListFor(watched, undefined, this.#deps.clock.nowMs()) };
-  }
-
-  bodyOf(watching: Watching): NotifyBody | undefined {
-    const { record, watched, view, changes } = watching;
-    if (record.package === 'presence') return this.presenceBody(watched, view);
-    return { kind: 'watchers', list: watcherListFor(watched, changes, this.#deps.clock.nowMs()) };
+    return this.#body(watched, event, this.viewFor(watched, watcher), undefined);
   }
 
   /** What one watcher is to be told now. */
@@ -59,7 +44,7 @@ export class Views {
     const state = says === 'deactivated' ? DEACTIVATED : stateToTell(record.state);
     const isOver = state.at === 'terminated';
     let body: NotifyBody | undefined;
-    if (state.at === 'active') body = this.bodyOf(watching);
+    if (state.at === 'active') body = this.#body(watched, record.package, watching.view, watching.changes);
     // The last word to one who was let in: what he would see of somebody who has left (RFC 8048, section 5.3.3).
     else if (
       isOver &&
@@ -67,7 +52,7 @@ export class Views {
       state.reason === 'timeout' &&
       record.package === 'presence'
     ) {
-      body = this.presenceBody(watched, watched.upstream?.route.kind === 'link' ? 'closed' : watching.view);
+      body = this.#presenceBody(watched, watched.upstream?.route.kind === 'link' ? 'closed' : watching.view);
     }
     return {
       subscription: record,
@@ -76,6 +61,19 @@ export class Views {
       ...(says === 'suppressed' && !isOver ? { isBodySuppressed: true } : {}),
       ...(says === 'whole' ? { isWhole: true } : {}),
     };
+  }
+
+  #body(watched: Watched, event: EventPackage, view: View, changes: Watching['changes']): NotifyBody | undefined {
+    if (event === 'presence') return this.#presenceBody(watched, view);
+    return { kind: 'watchers', list: watcherListFor(watched, changes, this.#deps.clock.nowMs()) };
+  }
+
+  /** Undefined where nothing is known. */
+  #presenceBody(watched: Watched, view: View): NotifyBody | undefined {
+    const { local, reportOf } = this.#deps;
+    const { upstream, presentity, key } = watched;
+    const document = upstream === undefined ? local.documentOf(key) : reportOf(upstream)?.document;
+    return document === undefined ? undefined : watched.body(document, view, () => seen(document, view, presentity));
   }
 }
 

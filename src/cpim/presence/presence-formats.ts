@@ -13,7 +13,7 @@ const XPIDF_TYPE = 'application/xpidf+xml';
 /** What `readPresence` reads, the preferred one first. */
 export const PRESENCE_TYPES_READ: readonly string[] = [PIDF_TYPE, CPIM_PIDF_TYPE, XPIDF_TYPE];
 /** What `writePresence` writes, the preferred one first. */
-export const PRESENCE_TYPES_WRITTEN: readonly string[] = [PIDF_TYPE, XPIDF_TYPE];
+export const PRESENCE_TYPES_WRITTEN = [PIDF_TYPE, XPIDF_TYPE] as const;
 
 /**
  * Reads a presence document of any format that we know.

@@ -3,11 +3,8 @@ import { compactText } from '../compact-text.ts';
 import { parseCSeq, parseNameAddr } from '../header-values.ts';
 import { sipUriFromAddress } from '../map-address.ts';
 import type { SipRequest, SipResponse } from '../message.ts';
-import { parseSipUri, requestUriFrom } from '../uri.ts';
-import { routeSetFrom, targetFrom, type Dialog } from './dialog.ts';
-
-const TAG_LENGTH_MAX = 256;
-const URI_LENGTH_MAX = 1_024;
+import { parseSipUri } from '../uri.ts';
+import { isRouteSet, routeSetFrom, TAG_LENGTH_MAX, tagOf, targetFrom, targetOf, type Dialog } from './dialog.ts';
 
 /** A dialog that is about to be asked for: its first request goes to the presentity itself. */
 export function dialogToAskFor({ watcher, presentity }: Pair, token: () => string): Dialog {
@@ -26,11 +23,10 @@ export function dialogToAskFor({ watcher, presentity }: Pair, token: () => strin
 }
 
 /** The next number for a request that leaves only after the dialog was stored with it. */
-export function takeLocalCseq(dialog: Dialog): number {
+export function takeLocalCseq(dialog: Dialog): void {
   // Over what is reserved: after a crash all of that may have been used.
   dialog.localCseq = Math.max(dialog.localCseq, dialog.localCseqReserved) + 1;
   dialog.localCseqReserved = dialog.localCseq;
-  return dialog.localCseq;
 }
 
 /**
@@ -46,12 +42,11 @@ export function learnFromAnswer(dialog: Dialog, { headers }: SipResponse): void 
   // The URI for what follows; a refresh is no reason to go another way, its NOTIFY may be.
   if (dialog.remoteCseq > 0) return;
   const uri = parseSipUri(parseNameAddr(headers.get('Contact') ?? '')?.uri ?? '');
-  const text = uri === undefined ? '' : requestUriFrom(uri);
-  if (text !== '' && text.length <= URI_LENGTH_MAX) dialog.remoteTarget = compactText(text);
+  const target = uri === undefined ? undefined : targetOf(uri);
+  if (target !== undefined) dialog.remoteTarget = target;
   // In a response the nearest comes last (RFC 3261, section 12.1.2).
-  if (isEstablishable(headers.all('Record-Route'))) {
-    dialog.routeSet = [...routeSetFrom(headers.all('Record-Route'))].reverse();
-  }
+  const routes = headers.all('Record-Route');
+  if (isRouteSet(routes)) dialog.routeSet = [...routeSetFrom(routes)].reverse();
 }
 
 /** Whether a request is of this dialog: Call-ID and both tags (RFC 6665, section 4.4.1). */
@@ -61,12 +56,6 @@ export function isOfDialog(dialog: Dialog, { headers }: SipRequest): boolean {
   const tag = tagOf(headers.get('From'));
   if (tag === undefined || tag.length > TAG_LENGTH_MAX) return false;
   return dialog.remoteTag === undefined || dialog.remoteTag === tag;
-}
-
-/** The tag of a From or To value. */
-export function tagOf(value: string | undefined): string | undefined {
-  const tag = value === undefined ? undefined : parseNameAddr(value)?.params.get('tag');
-  return typeof tag === 'string' && tag !== '' ? tag : undefined;
 }
 
 /** What a NOTIFY changes of its dialog; nothing is changed before everything about it was found to be right. */
@@ -90,12 +79,4 @@ export function changeFromNotify(dialog: Dialog, request: SipRequest): DialogCha
     remoteTarget: headers.get('Contact') === undefined ? dialog.remoteTarget : targetFrom(request),
     routeSet: dialog.remoteCseq === 0 ? routeSetFrom(headers.all('Record-Route')) : dialog.routeSet,
   };
-}
-
-function isEstablishable(routes: readonly string[]): boolean {
-  return routes.length <= 16 && routes.every((route) => route.length <= 512 && isSipRoute(route));
-}
-
-function isSipRoute(value: string): boolean {
-  return parseSipUri(parseNameAddr(value)?.uri ?? '') !== undefined;
 }

@@ -38,7 +38,7 @@ export type Dialog = {
 export type DialogRequest = Pick<SipRequest, 'uri' | 'headers'>;
 
 const CALL_ID_LENGTH_MAX = 512;
-const TAG_LENGTH_MAX = 256;
+export const TAG_LENGTH_MAX = 256;
 const URI_LENGTH_MAX = 1_024;
 const ROUTE_LENGTH_MAX = 512;
 const ROUTES_MAX = 16;
@@ -100,6 +100,12 @@ export function targetFrom(request: DialogRequest): string {
   return target;
 }
 
+/** The tag of a From or To value. */
+export function tagOf(value: string | undefined): string | undefined {
+  const tag = value === undefined ? undefined : parseNameAddr(value)?.params.get('tag');
+  return typeof tag === 'string' && tag !== '' ? tag : undefined;
+}
+
 /** The URI of a Contact as a Request-URI; undefined when it is longer than a dialog may keep. */
 export function targetOf(uri: SipUri): string | undefined {
   const target = requestUriFrom(uri);
@@ -121,10 +127,18 @@ export function routeSetFrom(values: readonly string[]): readonly string[] {
   if (values.length === 0) return NO_ROUTES;
   if (values.length > ROUTES_MAX) throw malformed('too many Record-Route values for a dialog');
   return values.map((value) => {
-    const uri = parseSipUri(parseNameAddr(value)?.uri ?? '');
-    if (uri === undefined || value.length > ROUTE_LENGTH_MAX) throw malformed('Record-Route is no SIP URI');
+    if (!isRoute(value)) throw malformed('Record-Route is no SIP URI');
     return compactText(value);
   });
+}
+
+/** Whether `routeSetFrom` takes them. */
+export function isRouteSet(values: readonly string[]): boolean {
+  return values.length <= ROUTES_MAX && values.every(isRoute);
+}
+
+function isRoute(value: string): boolean {
+  return value.length <= ROUTE_LENGTH_MAX && parseSipUri(parseNameAddr(value)?.uri ?? '') !== undefined;
 }
 
 /**

@@ -106,26 +106,27 @@ export class SipNotifier implements Notifier {
   #outcomeOf(response: SipResponse, notification: Notification, lease: SipLease): NotifyOutcome {
     const { log } = this.#deps;
     const { status, headers } = response;
+    const fields = { ...fieldsOf(notification, lease.dialog.callId), status };
     switch (verdictOf(status)) {
       case 'told':
         lease.unanswered = 0;
         lease.failed = 0;
         refreshTarget(lease, response);
-        log.trace({ ...fieldsOf(notification, lease.dialog.callId), status }, 'watcher notified');
+        log.trace(fields, 'watcher notified');
         return { kind: 'told' };
       case 'gone': {
-        const fields = { ...fieldsOf(notification, lease.dialog.callId), status, peer: response.flow.remoteAddress };
-        if (status === 401 || status === 407) log.warn(fields, 'watcher asks for credentials that this server lacks');
-        else log.info(fields, 'watcher has no such subscription');
+        const refusal = { ...fields, peer: response.flow.remoteAddress };
+        if (status === 401 || status === 407) log.warn(refusal, 'watcher asks for credentials that this server lacks');
+        else log.info(refusal, 'watcher has no such subscription');
         return { kind: 'gone', reason: `NOTIFY answered ${status}` };
       }
       case 'unanswered':
-        return this.#unanswered({ ...fieldsOf(notification, lease.dialog.callId), status }, lease);
+        return this.#unanswered(fields, lease);
       case 'refused': {
-        const fields = { ...fieldsOf(notification, lease.dialog.callId), status, peer: response.flow.remoteAddress };
+        const refusal = { ...fields, peer: response.flow.remoteAddress };
         const retryAfterSeconds = parseRetryAfter(headers.get('Retry-After') ?? '');
-        if (retryAfterSeconds === undefined) return this.#failed(fields, lease, `NOTIFY answered ${status}`);
-        log.info({ ...fields, retryAfterSeconds }, 'notification put off by the watcher');
+        if (retryAfterSeconds === undefined) return this.#failed(refusal, lease, `NOTIFY answered ${status}`);
+        log.info({ ...refusal, retryAfterSeconds }, 'notification put off by the watcher');
         // However often: the subscription ends by itself when it is not refreshed.
         return { kind: 'again', afterMs: Math.max(RETRY_AFTER_MIN_MS, retryAfterSeconds * 1_000) };
       }

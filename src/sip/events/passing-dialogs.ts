@@ -1,5 +1,5 @@
 import type { Address } from '../../cpim/address.ts';
-import { DueList } from '../../core/due-list.ts';
+import { DueList, LOOK_MS } from '../../core/due-list.ts';
 import type { Clock } from '../../core/ports.ts';
 import type { Pair, UpstreamReport } from '../../core/presence/subscription.ts';
 import type { Dialog } from './dialog.ts';
@@ -37,7 +37,6 @@ export type Leaving = Pair & {
 const FETCH_MS = 2_000;
 /** Dialogs that are not stored; more fetches than that are answered with what is known. */
 const PASSING_MAX = 20_000;
-const LOOK_MS = 60_000;
 
 /**
  * Dialogs of seconds, which nobody misses after a restart: those of fetches (RFC 6665, section 4.4.3), and those that
@@ -55,10 +54,6 @@ export class PassingDialogs {
 
   find(localTag: string): NotifiedDialog | undefined {
     return this.#open.get(localTag);
-  }
-
-  get size(): number {
-    return this.#open.size;
   }
 
   stop(): void {

@@ -1,12 +1,10 @@
 import { hash } from 'node:crypto';
 import type { PresenceDocument } from '../../cpim/presence/document.ts';
-import { writePresence } from '../../cpim/presence/presence-formats.ts';
+import { PRESENCE_TYPES_WRITTEN, writePresence } from '../../cpim/presence/presence-formats.ts';
 import { writeWatcherInfo } from '../../cpim/presence/watcherinfo.ts';
 import type { EventPackage, NotifyBody } from '../../core/presence/subscription.ts';
 
-/** Media types in which a presence document is written, the preferred one first. */
-export const PRESENCE_FORMATS = ['application/pidf+xml', 'application/xpidf+xml'] as const;
-export type PresenceFormat = (typeof PRESENCE_FORMATS)[number];
+export type PresenceFormat = (typeof PRESENCE_TYPES_WRITTEN)[number];
 
 /** RFC 3857, section 4.5. */
 export const WATCHER_FORMATS = ['application/watcherinfo+xml'] as const;
@@ -16,7 +14,7 @@ export type DocumentFormat = PresenceFormat | (typeof WATCHER_FORMATS)[number];
 
 /** What a package offers; the first is what a watcher gets who says nothing (RFC 3856, section 6.5). */
 export function formatsOf(name: EventPackage): readonly [DocumentFormat, ...DocumentFormat[]] {
-  return name === 'presence' ? PRESENCE_FORMATS : WATCHER_FORMATS;
+  return name === 'presence' ? PRESENCE_TYPES_WRITTEN : WATCHER_FORMATS;
 }
 
 /** A body on the wire, shared by all who are told the same. */
@@ -68,9 +66,9 @@ export function bytesOfBody(body: NotifyBody, format: DocumentFormat, version: n
 }
 
 export function isDocumentFormat(value: unknown): value is DocumentFormat {
-  return (PRESENCE_FORMATS as readonly unknown[]).includes(value) || value === WATCHER_FORMATS[0];
+  return (PRESENCE_TYPES_WRITTEN as readonly unknown[]).includes(value) || value === WATCHER_FORMATS[0];
 }
 
 function presenceFormat(format: DocumentFormat): PresenceFormat {
-  return format === 'application/watcherinfo+xml' ? PRESENCE_FORMATS[0] : format;
+  return format === 'application/watcherinfo+xml' ? PRESENCE_TYPES_WRITTEN[0] : format;
 }

@@ -20,7 +20,6 @@ export type PublishDeps = {
 };
 
 const ETAG_LENGTH_MAX = 128;
-const ACCEPT = PRESENCE_TYPES_READ.join(', ');
 
 /**
  * Answers PUBLISH as the event state compositor of our users (RFC 3903, section 6): each publishes for himself, or the
@@ -40,7 +39,7 @@ export function publishHandler(deps: PublishDeps): SipHandler {
     }
     const ifMatch = ifMatchOf(request);
     const expiresSeconds = parseExpires(request.headers.get('Expires'));
-    const document = documentFromRequest(request, { bytesMax: deps.bodyBytesMax, accept: ACCEPT });
+    const document = documentFromRequest(request, { bytesMax: deps.bodyBytesMax, accept: PRESENCE_TYPES_READ });
     if (ifMatch === undefined && document === undefined) {
       throw new GatewayError('request-malformed', 'neither entity-tag nor body', {
         details: { text: 'There is neither a body nor a SIP-If-Match.' },

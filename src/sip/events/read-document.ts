@@ -12,7 +12,7 @@ export type DocumentLimits = {
   /** How large it may be, also once its Content-Encoding is undone. */
   readonly bytesMax: number;
   /** Media types that are read: what a 415 offers. */
-  readonly accept: string;
+  readonly accept: readonly string[];
 };
 
 /**
@@ -33,9 +33,9 @@ export function documentFromRequest(
   }
   const media = parseMediaType(headers.get('Content-Type') ?? '');
   if (media === undefined) throw new GatewayError('content-malformed', 'body without a Content-Type that can be read');
-  if (!accept.split(', ').includes(media.type)) {
+  if (!accept.includes(media.type)) {
     throw new GatewayError('content-unsupported', `${media.type} is no presence document that is read`, {
-      details: { accept, text: 'This is not read as presence.' },
+      details: { accept: accept.join(', '), text: 'This is not read as presence.' },
     });
   }
   const bytes = decodedBody(body, headers, bytesMax);

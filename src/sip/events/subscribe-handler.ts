@@ -21,7 +21,7 @@ import type { WatcherProof } from '../sender-proof.ts';
 import type { SipHandler } from '../stack.ts';
 import type { SipUri } from '../uri.ts';
 import { acceptedType } from './accept.ts';
-import { contactUriOf, dialogFromSubscribe, replaceTarget, takeRemoteCseq, targetFrom } from './dialog.ts';
+import { contactUriOf, dialogFromSubscribe, replaceTarget, tagOf, takeRemoteCseq, targetFrom } from './dialog.ts';
 import { EVENT_PACKAGES, parseEvent, servedPackage } from './event-header.ts';
 import { etagOf, formatsOf, type DocumentFormat } from './presence-bodies.ts';
 import { asSipLease, reserveWithSubscribe, type SipLease } from './subscription-lease.ts';
@@ -80,9 +80,8 @@ export function subscribeHandler(deps: SubscribeDeps): SipHandler {
       pace: event.pace,
       expiresSeconds: parseExpires(headers.get('Expires')),
     };
-    const tag = parseNameAddr(headers.get('To') ?? '')?.params.get('tag');
-    if (tag !== undefined) return goOn(request, asked, tag === true ? '' : tag, deps);
-    return begin(request, asked, deps);
+    const tag = tagOf(headers.get('To'));
+    return tag === undefined ? begin(request, asked, deps) : goOn(request, asked, tag, deps);
   };
 }
 
@@ -165,8 +164,9 @@ async function goOn(request: SipRequest, asked: Asked, tag: string, deps: Subscr
   const { dialog } = lease;
   // Not ours to report as a fault of the server (RFC 3261, section 12.2.2): a later request has been here before.
   if (!takeRemoteCseq(dialog, request)) return { status: 500, reason: 'CSeq Out Of Order' };
-  const hasBody = knownBody(request, formatFrom(request, asked.package) ?? lease.format);
-  const putBack = changeLease(lease, request, asked, contact, deps.run);
+  const format = formatFrom(request, asked.package) ?? lease.format;
+  const hasBody = knownBody(request, format);
+  const putBack = changeLease(lease, request, format, contact, deps.run);
   let isAccepted = false;
   try {
     const { expiresSeconds, isSuppressed } = await deps.subscriptions.refresh(tag, {
@@ -190,13 +190,19 @@ async function goOn(request: SipRequest, asked: Asked, tag: string, deps: Subscr
  *
  * @returns puts everything back: a request that is refused changes nothing (RFC 3261, section 12.2.2)
  */
-function changeLease(lease: SipLease, request: SipRequest, asked: Asked, contact: string, run: number): () => void {
+function changeLease(
+  lease: SipLease,
+  request: SipRequest,
+  format: DocumentFormat,
+  contact: string,
+  run: number,
+): () => void {
   const { dialog } = lease;
   const uri = contactUriOf(request);
   const isTargeted = request.headers.get('Contact') !== undefined;
   const target = isTargeted ? { remoteTarget: targetFrom(request), flow: flowTo(uri, request) } : dialog;
   const before = { format: lease.format, contact: lease.contact, reserved: dialog.localCseqReserved };
-  lease.format = formatFrom(request, asked.package) ?? lease.format;
+  lease.format = format;
   lease.contact = contact;
   const targetBefore = replaceTarget(dialog, target);
   reserveWithSubscribe(lease, run);
@@ -214,10 +220,9 @@ function changeLease(lease: SipLease, request: SipRequest, asked: Asked, contact
 /** Whether a request within a dialog is about this subscription, and from its watcher. */
 function isOf(request: SipRequest, asked: Asked, subscription: Subscription, { dialog, eventId }: SipLease): boolean {
   const { headers } = request;
-  const remoteTag = parseNameAddr(headers.get('From') ?? '')?.params.get('tag');
   return (
     headers.get('Call-ID') === dialog.callId &&
-    (remoteTag === true ? undefined : remoteTag) === dialog.remoteTag &&
+    tagOf(headers.get('From')) === dialog.remoteTag &&
     asked.package === subscription.package &&
     asked.eventId === eventId &&
     addressKey(watcherOf(asked)) === addressKey(subscription.watcher)

@@ -10,7 +10,8 @@ import type { AnswerEvent } from './subscriber-states.ts';
 export type SipRoute = Extract<UpstreamRoute, { kind: 'sip' }>;
 
 /** Documents that are read when a NOTIFY brings them: what Accept says, and a 415. */
-export const READABLE_DOCUMENTS = 'application/pidf+xml, application/cpim-pidf+xml';
+export const READABLE_DOCUMENTS: readonly string[] = ['application/pidf+xml', 'application/cpim-pidf+xml'];
+const ACCEPT = READABLE_DOCUMENTS.join(', ');
 
 /** A longer time is refreshed sooner than it would have to be; seconds. */
 const EXPIRES_SECONDS_MAX = 604_800;
@@ -37,7 +38,7 @@ export function subscribeRequest(dialog: Dialog, { route, contact, seconds }: Su
     headers: [
       ['Contact', `<${contact}>`],
       ['Event', 'presence'],
-      ['Accept', READABLE_DOCUMENTS],
+      ['Accept', ACCEPT],
       ['Expires', String(seconds)],
     ],
   });

@@ -18,7 +18,7 @@ import type { SipStack } from '../stack.ts';
 import type { Dialog } from './dialog.ts';
 import { dialogToAskFor, takeLocalCseq } from './dialog-uac.ts';
 import type { AnswerPlace, NotifiedDialog, NotifyWord } from './notify-handler.ts';
-import { noteAnswer, PassingDialogs } from './passing-dialogs.ts';
+import { type Leaving, noteAnswer, PassingDialogs } from './passing-dialogs.ts';
 import type { SipRoute } from './subscribe-request.ts';
 import { hopOf, SubscribeSender, type SubscribeSenderDeps } from './subscribe-sender.ts';
 import { stepWatch } from './subscriber-machine.ts';
@@ -239,7 +239,7 @@ export class SipSubscriber implements Upstream {
     }
     watch.state = state;
     let stored: Promise<void> | undefined;
-    let left: ReturnType<typeof leavingFrom>;
+    let left: Leaving | undefined;
     for (const effect of effects) {
       switch (effect.do) {
         case 'ask':
@@ -380,7 +380,7 @@ function reportFrom({ state, document }: Watch): UpstreamReport {
   return document === undefined ? { state: word } : { state: word, document };
 }
 
-function leavingFrom(watch: Watch) {
+function leavingFrom(watch: Watch): Leaving | undefined {
   const { watcher, presentity, route, dialog, place, answered } = watch;
   return dialog === undefined ? undefined : { watcher, presentity, route, dialog, place, answered };
 }

@@ -1,6 +1,6 @@
 import { addressKey, type Address } from '../../cpim/address.ts';
 import { pauseMs } from '../../core/backoff.ts';
-import { DueList } from '../../core/due-list.ts';
+import { DueList, LOOK_MS } from '../../core/due-list.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock, Random, Records } from '../../core/ports.ts';
@@ -56,7 +56,6 @@ const GIVE_UP_MS = 86_400_000;
 /** Presence that contacts have sent to users who have not asked for it. */
 const DIRECTED_MAX = 10_000;
 const DIRECTED_MS = 86_400_000;
-const LOOK_MS = 60_000;
 
 /** Errors in answer to a probe, or to asking once more, that say more than that the far side is not there. */
 const PROBE_ENDS: ReadonlySet<Condition> = new Set([
