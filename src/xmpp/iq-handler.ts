@@ -1,11 +1,10 @@
 import type { XmlElement } from '../cpim/xml.ts';
 import { DISCO_INFO_NAMESPACE as DISCO_INFO, type DiscoInfo } from './presence/disco-info.ts';
-import { USER_CAPS_NODE, USER_INFO } from './presence/own-caps.ts';
+import { PING_NAMESPACE as PING, USER_CAPS_NODE, USER_INFO } from './presence/own-caps.ts';
 import { stanzaErrorFrom } from './stanza-error.ts';
 import { errorAnswer, type IqStanza, resultAnswer } from './stanza.ts';
 
 const DISCO_ITEMS = 'http://jabber.org/protocol/disco#items';
-const PING = 'urn:xmpp:ping';
 const VERSION = 'jabber:iq:version';
 
 /** What disco#info says of us (XEP-0030); `simple` is the registered type of a gateway to SIP/SIMPLE. */

@@ -186,6 +186,13 @@ export function readStanzaError(error: XmlElement | undefined): StanzaError {
   };
 }
 
+/** The error that a stanza of type `error` carries. */
+export function stanzaErrorIn(stanza: XmlElement): StanzaError {
+  return readStanzaError(
+    stanza.children.find((child): child is XmlElement => typeof child !== 'string' && child.name === 'error'),
+  );
+}
+
 /** The `<error/>` element (RFC 6120, section 8.3.2). */
 export function elementFromStanzaError(error: StanzaError): XmlElement {
   const attrs = { xmlns: STANZA_ERRORS_NAMESPACE };

@@ -2,7 +2,6 @@ import type { LocalizedText } from '../cpim/operation.ts';
 import { textOf, type XmlElement } from '../cpim/xml.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
 import {
-  presenceChildren,
   type PresenceContent,
   type PresenceType,
   presenceTypeOf,
@@ -18,7 +17,7 @@ import {
   readDelay,
   readLanguage,
 } from './stanza-content.ts';
-import { elementFromStanzaError, readStanzaError, type StanzaError } from './stanza-error.ts';
+import { elementFromStanzaError, readStanzaError, type StanzaError, stanzaErrorIn } from './stanza-error.ts';
 
 /** What every stanza has. `id` as sent. */
 type Addressed = { readonly from: Jid; readonly to: Jid; readonly id?: string };
@@ -162,24 +161,14 @@ function presence(element: XmlElement, addressed: Addressed): PresenceStanza {
   const type = presenceTypeOf(element.attrs['type']);
   const content = readPresenceContent(element);
   if (type !== 'error') return { kind: 'presence', ...addressed, type, ...content };
-  const error = element.children.find((child) => typeof child !== 'string' && child.name === 'error');
-  return {
-    kind: 'presence',
-    ...addressed,
-    type,
-    ...content,
-    error: readStanzaError(typeof error === 'string' ? undefined : error),
-  };
+  return { kind: 'presence', ...addressed, type, ...content, error: stanzaErrorIn(element) };
 }
 
-/** Presence as an element for the stream. Errors are written by `errorAnswer`. */
-export function elementFromPresence(
-  stanza: Addressed & PresenceContent & { readonly type: Exclude<PresenceType, 'error'> },
-): XmlElement {
-  return presenceElement(stanza, stanza.type, presenceChildren(stanza));
-}
-
-/** As `elementFromPresence`, with the children made before, which many stanzas may share. */
+/**
+ * Presence as an element for the stream; errors are written by `errorAnswer`.
+ *
+ * @param children of `presenceChildren`; many stanzas may share them
+ */
 export function presenceElement(
   { from, to, id }: Addressed,
   type: Exclude<PresenceType, 'error'>,

@@ -49,6 +49,11 @@ export type Subscription = {
 /** A watcher and whom he watches. */
 export type Pair = { readonly watcher: Address; readonly presentity: Address };
 
+/** The same two, the one who is watched as the one who watches. */
+export function reversed({ watcher, presentity }: Pair): Pair {
+  return { watcher: presentity, presentity: watcher };
+}
+
 /** The one key of a pair, whatever the spelling of its addresses. */
 export function pairKey({ watcher, presentity }: Pair): string {
   return `${addressKey(watcher)}\n${addressKey(presentity)}`;

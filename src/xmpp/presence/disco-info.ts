@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { childrenOf, textOf, type XmlElement } from '../../cpim/xml.ts';
-import { CAPS_NAMESPACE, type Caps } from './presence-content.ts';
+import type { Caps } from './presence-content.ts';
 
 export const DISCO_INFO_NAMESPACE = 'http://jabber.org/protocol/disco#info';
 const DATA_FORM_NAMESPACE = 'jabber:x:data';
@@ -83,10 +83,6 @@ export function isVerified(caps: Caps, info: DiscoInfo): boolean {
 /** Whether `ver` is by a hash function that can be checked, so that one answer counts for everybody who shows it. */
 export function isCheckable(caps: Caps): boolean {
   return HASHES.has(caps.hash);
-}
-
-export function capsElement({ hash: hashName, node, ver }: Caps): XmlElement {
-  return { name: 'c', attrs: { xmlns: CAPS_NAMESPACE, hash: hashName, node, ver }, children: [] };
 }
 
 /** `category/type/lang/name`: what is compared, and what is hashed. */

@@ -6,6 +6,7 @@ import { geolocFromGeopriv, geoprivFromGeoloc, isGeopriv } from './map-location.
 import { ACTIVITY_FROM_RPID, GENERAL_ACTIVITIES, RPID_FROM_ACTIVITY, type XmppActivity } from './pep-activities.ts';
 import { SHARED_MOODS, XMPP_MOODS } from './pep-moods.ts';
 import { ACTIVITY_NODE, LOCATION_NODE, MOOD_NODE, NICK_NODE, type PepNode } from './pep-nodes.ts';
+import { NICK_MAX } from './presence-content.ts';
 
 /** What a user tells of himself beside his availability, in the terms of the abstract model. */
 export type PepState = {
@@ -18,7 +19,6 @@ export type PepState = {
 
 /** Of a text, characters. */
 const TEXT_MAX = 512;
-const NICK_MAX = 128;
 /** Local names in XEP-0107 and XEP-0108. */
 const NAME = /^[a-z_]{1,40}$/;
 

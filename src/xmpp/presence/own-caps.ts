@@ -1,8 +1,9 @@
-import { capsElement, capsVer, DISCO_INFO_NAMESPACE, type DiscoInfo } from './disco-info.ts';
+import { capsVer, DISCO_INFO_NAMESPACE, type DiscoInfo } from './disco-info.ts';
 import { PEP_NODES } from './pep-nodes.ts';
-import { CAPS_NAMESPACE, type Caps } from './presence-content.ts';
+import { CAPS_NAMESPACE, type Caps, capsElement } from './presence-content.ts';
 
-const PING = 'urn:xmpp:ping';
+/** XEP-0199. */
+export const PING_NAMESPACE = 'urn:xmpp:ping';
 
 /**
  * What disco#info says of a user of ours: the same for every user there is or is not, so that no answer tells who
@@ -10,7 +11,7 @@ const PING = 'urn:xmpp:ping';
  */
 export const USER_INFO: DiscoInfo = {
   identities: [{ category: 'account', type: 'registered' }],
-  features: [DISCO_INFO_NAMESPACE, CAPS_NAMESPACE, PING, ...PEP_NODES.map((node) => `${node}+notify`)],
+  features: [DISCO_INFO_NAMESPACE, CAPS_NAMESPACE, PING_NAMESPACE, ...PEP_NODES.map((node) => `${node}+notify`)],
   forms: [],
 };
 

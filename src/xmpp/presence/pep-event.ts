@@ -9,7 +9,7 @@ export type PepEvent = { readonly node: PepNode; readonly payload?: XmlElement }
 /** Reads the `event` of a message (XEP-0163, section 4.3); undefined where it is about no node that is mapped. */
 export function readPepEvent(event: XmlElement): PepEvent | undefined {
   const part = event.children.find((child) => typeof child !== 'string');
-  if (part === undefined || typeof part === 'string') return undefined;
+  if (part === undefined) return undefined;
   const { node } = part.attrs;
   if (!isPepNode(node)) return undefined;
   if (part.name === 'purge' || part.name === 'delete') return { node };
@@ -17,8 +17,10 @@ export function readPepEvent(event: XmlElement): PepEvent | undefined {
   const item = childOf(part, 'item');
   if (item === undefined) return childOf(part, 'retract') === undefined ? undefined : { node };
   // The namespace of each payload is the name of its node.
-  const payload = item.children.find((child) => typeof child !== 'string' && child.attrs['xmlns'] === node);
-  return payload === undefined || typeof payload === 'string' ? { node } : { node, payload };
+  const payload = item.children.find(
+    (child): child is XmlElement => typeof child !== 'string' && child.attrs['xmlns'] === node,
+  );
+  return payload === undefined ? { node } : { node, payload };
 }
 
 /** The message that tells one client of an item, as the service of the user's own account would. */

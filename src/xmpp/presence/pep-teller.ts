@@ -1,6 +1,6 @@
 import type { PresenceDocument } from '../../cpim/presence/document.ts';
 import { writeXml, type XmlElement } from '../../cpim/xml.ts';
-import type { Pair } from '../../core/presence/subscription.ts';
+import { type Pair, reversed } from '../../core/presence/subscription.ts';
 import { formatJid, type Jid } from '../jid.ts';
 import type { ContactInterests, Interests } from './contact-interests.ts';
 import type { IqRequests } from './iq-requests.ts';
@@ -35,6 +35,7 @@ type Told = Map<string, Map<PepNode, string>>;
 export class PepTeller {
   readonly #deps: PepTellerDeps;
   readonly #payloads = new WeakMap<PresenceDocument, ReadonlyMap<PepNode, XmlElement>>();
+  readonly #texts = new WeakMap<XmlElement, string>();
   readonly #latest = new WeakMap<LinkLease, PresenceDocument>();
   #told = new WeakMap<LinkLease, Told>();
 
@@ -48,12 +49,8 @@ export class PepTeller {
     const payloads = this.#payloadsOf(document);
     const told = this.#told.get(lease);
     if (payloads.size === 0 && told === undefined) return;
-    const { watcher, presentity } = way.subscription;
     const there = new Set<string>();
-    for (const { resource, isAvailable, caps } of this.#deps.resourcesOf({
-      watcher: presentity,
-      presentity: watcher,
-    })) {
+    for (const { resource, isAvailable, caps } of this.#deps.resourcesOf(reversed(way.subscription))) {
       if (!isAvailable || caps === undefined || resource === '') continue;
       there.add(resource);
       const to = { ...way.to, resource };
@@ -92,7 +89,7 @@ export class PepTeller {
     const resource = to.resource ?? '';
     for (const node of interests) {
       const payload = payloads.get(node);
-      const text = payload === undefined ? '' : writeXml(payload);
+      const text = payload === undefined ? '' : this.#textOf(payload);
       const before = this.#told.get(lease)?.get(resource)?.get(node) ?? '';
       if (text === before) continue;
       way.post(pepMessage(way.from, to, node, payload ?? emptyPayload(node)));
@@ -106,6 +103,12 @@ export class PepTeller {
     let nodes = told.get(resource);
     if (nodes === undefined) told.set(resource, (nodes = new Map<PepNode, string>()));
     nodes.set(node, text);
+  }
+
+  #textOf(payload: XmlElement): string {
+    let text = this.#texts.get(payload);
+    if (text === undefined) this.#texts.set(payload, (text = writeXml(payload)));
+    return text;
   }
 
   #payloadsOf(document: PresenceDocument): ReadonlyMap<PepNode, XmlElement> {

@@ -13,6 +13,7 @@ import {
   readDelay,
   readLanguage,
 } from '../stanza-content.ts';
+import { NICK_NODE } from './pep-nodes.ts';
 
 /** RFC 6121, section 4.7.1; `available` is the absence of the attribute. */
 export type PresenceType =
@@ -38,14 +39,13 @@ export type PresenceContent = {
   readonly nick?: string;
 };
 
-export const IDLE_NAMESPACE = 'urn:xmpp:idle:1';
+const IDLE_NAMESPACE = 'urn:xmpp:idle:1';
 export const CAPS_NAMESPACE = 'http://jabber.org/protocol/caps';
-export const NICK_NAMESPACE = 'http://jabber.org/protocol/nick';
 
 /** What is kept of one stanza: a status longer than this is cut, characters. */
 const STATUS_MAX = 1024;
+export const NICK_MAX = 128;
 const LANGUAGES_MAX = 8;
-const NICK_MAX = 128;
 /** Of each attribute of caps, characters. */
 const CAPS_MAX = 256;
 const PRIORITY = /^[+-]?[0-9]{1,3}$/;
@@ -95,7 +95,7 @@ export function readPresenceContent(element: XmlElement): PresenceContent {
       case CAPS_NAMESPACE:
         if (child.name === 'c') caps ??= readCaps(child);
         break;
-      case NICK_NAMESPACE:
+      case NICK_NODE:
         if (child.name === 'nick') nick ??= readNick(textOf(child));
         break;
       default:
@@ -121,13 +121,17 @@ export function presenceChildren(content: PresenceContent): XmlElement[] {
   if (show !== undefined) children.push({ name: 'show', attrs: {}, children: [show] });
   for (const status of statuses) children.push(localizedElement('status', status));
   if (priority !== undefined) children.push({ name: 'priority', attrs: {}, children: [String(priority)] });
-  if (caps !== undefined) children.push({ name: 'c', attrs: { xmlns: CAPS_NAMESPACE, ...caps }, children: [] });
+  if (caps !== undefined) children.push(capsElement(caps));
   if (idleSinceMs !== undefined) {
     children.push({ name: 'idle', attrs: { xmlns: IDLE_NAMESPACE, since: formatRfc3339(idleSinceMs) }, children: [] });
   }
-  if (nick !== undefined) children.push({ name: 'nick', attrs: { xmlns: NICK_NAMESPACE }, children: [nick] });
+  if (nick !== undefined) children.push({ name: 'nick', attrs: { xmlns: NICK_NODE }, children: [nick] });
   if (delay !== undefined) children.push(delayElement(delay));
   return children;
+}
+
+export function capsElement({ hash, node, ver }: Caps): XmlElement {
+  return { name: 'c', attrs: { xmlns: CAPS_NAMESPACE, hash, node, ver }, children: [] };
 }
 
 /** The texts that a stanza may carry: one per language (RFC 6121, section 4.7.2.2), bounded, blank ones left out. */

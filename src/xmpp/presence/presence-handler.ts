@@ -1,7 +1,7 @@
 import type { XmlElement } from '../../cpim/xml.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
-import { type Pair, type Subscription } from '../../core/presence/subscription.ts';
+import { type Pair, reversed, type Subscription } from '../../core/presence/subscription.ts';
 import type { Subscriptions } from '../../core/presence/subscriptions.ts';
 import { bareJid, formatJid } from '../jid.ts';
 import { addressFromJid, type ComponentDomains } from '../map-address.ts';
@@ -116,7 +116,7 @@ export function presenceHandler(deps: PresenceHandlerDeps): PresenceHandler {
   const attend = (pair: Pair, stanza: PresenceStanza): void => {
     const subscription = subscriptionOf(pair);
     if (subscription === undefined) return;
-    const asContact: Pair = { watcher: pair.presentity, presentity: pair.watcher };
+    const asContact = reversed(pair);
     const isThere = upstream.resourcesOf(asContact).some(({ isAvailable }) => isAvailable);
     // COMPAT(Prosody 0.12, 2026-11): it answers `subscribe` so, whether he is there or not, until he has decided.
     const isOfNobody = !isThere && stanza.from.resource === undefined;
@@ -137,7 +137,7 @@ export function presenceHandler(deps: PresenceHandlerDeps): PresenceHandler {
   };
 
   const handle = (pair: Pair, stanza: PresenceStanza): Promise<void> | void => {
-    const asContact: Pair = { watcher: pair.presentity, presentity: pair.watcher };
+    const asContact = reversed(pair);
     switch (stanza.type) {
       case 'subscribe':
         return subscribe(pair, stanza);
@@ -187,9 +187,7 @@ export function presenceHandler(deps: PresenceHandlerDeps): PresenceHandler {
       if (event === undefined || pair === undefined) return stanza.event !== undefined;
       // An account's own service speaks for it by its bare JID (XEP-0163, section 4.3).
       if (stanza.from.resource === undefined) {
-        void order.run(pair.watcher, () =>
-          upstream.told({ watcher: pair.presentity, presentity: pair.watcher }, event),
-        );
+        void order.run(pair.watcher, () => upstream.told(reversed(pair), event));
       }
       return true;
     },

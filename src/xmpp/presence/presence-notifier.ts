@@ -137,8 +137,9 @@ export class PresenceNotifier implements Notifier {
     const asked = this.#asked.get(lease);
     this.#asked.delete(lease);
     const isAccepting = lease.isAccepted !== true || asked?.isSubscribedAgain === true;
+    // Nothing is known of the presentity any more: what was told of him does not stand for ever (RFC 8048, section 5.2.2).
     const changes =
-      document === undefined ? nobodyKnown(telling) : this.#changesFor(telling, document, asked, isWhole === true);
+      document === undefined ? goneFor(telling, []) : this.#changesFor(telling, document, asked, isWhole === true);
     if (!(await this.#keepBefore(telling, changes)))
       return this.#failed(lease, asked, { kind: 'again', afterMs: AGAIN_MS });
     // He may have given it up while that was being stored.
@@ -195,10 +196,7 @@ export class PresenceNotifier implements Notifier {
     const askers = asked?.from.filter(({ resource }) => resource !== undefined) ?? [];
     const isAskedByBare = asked !== undefined && asked.from.length > askers.length;
     if (before === undefined || isAskedByBare || (isWhole && askers.length === 0)) {
-      const gone = lease.resources
-        .filter((told) => !whole.some(({ resource }) => resource === told))
-        .map((resource) => ({ prepared: prepared(unavailable(resource)), to, isLate: false }));
-      return [...gone, ...whole.map((one) => ({ prepared: one, to, isLate: true }))];
+      return [...goneFor({ lease, to }, whole), ...whole.map((one) => ({ prepared: one, to, isLate: true }))];
     }
     const changes = before === document ? [] : this.#changesOf(before, document);
     return [
@@ -297,9 +295,11 @@ function prepared({ resource, isAvailable, content, atMs }: TuplePresence): Prep
   };
 }
 
-/** Nothing is known of the presentity any more: what was told of him does not stand for ever (RFC 8048, section 5.2.2). */
-function nobodyKnown({ lease, to }: Telling): readonly Change[] {
-  return lease.resources.map((resource) => ({ prepared: prepared(unavailable(resource)), to, isLate: false }));
+/** What he was told of and is there no more. */
+function goneFor({ lease, to }: Pick<Telling, 'lease' | 'to'>, still: readonly Prepared[]): readonly Change[] {
+  return lease.resources
+    .filter((told) => !still.some(({ resource }) => resource === told))
+    .map((resource) => ({ prepared: prepared(unavailable(resource)), to, isLate: false }));
 }
 
 function pepWay({ requests, link, from, to, subscription }: Telling): PepWay {

@@ -1,9 +1,10 @@
 import type { XmlElement } from '../../cpim/xml.ts';
-import type { Pair, Subscription } from '../../core/presence/subscription.ts';
+import { type Pair, reversed, type Subscription } from '../../core/presence/subscription.ts';
 import { bareJid, type Jid } from '../jid.ts';
 import { jidFromAddress } from '../map-address.ts';
-import { readStanzaError, type Condition } from '../stanza-error.ts';
+import { stanzaErrorIn, type Condition } from '../stanza-error.ts';
 import { linkLeaseFrom, linkOfLease } from './link-lease.ts';
+import { PING_NAMESPACE } from './own-caps.ts';
 import type { LinkWay } from './presence-notifier.ts';
 import type { XmppUpstream } from './xmpp-upstream.ts';
 
@@ -14,7 +15,7 @@ export type StillThereDeps = {
   readonly subscriptionOf: (pair: Pair) => Subscription | undefined;
 };
 
-const PING: XmlElement = { name: 'ping', attrs: { xmlns: 'urn:xmpp:ping' }, children: [] };
+const PING: XmlElement = { name: 'ping', attrs: { xmlns: PING_NAMESPACE }, children: [] };
 
 /** What is said of a client, or an account, that is not there. */
 const ABSENT: ReadonlySet<Condition> = new Set([
@@ -40,7 +41,7 @@ const ABSENT: ReadonlySet<Condition> = new Set([
 export function stillThere(deps: StillThereDeps): (pair: Pair) => Promise<boolean> {
   return async (pair) => {
     const { watcher, presentity } = pair;
-    const shown = deps.upstream.resourcesOf({ watcher: presentity, presentity: watcher });
+    const shown = deps.upstream.resourcesOf(reversed(pair));
     if (shown.some(({ isAvailable }) => isAvailable)) return true;
     const lease = linkLeaseFrom(deps.subscriptionOf(pair)?.lease);
     const way = lease === undefined ? undefined : deps.linkOf(linkOfLease(lease));
@@ -53,13 +54,8 @@ export function stillThere(deps: StillThereDeps): (pair: Pair) => Promise<boolea
     const to: Jid = askedFrom === undefined ? bareJid(account) : { ...account, resource: askedFrom };
     const answer = await way.requests.ask(from, to, PING);
     if (answer === undefined || answer.attrs['type'] === 'result') return true;
-    const condition = conditionOf(answer);
+    const { condition } = stanzaErrorIn(answer);
     // A server need not serve pings to an account, and says the same then as for a client that is not there.
     return !ABSENT.has(condition) || (askedFrom === undefined && condition === 'service-unavailable');
   };
-}
-
-function conditionOf(answer: XmlElement): Condition {
-  const error = answer.children.find((child) => typeof child !== 'string' && child.name === 'error');
-  return readStanzaError(typeof error === 'string' ? undefined : error).condition;
 }

@@ -40,8 +40,6 @@ export type XmppUpstreamDeps = {
   readonly log: Log;
 };
 
-/** The ids of what we ask: an error that comes back has no other trace of what it is about. */
-
 /** Stanzas in one tick after a link has come up; 10,000 contacts take ten seconds. */
 const PER_TICK = 100;
 const TICK_MS = 100;
@@ -153,17 +151,16 @@ export class XmppUpstream implements Upstream {
 
   fetch(pair: Pair, route: UpstreamRoute): Promise<UpstreamReport> {
     const key = pairKey(pair);
+    const under = this.#fetches.get(key);
+    if (under !== undefined) return under.answer;
     const contact = this.#contacts.get(key);
     const isKnown =
       contact === undefined
         ? this.#directedOf(key)?.isAnyAvailable === true
         : contact.permission !== 'active' || contact.confirmedIn === this.#timeOf(contact.link);
-    const under = this.#fetches.get(key);
-    if (under !== undefined) return under.answer;
     const way = { ...pair, link: route.kind === 'link' ? route.link : '' };
     // A probe before the contact has decided would be answered as if he had refused (RFC 6121, section 4.3.2).
-    if (isKnown || this.#fetches.isFull) return Promise.resolve(this.#known(pair));
-    if (!this.#stanzas.canReach(way)) return Promise.resolve(this.#known(pair));
+    if (isKnown || this.#fetches.isFull || !this.#stanzas.canReach(way)) return Promise.resolve(this.#known(pair));
     const fetch = this.#fetches.begin(key);
     this.#due.add(this.#deps.clock.nowMs() + FETCH_MS, { kind: 'fetch', fetch, pair });
     this.#stanzas.send(way, 'probe').catch(() => this.#fetches.settle(key, this.#known(pair)));

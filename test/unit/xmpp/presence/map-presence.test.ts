@@ -10,7 +10,7 @@ import {
   type TuplePresence,
 } from '../../../../src/xmpp/presence/map-presence.ts';
 import { presenceChildren } from '../../../../src/xmpp/presence/presence-content.ts';
-import { elementFromPresence, type PresenceStanza, readStanza } from '../../../../src/xmpp/stanza.ts';
+import { presenceElement, type PresenceStanza, readStanza } from '../../../../src/xmpp/stanza.ts';
 import { anAddress } from '../../../support/builders.ts';
 import { aDocument, aTuple } from '../../../support/xmpp-presence-world.ts';
 
@@ -359,13 +359,13 @@ for (const xml of ROUND_TRIPS) {
       },
     ]);
     const [out] = presencesFromDocument(document);
-    const back = elementFromPresence({
-      from: { ...stanza.from, resource: out!.resource },
-      to: stanza.to,
-      type: out!.isAvailable ? 'available' : 'unavailable',
-      ...out!.content,
-    });
-    assert.deepEqual(back, elementFromPresence(stanza as Parameters<typeof elementFromPresence>[0]));
+    const back = presenceElement(
+      { from: { ...stanza.from, resource: out!.resource }, to: stanza.to },
+      out!.isAvailable ? 'available' : 'unavailable',
+      presenceChildren(out!.content),
+    );
+    const type = stanza.type as Parameters<typeof presenceElement>[1];
+    assert.deepEqual(back, presenceElement(stanza, type, presenceChildren(stanza)));
   });
 }
 
