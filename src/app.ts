@@ -8,7 +8,7 @@ import { PeerTable } from './core/peers.ts';
 import { PresenceService } from './core/presence/presence-service.ts';
 import type { Clock, DeliveryQueue, HopId, Random } from './core/ports.ts';
 import { RegistrationService } from './core/registration-service.ts';
-import { Router } from './core/router.ts';
+import { linkHop, Router, sipHop } from './core/router.ts';
 import { UserTable } from './core/user-table.ts';
 import type { Health, LinkHealth } from './http/routes-health.ts';
 import { OperatorDoor } from './http/server.ts';
@@ -276,10 +276,10 @@ export class App {
 
   async #close(): Promise<void> {
     await this.#opened?.catch(() => undefined);
-    // SIP first: what it still accepts must find the queue open. Links last: the queue's attempts need them.
     await this.#presence.stop(GRACE_MS.presence);
     this.#sip.upstream.stop();
     this.#xmppPresence.stop();
+    // SIP first: what it still accepts must find the queue open. Links last: the queue's attempts need them.
     await this.#stack.stop(GRACE_MS.sip);
     await this.#queue.stop(GRACE_MS.queue);
     await Promise.all([...this.#links.values()].map((link) => link.stop(GRACE_MS.links)));
@@ -338,15 +338,16 @@ export class App {
       clock,
       log,
     });
+    const hop = linkHop(name);
     await link.start({
       onStanza: dispatch,
       onUp: () => {
-        this.#delivery.hopUp(`link:${name}`);
+        this.#delivery.hopUp(hop);
         presence.up();
-        this.#presence.subscriptions.wake(`link:${name}`);
+        this.#presence.subscriptions.wake(hop);
       },
       onDown: () => {
-        this.#delivery.hopDown(`link:${name}`);
+        this.#delivery.hopDown(hop);
         presence.down();
       },
     });
@@ -402,14 +403,6 @@ async function openQueue(
 /** A token of `A-Z a-z 0-9 - _` that begins with a letter, so that none is an option of the command line. */
 function newToken(): string {
   return `t${randomBytes(TOKEN_BYTES).toString('base64url')}`;
-}
-
-function sipHop(domain: string): HopId {
-  return `sip:${domain}`;
-}
-
-function linkHop(link: string): HopId {
-  return `link:${link}`;
 }
 
 function known<T>(value: T | undefined): T {

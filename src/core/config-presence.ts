@@ -1,12 +1,13 @@
 import * as z from 'zod';
 import { expires, meta, seconds } from './config-meta.ts';
+import { RULE_ACTIONS } from './presence/rules.ts';
 
 const count = (fallback: number, max: number): z.ZodDefault<z.ZodNumber> => z.int().min(1).max(max).default(fallback);
 
 /** The section `presence` of the configuration. */
 export const presence = z.strictObject({
   default: z
-    .enum(['confirm', 'allow', 'block', 'polite-block'])
+    .enum(RULE_ACTIONS)
     .default('confirm')
     .meta(
       meta({

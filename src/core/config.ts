@@ -22,6 +22,7 @@ import {
   type HostPort,
   type SipListen,
 } from './config-values.ts';
+import type { RuleAction } from './presence/rules.ts';
 
 /** A domain this server is authoritative for. */
 export type OwnDomain = {
@@ -89,7 +90,7 @@ export type Config = {
 
 export type PresenceConfig = {
   /** For watchers without a rule. */
-  readonly default: 'confirm' | 'allow' | 'block' | 'polite-block';
+  readonly default: RuleAction;
   /** 0: no limit. */
   readonly notifyIntervalSeconds: number;
   /** Seconds; of subscriptions and publications. */

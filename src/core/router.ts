@@ -5,6 +5,16 @@ import type { HopId, Route } from './ports.ts';
 import { ANONYMOUS, type UpstreamRoute } from './presence/subscription.ts';
 import type { PresenceRoute } from './presence/subscription-table.ts';
 
+/** The hop of a SIP domain. */
+export function sipHop(domain: string): `sip:${string}` {
+  return `sip:${domain}`;
+}
+
+/** The hop of an XMPP link. */
+export function linkHop(link: string): `link:${string}` {
+  return `link:${link}`;
+}
+
 /** The hop of a local user's contacts. */
 export function userHop(userKey: string): HopId {
   return `user:${userKey}`;
@@ -44,7 +54,7 @@ export class Router {
     if (own.nextHop === undefined || this.#isKnownHere(userKey)) {
       return { kind: 'local', hop: userHop(userKey), userKey };
     }
-    return { kind: 'sip', hop: `sip:${own.name}`, domain: own.name, nextHop: own.nextHop };
+    return { kind: 'sip', hop: sipHop(own.name), domain: own.name, nextHop: own.nextHop };
   }
 
   /**
@@ -94,10 +104,10 @@ function upstreamOf(domain: string, nextHop: string | undefined): UpstreamRoute 
 }
 
 function routeOver(way: Peer): Route {
-  if (way.link !== 'sip') return { kind: 'link', hop: `link:${way.link}`, link: way.link, domain: way.domain };
+  if (way.link !== 'sip') return { kind: 'link', hop: linkHop(way.link), link: way.link, domain: way.domain };
   return {
     kind: 'sip',
-    hop: `sip:${way.domain}`,
+    hop: sipHop(way.domain),
     domain: way.domain,
     ...(way.nextHop === undefined ? {} : { nextHop: way.nextHop }),
   };

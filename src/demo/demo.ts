@@ -26,7 +26,8 @@ const XMPP = 2;
 
 /**
  * Shows the main job on one terminal: a message each way, two users who let each other see how they are, then an outage
- * of the XMPP side during which the phone goes on, then its return. Everything is real but the two ends: sockets, digest, XEP-0114, the queue on disk.
+ * of the XMPP side during which the phone goes on, then its return. Everything is real but the two ends: sockets, digest,
+ * XEP-0114, the queue on disk.
  *
  * @throws CommandError when anything was lost or out of order, or it did not end in time.
  */

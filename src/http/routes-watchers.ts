@@ -1,7 +1,13 @@
 import type { FastifyPluginCallback } from 'fastify';
 import { GatewayError } from '../core/errors.ts';
 import { parseRuleSubject } from '../core/presence/presence-rules.ts';
-import type { Rule, RuleAction, RuleSubject, WatcherAdministration } from '../core/presence/rules.ts';
+import {
+  type Rule,
+  RULE_ACTIONS,
+  type RuleAction,
+  type RuleSubject,
+  type WatcherAdministration,
+} from '../core/presence/rules.ts';
 import { localpartOf, parseAddress, type Address } from '../cpim/address.ts';
 
 /** The only things these routes may touch. */
@@ -16,7 +22,7 @@ const RULE_BODY = {
   additionalProperties: false,
   required: ['action'],
   properties: {
-    action: { enum: ['allow', 'block', 'polite-block', 'confirm'] },
+    action: { enum: RULE_ACTIONS },
     showsLocation: { type: 'boolean' },
   },
 } as const;

@@ -1,7 +1,8 @@
 import type { Address } from '../../cpim/address.ts';
 
 /** What becomes of a watcher (RFC 5025, section 3.2.1). */
-export type RuleAction = 'allow' | 'block' | 'polite-block' | 'confirm';
+export const RULE_ACTIONS = ['confirm', 'allow', 'block', 'polite-block'] as const;
+export type RuleAction = (typeof RULE_ACTIONS)[number];
 
 /**
  * For whom a rule is: one watcher by his address key; all of a domain, `*@domain`; those who do not say who they are,

@@ -125,12 +125,16 @@ export function readCapabilities(
   const unknown: XmlElement[] = [];
   for (const inner of child.scope.childrenOf(child.element)) {
     if (inner.namespace === CAPS && ORDER[name].includes(inner.local)) {
-      if (inner.local === 'description') reading.addNote(descriptions, inner, where);
-      else if (inner.local === 'type') {
+      if (inner.local === 'description') {
+        reading.addNote(descriptions, inner, where);
+        continue;
+      }
+      if (inner.local === 'type') {
         reading.bound(types.length, PRESENCE_VALUES_MAX, where, 'types');
         types.push(tokenOf(inner));
+        continue;
       }
-      if (inner.local === 'description' || inner.local === 'type' || readOne(caps, inner, reading, where)) continue;
+      if (readOne(caps, inner, reading, where)) continue;
     }
     if (mustBeUnderstood(inner)) return undefined;
     unknown.push(reading.keep(inner, where));

@@ -6,10 +6,10 @@ import { readCard, writeCard } from './cipid.ts';
 import type { Basic, ContactCard, Device, Person, PresenceDocument, RichPresence, Show, Tuple } from './document.ts';
 import { CAPS, DATA_MODEL, JABBER_CLIENT, PIDF, PIDF_IM } from './namespaces.ts';
 import { priorityText, thousandthsOf } from './priority.ts';
-import { Reading, readPresenceXml, timeOf, tokenOf, type Writable } from './reading.ts';
+import { Reading, readPresenceXml, readShow, timeOf, tokenOf, type Writable } from './reading.ts';
 import { readRich, writeRich } from './rpid.ts';
 import { type Child, childIn, Scope } from './scope.ts';
-import { languageAttrs, timeText, Writing } from './writing.ts';
+import { DECLARATION, languageAttrs, timeText, Writing } from './writing.ts';
 
 export type PidfOptions = {
   /**
@@ -210,17 +210,7 @@ function readStatus(child: Child, component: ComponentReading): Status {
 
 /** A value of `<show/>` (RFC 6121, section 4.7.2.1); `busy` is what RFC 3922, section 5.2.10 has in its place. */
 function showOf(text: string): Show | undefined {
-  switch (text) {
-    case 'away':
-    case 'chat':
-    case 'dnd':
-    case 'xa':
-      return text;
-    case 'busy':
-      return 'dnd';
-    default:
-      return undefined;
-  }
+  return text === 'busy' ? 'dnd' : readShow(text);
 }
 
 function readContact(child: Child): Tuple['contact'] | undefined {
@@ -266,8 +256,6 @@ function readDevice(child: Child, reading: Reading, where: string): Device {
 function hasPlaceIn({ namespace }: Child): boolean {
   return namespace !== '' && namespace !== DATA_MODEL && namespace !== PIDF;
 }
-
-const DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
 /**
  * Writes a presence document as PIDF, in the order of the schemas of RFC 3863, section 4.4 and RFC 4479, section 5.1.

@@ -11,9 +11,15 @@ import {
 import type { LocalizedText } from '../operation.ts';
 import { parseRfc3339 } from '../rfc3339.ts';
 import { isNcName, readXml, textOf, type XmlElement, XmlError } from '../xml.ts';
+import type { Show } from './document.ts';
 import { tupleIdFromInstance } from './instance-ids.ts';
 import { PIDF } from './namespaces.ts';
 import { type Child, languageTag, outerPrefixes } from './scope.ts';
+
+/** A value of `<show/>` (RFC 6121, section 4.7.2.1). */
+export function readShow(text: string): Show | undefined {
+  return text === 'away' || text === 'chat' || text === 'dnd' || text === 'xa' ? text : undefined;
+}
 
 export type Writable<T> = { -readonly [K in keyof T]: T[K] };
 

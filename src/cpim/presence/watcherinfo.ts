@@ -6,16 +6,22 @@ import { type XmlElement, writeXml } from '../xml.ts';
 import { WATCHERINFO } from './namespaces.ts';
 import { readPresenceXml, tokenOf, type Writable } from './reading.ts';
 import { type Child, childIn, Scope } from './scope.ts';
+import { DECLARATION } from './writing.ts';
+
+const STATUSES = ['pending', 'active', 'waiting', 'terminated'] as const;
+// prettier-ignore
+const EVENTS = [
+  'subscribe', 'approved', 'deactivated', 'probation', 'rejected', 'timeout', 'giveup', 'noresource',
+] as const;
 
 /** One watcher as the owner sees him (RFC 3858, section 3). */
 export type WatcherEntry = {
   /** Of the subscription; unique in the list. A token (RFC 3261, section 25.1). */
   readonly id: string;
   readonly watcher: Address;
-  readonly status: 'pending' | 'active' | 'waiting' | 'terminated';
+  readonly status: (typeof STATUSES)[number];
   /** What brought it there. */
-  readonly event:
-    'subscribe' | 'approved' | 'deactivated' | 'probation' | 'rejected' | 'timeout' | 'giveup' | 'noresource';
+  readonly event: (typeof EVENTS)[number];
   readonly displayName?: string;
   /** Seconds left. */
   readonly expirationSeconds?: number;
@@ -39,21 +45,9 @@ export type WatcherInfo = {
 };
 
 const FORMAT = 'watcher information';
-const STATUSES: ReadonlySet<string> = new Set(['pending', 'active', 'waiting', 'terminated']);
-const EVENTS: ReadonlySet<string> = new Set([
-  'subscribe',
-  'approved',
-  'deactivated',
-  'probation',
-  'rejected',
-  'timeout',
-  'giveup',
-  'noresource',
-]);
 const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]{1,255}$/;
 /** A version fits into 32 bits and does not wrap (RFC 3858, section 3). */
 const VERSION_MAX = 2_147_483_647;
-const DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
 /**
  * Writes watcher information (RFC 3858). Addresses are written as `sip:` URIs. The same list and version give the same
@@ -154,11 +148,11 @@ function readWatchers(list: Child): WatcherEntry[] {
 }
 
 function isStatus(text: string | undefined): text is WatcherEntry['status'] {
-  return text !== undefined && STATUSES.has(text);
+  return text !== undefined && (STATUSES as readonly string[]).includes(text);
 }
 
 function isEvent(text: string | undefined): text is WatcherEntry['event'] {
-  return text !== undefined && EVENTS.has(text);
+  return text !== undefined && (EVENTS as readonly string[]).includes(text);
 }
 
 function numberOf(text: string | undefined): number | undefined {

@@ -15,6 +15,9 @@ const NO_CONTENT: Content = [];
 /** So that the root stays below the bound on attributes of every reader, our own one included. */
 const HOISTED_MAX = 32;
 
+/** What a document begins with. */
+export const DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n';
+
 /** What is remembered while one presence document is written: the namespaces it uses and the ids it has. */
 export class Writing {
   readonly #format: string;

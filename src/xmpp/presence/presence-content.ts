@@ -1,5 +1,6 @@
 import type { LocalizedText } from '../../cpim/operation.ts';
 import type { Show } from '../../cpim/presence/document.ts';
+import { readShow } from '../../cpim/presence/reading.ts';
 import { formatRfc3339, parseRfc3339 } from '../../cpim/rfc3339.ts';
 import { textOf, type XmlElement } from '../../cpim/xml.ts';
 import {
@@ -155,10 +156,6 @@ function addStatus(statuses: LocalizedText[], status: LocalizedText): void {
 function cut(text: string, max: number): string {
   const last = text.charCodeAt(max - 1);
   return text.slice(0, last >= 0xd800 && last <= 0xdbff ? max - 1 : max);
-}
-
-function readShow(text: string): Show | undefined {
-  return text === 'away' || text === 'chat' || text === 'dnd' || text === 'xa' ? text : undefined;
 }
 
 function readPriority(text: string): number | undefined {
