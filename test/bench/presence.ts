@@ -9,6 +9,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { CountingPublisher } from '../support/counting-publisher.ts';
 import { CountingWatchers } from '../support/counting-watchers.ts';
+import { eachAtOnce } from '../support/each-at-once.ts';
 import { PatientSipEnd } from '../support/patient-sip-end.ts';
 import { startInterpres, type InterpresProcess } from '../support/interpres-process.ts';
 import { cpuSeconds, memoryMegabytes } from '../support/process-figures.ts';
@@ -75,14 +76,10 @@ function publisherOf(server: InterpresProcess, user: string): Promise<CountingPu
 
 /** First publications of as many users, 64 at once. */
 async function publishAll(server: InterpresProcess, end: PatientSipEnd, users: readonly string[]): Promise<void> {
-  let next = 0;
-  const some = async (): Promise<void> => {
-    for (let user = users[next++]; user !== undefined; user = users[next++]) {
-      const options = { transport: 'udp', port: server.sipPort, domain: DOMAIN, user } as const;
-      await CountingPublisher.over(end, options).publish(0);
-    }
-  };
-  await Promise.all(Array.from({ length: 64 }, some));
+  await eachAtOnce(users, 64, (user) => {
+    const options = { transport: 'udp', port: server.sipPort, domain: DOMAIN, user } as const;
+    return CountingPublisher.over(end, options).publish(0);
+  });
 }
 
 /** From a PUBLISH to the last NOTIFY of it. */

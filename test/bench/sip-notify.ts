@@ -16,6 +16,7 @@ import { SipNotifier } from '../../src/sip/events/notifier.ts';
 import type { SipLease } from '../../src/sip/events/subscription-lease.ts';
 import { createEmbeddedStack } from '../../src/sip/stack-embedded.ts';
 import { systemClock } from '../../src/system-clock.ts';
+import { eachAtOnce } from '../support/each-at-once.ts';
 
 const quiet = () => undefined;
 const log: Log = { error: console.error, warn: quiet, info: quiet, debug: quiet, trace: quiet, child: () => log };
@@ -96,15 +97,11 @@ async function bench(watchers: number, rounds: number, outstanding: number): Pro
   const outcomes = new Map<string, number>();
   async function tellAll(round: number): Promise<void> {
     const body: NotifyBody = { kind: 'presence', document: documentOf(round) };
-    let next = 0;
-    const one = async (): Promise<void> => {
-      for (let subscription = subscriptions[next++]; subscription !== undefined; subscription = subscriptions[next++]) {
-        const notification: Notification = { subscription, state: subscription.state, body };
-        const { kind } = await notifier.notify(notification);
-        outcomes.set(kind, (outcomes.get(kind) ?? 0) + 1);
-      }
-    };
-    await Promise.all(Array.from({ length: outstanding }, one));
+    await eachAtOnce(subscriptions, outstanding, async (subscription) => {
+      const notification: Notification = { subscription, state: subscription.state, body };
+      const { kind } = await notifier.notify(notification);
+      outcomes.set(kind, (outcomes.get(kind) ?? 0) + 1);
+    });
   }
   await tellAll(-1);
   const cpuBefore = process.cpuUsage();

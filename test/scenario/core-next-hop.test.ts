@@ -1,17 +1,13 @@
 import assert from 'node:assert/strict';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { App } from '../../src/app.ts';
-import { readConfig } from '../../src/core/config.ts';
-import { credentialOf } from '../../src/sip/digest.ts';
-import { openCredentials } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system-clock.ts';
-import { anAddress } from '../support/builders.ts';
+import type { App } from '../../src/app.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { freePort } from '../support/ports.ts';
 import { ScriptedPhone, type PhoneOptions } from '../support/scripted-phone.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
+import { configOf, startApp, storeAccounts } from '../support/whole-app.ts';
 
 /** Whole server, real sockets: core.example is behind a core at 127.0.0.3, which has the users that are not here. */
 const PASSWORD = 'correct horse';
@@ -34,27 +30,15 @@ async function aPhone(user: string, parts: Partial<Omit<PhoneOptions, 'server'>>
 before(async () => {
   const folder = temporaryFolder('core-next-hop');
   const corePort = await freePort();
-  const config = readConfig(
+  const config = configOf(
     `domains: [sip.example, { name: core.example, trust: ['${CORE}'], nextHop: 'sip:${CORE}:${corePort};transport=tcp' }]
 data: ${join(folder, 'data')}
 sip: { listen: ['tcp://127.0.0.1:0'] }
 `,
-    { baseFolder: folder, env: {}, readFile: () => '', resolvePath: (base, path) => resolve(base, path) },
+    folder,
   );
-  const accounts = await openCredentials(config.data);
-  await accounts.credentials.put(
-    ['alice@sip.example', 'carol@core.example'].map((user) => credentialOf(anAddress(user), PASSWORD)),
-  );
-  await accounts.close();
-  app = await App.create({
-    config,
-    version: 'test',
-    controlSocket: join(folder, 'control.sock'),
-    clock: systemClock,
-    random: Math.random,
-    log,
-  });
-  await app.start();
+  await storeAccounts(config.data, ['alice@sip.example', 'carol@core.example'], PASSWORD);
+  app = await startApp(config, folder, log);
   port = app.listeners[0]?.port ?? 0;
   core = await aPhone('core', { domain: 'core.example', address: CORE, port: corePort });
   alice = await aPhone('alice', {});

@@ -1,18 +1,14 @@
 import assert from 'node:assert/strict';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { deflateSync } from 'node:zlib';
-import { App } from '../../src/app.ts';
-import { readConfig } from '../../src/core/config.ts';
-import { credentialOf } from '../../src/sip/digest.ts';
+import type { App } from '../../src/app.ts';
 import type { ParsedResponse } from '../../src/sip/engine/parser.ts';
-import { openCredentials } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system-clock.ts';
-import { anAddress } from '../support/builders.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { freePort } from '../support/ports.ts';
 import { ScriptedPhone, type PhoneOptions } from '../support/scripted-phone.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { configOf, startApp, storeAccounts } from '../support/whole-app.ts';
 
 /** Whole server, real sockets: users of sip.example at 127.0.0.1, partner.example at 127.0.0.2, a core at 127.0.0.3. */
 const PASSWORD = 'correct horse';
@@ -44,7 +40,7 @@ const phones: ScriptedPhone[] = [];
 before(async () => {
   const folder = temporaryFolder('sip-domain');
   const partnerPort = await freePort();
-  const config = readConfig(
+  const config = configOf(
     `domains: [sip.example, { name: core.example, trust: ['${CORE}'] }]
 data: ${join(folder, 'data')}
 sip: { listen: ['udp://127.0.0.1:0', 'tcp://127.0.0.1:0'] }
@@ -52,20 +48,14 @@ peers:
   - { domain: partner.example, link: sip, nextHop: 'sip:${PARTNER}:${partnerPort};transport=tcp', trust: ['${PARTNER}'] }
 http: { listen: '127.0.0.1:${await freePort()}' }
 `,
-    { baseFolder: folder, env: {}, readFile: () => '', resolvePath: (base, path) => resolve(base, path) },
+    folder,
   );
-  const accounts = await openCredentials(config.data);
-  await accounts.credentials.put(USERS.map((user) => credentialOf(anAddress(`${user}@sip.example`), PASSWORD)));
-  await accounts.close();
-  app = await App.create({
-    config,
-    version: 'test',
-    controlSocket: join(folder, 'control.sock'),
-    clock: systemClock,
-    random: Math.random,
-    log,
-  });
-  await app.start();
+  await storeAccounts(
+    config.data,
+    USERS.map((user) => `${user}@sip.example`),
+    PASSWORD,
+  );
+  app = await startApp(config, folder, log);
   for (const { transport, port } of app.listeners) if (transport !== 'tls') ports[transport] = port;
   partner = await aPhone('paul', { domain: 'partner.example', address: PARTNER, port: partnerPort, transport: 'tcp' });
 });

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { eachAtOnce } from './each-at-once.ts';
 import { PatientSipEnd } from './patient-sip-end.ts';
 import { answerTo, branchOf, headerOf, statusOf } from './sip-wire.ts';
 
@@ -108,13 +109,9 @@ export class CountingWatchers {
     return this.#end!;
   }
 
-  /** Subscribes, or asks again in the dialogs there are; all of these, so many at once. */
-  async subscribe(dialogs: readonly WatcherDialog[] = this.dialogs, outstanding = 256): Promise<void> {
-    let next = 0;
-    const some = async (): Promise<void> => {
-      for (let dialog = dialogs[next++]; dialog !== undefined; dialog = dialogs[next++]) await this.ask(dialog);
-    };
-    await Promise.all(Array.from({ length: Math.min(outstanding, dialogs.length) }, some));
+  /** Subscribes, or asks again in the dialogs there are; all of these, 256 at once. */
+  subscribe(dialogs: readonly WatcherDialog[] = this.dialogs): Promise<void> {
+    return eachAtOnce(dialogs, 256, (dialog) => this.ask(dialog));
   }
 
   /** One SUBSCRIBE: in the dialog where there is one, else a new one. Resolves with the status. */

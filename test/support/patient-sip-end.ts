@@ -59,11 +59,6 @@ export class PatientSipEnd {
     return end;
   }
 
-  /** Where it is called. */
-  get port(): number {
-    return this.#port;
-  }
-
   /** The URI of the Contact of one of its phones. */
   contactOf(user: string): string {
     return `sip:${user}@127.0.0.1:${this.#port}${this.#udp === undefined ? ';transport=tcp' : ''}`;
@@ -74,11 +69,6 @@ export class PatientSipEnd {
     return new Promise((resolve, reject) => {
       this.#begin({ build, resolve, reject, text: '', startedMs: 0, againAtMs: 0, intervalMs: 0 });
     });
-  }
-
-  /** How many requests have no answer. */
-  get waiting(): number {
-    return this.#pending.size;
   }
 
   /** Sends no more: who waits for an answer is told that there is none. */

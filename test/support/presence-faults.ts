@@ -4,6 +4,7 @@ import { CountingSipPhone } from './counting-sip-phone.ts';
 import { CountingSipSender } from './counting-sip-sender.ts';
 import { CountingPublisher } from './counting-publisher.ts';
 import { CountingWatchers, type WatcherDialog, type WatcherFaults } from './counting-watchers.ts';
+import { eachAtOnce } from './each-at-once.ts';
 import { startInterpres, type InterpresProcess } from './interpres-process.ts';
 import { memoryMegabytes } from './process-figures.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -182,15 +183,9 @@ export async function watcherStorm(options: {
     watchers.pretend();
     const startedMs = performance.now();
     // 481 for all of them, then the new ones.
-    const again = async (dialog: WatcherDialog): Promise<void> => {
+    await eachAtOnce(watchers.dialogs, outstanding, async (dialog) => {
       if ((await watchers.ask(dialog)) === 481) await watchers.ask(dialog);
-    };
-    let next = 0;
-    const some = async (): Promise<void> => {
-      for (let dialog = watchers.dialogs[next++]; dialog !== undefined; dialog = watchers.dialogs[next++])
-        await again(dialog);
-    };
-    await Promise.all(Array.from({ length: outstanding }, some));
+    });
     const answeredMs = Math.round(performance.now() - startedMs);
     await untilHolding(watchers, -1, count);
     const backMs = Math.round(performance.now() - startedMs);
@@ -330,12 +325,12 @@ function killedWhen(
   return { reached };
 }
 
-export function figuresOf(watchers: CountingWatchers): Readonly<Record<string, unknown>> {
+function figuresOf(watchers: CountingWatchers): Readonly<Record<string, unknown>> {
   const { notified, repeated, strays, live, faults } = watchers;
   return { notified, repeated, strays, live, ...faults };
 }
 
-export function brokenOf(faults: WatcherFaults, more: readonly string[] = []): readonly string[] {
+function brokenOf(faults: WatcherFaults, more: readonly string[] = []): readonly string[] {
   const { cseqRepeated, wentBack, terminated, lost, refused } = faults;
   const counts = { cseqRepeated, wentBack, terminated, lost, ...refused };
   const broken = Object.entries(counts).filter(([, count]) => count > 0);

@@ -2,25 +2,22 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join, resolve } from 'node:path';
-import { App } from '../../src/app.ts';
-import { readConfig } from '../../src/core/config.ts';
+import { join } from 'node:path';
+import type { App } from '../../src/app.ts';
 import type { Clock } from '../../src/core/ports.ts';
 import { childOf, textOf, type XmlElement } from '../../src/cpim/xml.ts';
 import type { RuleAction, WatcherAdministration } from '../../src/core/presence/rules.ts';
 import { createPinoLog } from '../../src/pino-log.ts';
-import { credentialOf } from '../../src/sip/digest.ts';
 import { databaseFile } from '../../src/store/sqlite-database.ts';
 import { openSqlite } from '../../src/store/sqlite-driver.ts';
-import { openCredentials } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system-clock.ts';
-import { anAddress } from './builders.ts';
 import { ComponentServer } from './component-server.ts';
 import { freePort } from './ports.ts';
 import { rawRequest, StreamPeer, UdpPeer, type RawMessage, type RequestParts } from './raw-sip.ts';
 import { ScriptedPhone } from './scripted-phone.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { until } from './until.ts';
+import { configOf, startApp, storeAccounts } from './whole-app.ts';
 
 /** Loopback addresses with a part each, so that what is believed of one is not of another. */
 export const PLACES = {
@@ -95,10 +92,8 @@ export class RunningApp {
     await xmpp.start();
     const ports = { udp: 0, tcp: 0, http: await freePort(), partner: await freePort(), home: await freePort() };
     const world = new RunningApp(options, xmpp, secret, ports);
-    const accounts = await openCredentials(world.#dataFolder);
-    const users = [...USERS, ...(options.users ?? [])];
-    await accounts.credentials.put(users.map((user) => credentialOf(anAddress(`${user}@sip.example`), PASSWORD)));
-    await accounts.close();
+    const users = [...USERS, ...(options.users ?? [])].map((user) => `${user}@sip.example`);
+    await storeAccounts(world.#dataFolder, users, PASSWORD);
     await world.#startApp();
     return world;
   }
@@ -150,20 +145,8 @@ export class RunningApp {
 
   async #startApp(): Promise<void> {
     const { onLogLine = (line: string) => void this.logLines.push(line), clock = systemClock } = this.#options;
-    const app = await App.create({
-      config: readConfig(this.#configText(), {
-        baseFolder: this.#folder,
-        env: {},
-        readFile: () => '',
-        resolvePath: (base, path) => resolve(base, path),
-      }),
-      version: 'test',
-      controlSocket: join(this.#folder, 'control.sock'),
-      clock,
-      random: Math.random,
-      log: createPinoLog('trace', { write: onLogLine }),
-    });
-    await app.start();
+    const config = configOf(this.#configText(), this.#folder);
+    const app = await startApp(config, this.#folder, createPinoLog('trace', { write: onLogLine }), clock);
     this.#app = app;
     for (const { transport, port } of app.listeners) if (transport !== 'tls') this.ports[transport] = port;
   }

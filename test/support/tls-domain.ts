@@ -1,15 +1,11 @@
-import { join, resolve } from 'node:path';
-import { App } from '../../src/app.ts';
-import { readConfig } from '../../src/core/config.ts';
-import { credentialOf } from '../../src/sip/digest.ts';
-import { openCredentials } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system-clock.ts';
-import { anAddress } from './builders.ts';
+import { join } from 'node:path';
+import type { App } from '../../src/app.ts';
 import { freePort } from './ports.ts';
 import { RecordingLog } from './recording-log.ts';
 import { ScriptedPhone } from './scripted-phone.ts';
 import { testAuthority, testCertificate } from './self-signed.ts';
 import { temporaryFolder } from './temporary-folder.ts';
+import { configOf, startApp, storeAccounts } from './whole-app.ts';
 
 const PASSWORD = 'two roads diverged';
 
@@ -48,7 +44,7 @@ export class TlsDomain {
       ca: testAuthority().certificate,
     };
     const udpPort = await freePort();
-    const config = readConfig(
+    const config = configOf(
       `domains: [${plan.domain}]
 data: ${JSON.stringify(join(folder, 'data'))}
 sip:
@@ -58,28 +54,11 @@ peers:
   - { domain: ${plan.peer}, link: sip, nextHop: 'sip:127.0.0.1:${plan.peerPort};transport=tls' }
 dns: { servers: ['127.0.0.1:9'] }
 ${plan.extra ?? ''}`,
-      {
-        baseFolder: folder,
-        env: {},
-        readFile: (file) => files[file.slice(folder.length + 1)] ?? '',
-        resolvePath: (base, path) => resolve(base, path),
-      },
+      folder,
+      (file) => files[file.slice(folder.length + 1)] ?? '',
     );
-    const accounts = await openCredentials(config.data);
-    await accounts.credentials.put([credentialOf(anAddress(`${plan.user}@${plan.domain}`), PASSWORD)]);
-    await accounts.close();
-    const start = async (log: RecordingLog): Promise<App> => {
-      const app = await App.create({
-        config,
-        version: 'test',
-        controlSocket: join(folder, 'control.sock'),
-        clock: systemClock,
-        random: Math.random,
-        log,
-      });
-      await app.start();
-      return app;
-    };
+    await storeAccounts(config.data, [`${plan.user}@${plan.domain}`], PASSWORD);
+    const start = (log: RecordingLog): Promise<App> => startApp(config, folder, log);
     const log = new RecordingLog();
     const app = await start(log);
     const phone = await ScriptedPhone.open({
