@@ -16,6 +16,7 @@ const doors = [
   ['drachtio-srf', '^src/sip/stack-drachtio'],
   ['bullmq', '^src/store/redis-'],
   ['ioredis', '^src/store/redis-'],
+  ['ws', '^src/sip/engine/ws-'],
   ['better-sqlite3', '^src/store/sqlite-'],
   ['fastify', '^src/http/'],
   ['pino', '^src/(app|pino-log)\\.ts$'],
