@@ -1,35 +1,24 @@
-import type { Config } from './core/config.ts';
 import { randomBytes } from 'node:crypto';
+import { healthOf } from './app/health.ts';
+import { createLinks, startLink, type NamedLink } from './app/links.ts';
+import type { AppOptions } from './app/options.ts';
+import { createSipStack } from './app/sip-stack.ts';
+import { openStores, type Stores } from './app/stores.ts';
 import { Admission } from './core/admission.ts';
 import { DeliveryService } from './core/delivery-service.ts';
-import type { Log } from './core/log.ts';
 import { MessageService } from './core/message-service.ts';
 import { PeerTable } from './core/peers.ts';
 import { PresenceService } from './core/presence/presence-service.ts';
-import type { Clock, DeliveryQueue, HopId, Random } from './core/ports.ts';
 import { RegistrationService } from './core/registration-service.ts';
-import { linkHop, Router, sipHop } from './core/router.ts';
+import { Router } from './core/router.ts';
 import { UserTable } from './core/user-table.ts';
-import type { Health, LinkHealth } from './http/routes-health.ts';
+import type { Health } from './http/routes-health.ts';
 import { OperatorDoor } from './http/server.ts';
 import { sipApplication, type SipApplication } from './sip/application.ts';
 import type { SipListener, SipStack } from './sip/stack.ts';
-import { createEmbeddedStack } from './sip/stack-embedded.ts';
 import { sameSipUri, parseSipUri } from './sip/uri.ts';
-import { openSqliteStore, type SqliteStore } from './store/sqlite-store.ts';
-import { xmppDispatch } from './xmpp/dispatch.ts';
-import { ComponentLink } from './xmpp/link-component.ts';
 import { linkSender } from './xmpp/message-sender.ts';
 import { XmppPresence } from './xmpp/presence/xmpp-presence.ts';
-
-export type AppOptions = {
-  readonly config: Config;
-  readonly version: string;
-  readonly controlSocket: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-};
 
 /** How long the parts may take to end what is under way; together they stay under the 10 s an operator waits. */
 const GRACE_MS = { sip: 2_000, presence: 1_000, queue: 3_000, links: 2_000 };
@@ -40,14 +29,12 @@ const TOKEN_BYTES = 15;
 export class App {
   readonly #options: AppOptions;
   readonly #startedAtMs: number;
-  readonly #store: SqliteStore;
-  readonly #queue: DeliveryQueue;
-  readonly #closeQueue: () => Promise<void>;
+  readonly #stores: Stores;
   readonly #peers: PeerTable;
   readonly #delivery: DeliveryService;
   readonly #registrations: RegistrationService;
   readonly #messages: MessageService;
-  readonly #links: ReadonlyMap<string, ComponentLink>;
+  readonly #links: ReadonlyMap<string, NamedLink>;
   readonly #stack: SipStack;
   readonly #sip: SipApplication;
   readonly #presence: PresenceService;
@@ -60,22 +47,20 @@ export class App {
 
   /** Opens the store and puts the parts together; nothing listens yet. @throws GatewayError 'store-unavailable'. */
   static async create(options: AppOptions): Promise<App> {
-    const store = await openSqliteStore(storeOptions(options));
+    const stores = await openStores(options);
     try {
-      const { queue, close } = await openQueue(options, store);
-      return new App(options, store, queue, close);
+      return new App(options, stores);
     } catch (thrown) {
-      await store.close();
+      await stores.close();
       throw thrown;
     }
   }
 
-  private constructor(options: AppOptions, store: SqliteStore, queue: DeliveryQueue, closeQueue: () => Promise<void>) {
+  private constructor(options: AppOptions, stores: Stores) {
     const { config, clock, random, log } = options;
+    const { store, queue } = stores;
     this.#options = options;
-    this.#store = store;
-    this.#queue = queue;
-    this.#closeQueue = closeQueue;
+    this.#stores = stores;
     this.#startedAtMs = clock.nowMs();
     this.#peers = new PeerTable(config);
     const lifetimeMs = config.queue.lifetimeSeconds * 1_000;
@@ -91,14 +76,7 @@ export class App {
       clock,
     });
 
-    this.#stack = createEmbeddedStack({
-      listeners: config.sip.listen,
-      ...(config.sip.tls === undefined ? {} : { tls: config.sip.tls }),
-      dnsServers: config.dns.servers,
-      clock,
-      log,
-      serverName: `Interpres/${options.version}`,
-    });
+    this.#stack = createSipStack(options);
     this.#sip = sipApplication({
       stack: this.#stack,
       peers: this.#peers,
@@ -130,27 +108,9 @@ export class App {
       clock,
       log,
     });
-    this.#links = new Map(
-      Object.entries(config.links).map(([name, link]) => [
-        name,
-        new ComponentLink({
-          name,
-          host: link.host,
-          port: link.port,
-          component: link.name,
-          secret: link.secret,
-          clock,
-          random,
-          log,
-          limits: { stanzaBytesMax: config.limits.stanzaBytes },
-        }),
-      ]),
-    );
-    const linksByName = new Map(
-      [...this.#links].map(([name, link]) => [name, { link, domains: known(config.links[name]) }] as const),
-    );
+    this.#links = createLinks(options);
     this.#xmppPresence = new XmppPresence({
-      links: linksByName,
+      links: this.#links,
       records: store.records('xmpp-upstream'),
       subscriptions: () => this.#presence.subscriptions,
       onReport: (pair, report) => this.#presence.upstreamReported(pair, report),
@@ -188,7 +148,7 @@ export class App {
       senders: {
         local: this.#sip.contactSender,
         sip: this.#sip.peerSender,
-        link: linkSender({ linkOf: (name) => linksByName.get(name), clock }),
+        link: linkSender({ linkOf: (name) => this.#links.get(name), clock }),
       },
       contactsOf,
       clock,
@@ -243,7 +203,14 @@ export class App {
       this.#opened = this.#open();
       await this.#opened;
       if (this.#isStopping()) return;
-      await Promise.all([...this.#links.entries()].map(([name, link]) => this.#startLink(name, link)));
+      const services = {
+        peers: this.#peers,
+        messages: this.#messages,
+        delivery: this.#delivery,
+        presence: this.#presence,
+        xmppPresence: this.#xmppPresence,
+      };
+      await Promise.all([...this.#links].map(([name, link]) => startLink(name, link, services, this.#options)));
       if (!this.#isStopping()) this.#status = 'ok';
     } catch (thrown) {
       await this.stop();
@@ -265,7 +232,7 @@ export class App {
     await this.#door.open();
     this.#presence.load();
     this.#registrations.start();
-    await this.#queue.start(
+    await this.#stores.queue.start(
       (delivery) => this.#delivery.attempt(delivery),
       (hop) => this.#delivery.window(hop),
     );
@@ -281,14 +248,13 @@ export class App {
     this.#xmppPresence.stop();
     // SIP first: what it still accepts must find the queue open. Links last: the queue's attempts need them.
     await this.#stack.stop(GRACE_MS.sip);
-    await this.#queue.stop(GRACE_MS.queue);
-    await Promise.all([...this.#links.values()].map((link) => link.stop(GRACE_MS.links)));
+    await this.#stores.queue.stop(GRACE_MS.queue);
+    await Promise.all([...this.#links.values()].map(({ link }) => link.stop(GRACE_MS.links)));
     this.#delivery.stop();
     this.#registrations.stop();
     // Before the store: it removes the control socket, and once the folder is let go that may be another server's.
     await this.#door.close();
-    await this.#closeQueue();
-    await this.#store.close();
+    await this.#stores.close();
   }
 
   #isStopping(): boolean {
@@ -296,118 +262,25 @@ export class App {
   }
 
   health(): Health {
-    const { clock, version, config } = this.#options;
-    const nowMs = clock.nowMs();
-    const figures = this.#queue.figures();
-    const links: Record<string, LinkHealth> = {};
-    for (const [name, link] of this.#links) links[name] = link.state();
-    const peers: Record<string, { reachable: boolean; waiting: number }> = {};
-    const hops: ReadonlyArray<readonly [domain: string, hop: HopId]> = [
-      ...config.peers.map(({ domain, link }) => [domain, link === 'sip' ? sipHop(domain) : linkHop(link)] as const),
-      // A domain of ours behind a SIP core: what is for those whom only the core knows goes there.
-      ...config.domains.flatMap(({ name, nextHop }) => (nextHop === undefined ? [] : [[name, sipHop(name)] as const])),
-    ];
-    for (const [domain, hop] of hops) {
-      peers[domain] = { reachable: this.#delivery.isReachable(hop), waiting: figures.perHop[hop] ?? 0 };
-    }
-    return {
-      status: this.#status,
-      version,
-      uptimeSeconds: Math.floor((nowMs - this.#startedAtMs) / 1_000),
-      sip: this.#listeners,
-      links,
-      peers,
-      queue: figures,
-      presence: this.#presence.figures,
-      registeredUsers: this.#store.bindings.count(nowMs),
-    };
-  }
-
-  async #startLink(name: string, link: ComponentLink): Promise<void> {
-    const { clock, log, version, config } = this.#options;
-    const presence = known(this.#xmppPresence.forLink(name));
-    const dispatch = xmppDispatch({
-      link: name,
-      domains: known(config.links[name]),
-      post: (stanza) => link.post(stanza),
-      isPeer: (domain) => this.#peers.isReachedOver(domain, name),
-      accept: (message, origin) => this.#messages.accept(message, origin),
-      presence,
-      failedLater: (id, error, from) => this.#delivery.failedLater(id, error, from),
-      version,
-      clock,
-      log,
-    });
-    const hop = linkHop(name);
-    await link.start({
-      onStanza: dispatch,
-      onUp: () => {
-        this.#delivery.hopUp(hop);
-        presence.up();
-        this.#presence.subscriptions.wake(hop);
+    return healthOf(
+      {
+        queue: this.#stores.queue,
+        delivery: this.#delivery,
+        presence: this.#presence,
+        bindings: this.#stores.store.bindings,
+        links: this.#links,
+        listeners: this.#listeners,
+        status: this.#status,
+        startedAtMs: this.#startedAtMs,
       },
-      onDown: () => {
-        this.#delivery.hopDown(hop);
-        presence.down();
-      },
-    });
+      this.#options,
+    );
   }
-}
-
-/** The queue of a server that is not running, for the operator's commands; its attempts are never started. */
-export async function openQueueOffline(
-  options: Pick<AppOptions, 'config' | 'clock' | 'log'>,
-): Promise<{ readonly queue: DeliveryQueue; close(): Promise<void> }> {
-  const store = await openSqliteStore({ ...storeOptions(options), commits: 'here' });
-  const { queue, close } = await openQueue(options, store);
-  return {
-    queue,
-    close: async () => {
-      await close();
-      await store.close();
-    },
-  };
-}
-
-function storeOptions({ config, clock, log }: Pick<AppOptions, 'config' | 'clock' | 'log'>) {
-  const { limits, rememberSeconds, deadLetterSeconds } = config.queue;
-  return {
-    folder: config.data,
-    clock,
-    log,
-    bounds: { total: limits.total, perHop: limits.perPeer, perOwner: limits.perSender },
-    rememberSeconds,
-    deadLetterSeconds,
-  };
-}
-
-/** The queue where the configuration wants it: in the data folder, or in Redis. */
-async function openQueue(
-  { config, clock, log }: Pick<AppOptions, 'config' | 'clock' | 'log'>,
-  store: SqliteStore,
-): Promise<{ queue: DeliveryQueue; close: () => Promise<void> }> {
-  if (config.queue.redis === undefined) return { queue: store.queue, close: () => Promise.resolve() };
-  // Loaded when wanted: a server on the embedded store does not pay for BullMQ at its start.
-  const { openRedisQueue } = await import('./store/redis-queue.ts');
-  const { limits, rememberSeconds, deadLetterSeconds } = config.queue;
-  return openRedisQueue({
-    url: config.queue.redis,
-    clock,
-    log,
-    bounds: { total: limits.total, perHop: limits.perPeer, perOwner: limits.perSender },
-    rememberSeconds,
-    deadLetterSeconds,
-  });
 }
 
 /** A token of `A-Z a-z 0-9 - _` that begins with a letter, so that none is an option of the command line. */
 function newToken(): string {
   return `t${randomBytes(TOKEN_BYTES).toString('base64url')}`;
-}
-
-function known<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('a link that the configuration does not know');
-  return value;
 }
 
 function sameContact(a: string, b: string): boolean {

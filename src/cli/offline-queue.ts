@@ -1,4 +1,4 @@
-import { openQueueOffline } from '../app.ts';
+import { openQueueOffline } from '../app/stores.ts';
 import type { Config } from '../core/config.ts';
 import { createPinoLog, errorDestination } from '../pino-log.ts';
 import { systemClock } from '../system-clock.ts';

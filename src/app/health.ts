@@ -1,0 +1,48 @@
+import type { DeliveryService } from '../core/delivery-service.ts';
+import type { BindingStore, DeliveryQueue, HopId } from '../core/ports.ts';
+import type { PresenceService } from '../core/presence/presence-service.ts';
+import { linkHop, sipHop } from '../core/router.ts';
+import type { Health, LinkHealth } from '../http/routes-health.ts';
+import type { SipListener } from '../sip/stack.ts';
+import type { AppOptions } from './options.ts';
+import type { NamedLink } from './links.ts';
+
+export type HealthSources = {
+  readonly queue: DeliveryQueue;
+  readonly delivery: DeliveryService;
+  readonly presence: PresenceService;
+  readonly bindings: BindingStore;
+  readonly links: ReadonlyMap<string, NamedLink>;
+  readonly listeners: readonly SipListener[];
+  readonly status: Health['status'];
+  readonly startedAtMs: number;
+};
+
+/** How the server stands: what `GET /health` and the console show. */
+export function healthOf(sources: HealthSources, { clock, version, config }: AppOptions): Health {
+  const { queue, delivery, presence, bindings, status, startedAtMs, listeners } = sources;
+  const nowMs = clock.nowMs();
+  const figures = queue.figures();
+  const links: Record<string, LinkHealth> = {};
+  for (const [name, { link }] of sources.links) links[name] = link.state();
+  const peers: Record<string, { reachable: boolean; waiting: number }> = {};
+  const hops: ReadonlyArray<readonly [domain: string, hop: HopId]> = [
+    ...config.peers.map(({ domain, link }) => [domain, link === 'sip' ? sipHop(domain) : linkHop(link)] as const),
+    // A domain of ours behind a SIP core: what is for those whom only the core knows goes there.
+    ...config.domains.flatMap(({ name, nextHop }) => (nextHop === undefined ? [] : [[name, sipHop(name)] as const])),
+  ];
+  for (const [domain, hop] of hops) {
+    peers[domain] = { reachable: delivery.isReachable(hop), waiting: figures.perHop[hop] ?? 0 };
+  }
+  return {
+    status,
+    version,
+    uptimeSeconds: Math.floor((nowMs - startedAtMs) / 1_000),
+    sip: listeners,
+    links,
+    peers,
+    queue: figures,
+    presence: presence.figures,
+    registeredUsers: bindings.count(nowMs),
+  };
+}

@@ -1,0 +1,78 @@
+import type { DeliveryService } from '../core/delivery-service.ts';
+import type { MessageService } from '../core/message-service.ts';
+import type { PeerTable } from '../core/peers.ts';
+import type { PresenceService } from '../core/presence/presence-service.ts';
+import { linkHop } from '../core/router.ts';
+import { xmppDispatch } from '../xmpp/dispatch.ts';
+import { ComponentLink } from '../xmpp/link-component.ts';
+import type { XmppLink } from '../xmpp/link.ts';
+import type { ComponentDomains } from '../xmpp/map-address.ts';
+import type { XmppPresence } from '../xmpp/presence/xmpp-presence.ts';
+import type { AppOptions } from './options.ts';
+
+/** A way to XMPP domains, and the names under which it stands for ours. */
+export type NamedLink = { readonly link: XmppLink; readonly domains: ComponentDomains };
+
+/** The links of the configuration by their names; none of them connects yet. */
+export function createLinks({ config, clock, random, log }: AppOptions): ReadonlyMap<string, NamedLink> {
+  return new Map(
+    Object.entries(config.links).map(([name, domains]) => {
+      const link = new ComponentLink({
+        name,
+        host: domains.host,
+        port: domains.port,
+        component: domains.name,
+        secret: domains.secret,
+        clock,
+        random,
+        log,
+        limits: { stanzaBytesMax: config.limits.stanzaBytes },
+      });
+      return [name, { link, domains }] as const;
+    }),
+  );
+}
+
+export type LinkServices = {
+  readonly peers: PeerTable;
+  readonly messages: MessageService;
+  readonly delivery: DeliveryService;
+  readonly presence: PresenceService;
+  readonly xmppPresence: XmppPresence;
+};
+
+/** Starts a link with everything that its stanzas and its coming and going mean to the rest of the server. */
+export function startLink(
+  name: string,
+  { link, domains }: NamedLink,
+  services: LinkServices,
+  { version, clock, log }: AppOptions,
+): Promise<void> {
+  const { peers, messages, delivery, presence, xmppPresence } = services;
+  const linkPresence = xmppPresence.forLink(name);
+  if (linkPresence === undefined) throw new Error('a link that XMPP presence does not know');
+  const hop = linkHop(name);
+  return link.start({
+    onStanza: xmppDispatch({
+      link: name,
+      domains,
+      post: (stanza) => link.post(stanza),
+      isPeer: (domain) => peers.isReachedOver(domain, name),
+      accept: (message, origin) => messages.accept(message, origin),
+      presence: linkPresence,
+      failedLater: (id, error, from) => delivery.failedLater(id, error, from),
+      version,
+      clock,
+      log,
+    }),
+    onUp: () => {
+      delivery.hopUp(hop);
+      linkPresence.up();
+      presence.subscriptions.wake(hop);
+    },
+    onDown: () => {
+      delivery.hopDown(hop);
+      linkPresence.down();
+    },
+  });
+}
