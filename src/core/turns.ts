@@ -10,15 +10,19 @@ export class Turns {
    * @returns as the action does, and rejects as it does
    */
   async run<T>(key: string, action: () => Promise<T> | T): Promise<T> {
+    return this.runNow(key, action);
+  }
+
+  /** As `run`, but what needs no waiting makes none: returns and throws within the call what the action does then. */
+  runNow<T>(key: string, action: () => Promise<T> | T): Promise<T> | T {
     const before = this.#last.get(key);
     const mine = before === undefined ? action() : before.then(action, action);
-    // Done already: nobody needs to wait for it.
     if (!(mine instanceof Promise)) return mine;
     this.#last.set(key, mine);
-    try {
-      return await mine;
-    } finally {
+    const ended = (): void => {
       if (this.#last.get(key) === mine) this.#last.delete(key);
-    }
+    };
+    mine.then(ended, ended);
+    return mine;
   }
 }

@@ -22,6 +22,12 @@ export function readLanguage(element: XmlElement): string | undefined {
   return legalLanguage(element.attrs['xml:lang']);
 }
 
+/** At most `max` characters, never half of a surrogate pair. */
+export function cutText(text: string, max: number): string {
+  const last = text.charCodeAt(max - 1);
+  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? max - 1 : max);
+}
+
 export function localizedFrom(element: XmlElement): LocalizedText {
   const language = readLanguage(element);
   return language === undefined ? { text: textOf(element) } : { text: textOf(element), language };

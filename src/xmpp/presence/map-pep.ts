@@ -1,7 +1,7 @@
 import type { LocalizedText } from '../../cpim/operation.ts';
 import type { PresenceDocument, RpidValues } from '../../cpim/presence/document.ts';
 import { textOf, type XmlElement } from '../../cpim/xml.ts';
-import { legalLanguage, localizedElement, localizedFrom } from '../stanza-content.ts';
+import { cutText, legalLanguage, localizedElement, localizedFrom } from '../stanza-content.ts';
 import { geolocFromGeopriv, geoprivFromGeoloc, isGeopriv } from './map-location.ts';
 import { ACTIVITY_FROM_RPID, GENERAL_ACTIVITIES, RPID_FROM_ACTIVITY, type XmppActivity } from './pep-activities.ts';
 import { SHARED_MOODS, XMPP_MOODS } from './pep-moods.ts';
@@ -40,7 +40,7 @@ export function withPepEvent(state: PepState, node: PepNode, payload: XmlElement
       known.location = payload === undefined ? undefined : geoprivFromGeoloc(payload);
       break;
     case NICK_NODE:
-      known.nick = payload === undefined ? undefined : textOf(payload).trim().slice(0, NICK_MAX) || undefined;
+      known.nick = payload === undefined ? undefined : cutText(textOf(payload).trim(), NICK_MAX) || undefined;
       break;
   }
   return {
@@ -61,7 +61,7 @@ export function pepFromDocument(document: PresenceDocument): ReadonlyMap<PepNode
     put(MOOD_NODE, rich.mood === undefined ? undefined : moodElement(rich.mood));
     put(ACTIVITY_NODE, rich.activities === undefined ? undefined : activityElement(rich.activities));
     const name = card?.displayName;
-    put(NICK_NODE, name === undefined ? undefined : emptyPayload(NICK_NODE, [name.slice(0, NICK_MAX)]));
+    put(NICK_NODE, name === undefined ? undefined : emptyPayload(NICK_NODE, [cutText(name, NICK_MAX)]));
   }
   for (const { rich } of document.tuples) {
     put(ACTIVITY_NODE, rich.activities === undefined ? undefined : activityElement(rich.activities));
@@ -134,7 +134,7 @@ function payloadOf(node: PepNode, path: XmppActivity, notes: readonly LocalizedT
   const texts = (notes ?? []).slice(0, 1).map(({ text, language }) => {
     const legal = legalLanguage(language);
     return localizedElement('text', {
-      text: text.slice(0, TEXT_MAX),
+      text: cutText(text, TEXT_MAX),
       ...(legal === undefined ? {} : { language: legal }),
     });
   });
@@ -155,7 +155,7 @@ function textsIn(element: XmlElement): readonly LocalizedText[] {
     .slice(0, 1)
     .map(localizedFrom)
     .map(({ text, language }) => ({
-      text: text.slice(0, TEXT_MAX),
+      text: cutText(text, TEXT_MAX),
       ...(language === undefined ? {} : { language }),
     }))
     .filter(({ text }) => text.trim() !== '');

@@ -5,6 +5,7 @@ import { formatRfc3339, parseRfc3339 } from '../../cpim/rfc3339.ts';
 import { textOf, type XmlElement } from '../../cpim/xml.ts';
 import {
   COMPONENT_NAMESPACE,
+  cutText,
   type Delay,
   DELAY_NAMESPACE,
   delayElement,
@@ -149,13 +150,7 @@ function addStatus(statuses: LocalizedText[], status: LocalizedText): void {
   if (statuses.length >= LANGUAGES_MAX || status.text.trim() === '') return;
   const tag = status.language?.toLowerCase();
   if (statuses.some(({ language }) => language?.toLowerCase() === tag)) return;
-  statuses.push(status.text.length <= STATUS_MAX ? status : { ...status, text: cut(status.text, STATUS_MAX) });
-}
-
-/** Never between the halves of a surrogate pair. */
-function cut(text: string, max: number): string {
-  const last = text.charCodeAt(max - 1);
-  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? max - 1 : max);
+  statuses.push(status.text.length <= STATUS_MAX ? status : { ...status, text: cutText(status.text, STATUS_MAX) });
 }
 
 function readPriority(text: string): number | undefined {
@@ -172,7 +167,7 @@ function readCaps(element: XmlElement): Caps | undefined {
 }
 
 function readNick(text: string): string | undefined {
-  const nick = cut(text.trim(), NICK_MAX);
+  const nick = cutText(text.trim(), NICK_MAX);
   return nick === '' ? undefined : nick;
 }
 

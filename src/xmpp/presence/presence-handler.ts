@@ -3,13 +3,13 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import { type Pair, reversed, type Subscription } from '../../core/presence/subscription.ts';
 import type { Subscriptions } from '../../core/presence/subscriptions.ts';
+import { Turns } from '../../core/turns.ts';
 import { bareJid, formatJid } from '../jid.ts';
 import { addressFromJid, type ComponentDomains } from '../map-address.ts';
 import { type MessageStanza, type PresenceStanza, presenceElement } from '../stanza.ts';
 import { linkLeaseFrom, newLinkLease } from './link-lease.ts';
 import { readPepEvent } from './pep-event.ts';
 import { NOTIFY_ID, type PresenceNotifier } from './presence-notifier.ts';
-import { SenderOrder } from './sender-order.ts';
 import type { XmppUpstream } from './xmpp-upstream.ts';
 
 export type PresenceHandlerDeps = {
@@ -46,7 +46,7 @@ export type PresenceHandler = {
 export function presenceHandler(deps: PresenceHandlerDeps): PresenceHandler {
   const { subscriptions, upstream, notifier, domains } = deps;
   const via = `link:${deps.link}` as const;
-  const order = new SenderOrder();
+  const order = new Turns();
 
   const subscriptionOf = ({ watcher, presentity }: Pair): Subscription | undefined =>
     subscriptions.findOn(via, { watcher, presentity });
@@ -179,7 +179,7 @@ export function presenceHandler(deps: PresenceHandlerDeps): PresenceHandler {
         if (stanza.type === 'subscribe') throw new GatewayError('service-refused', 'only users have presence');
         return undefined;
       }
-      return order.run(pair.watcher, () => handle(pair, stanza));
+      return order.runNow(pair.watcher, () => handle(pair, stanza));
     },
     event(stanza) {
       const event = stanza.event === undefined ? undefined : readPepEvent(stanza.event);

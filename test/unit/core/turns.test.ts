@@ -34,6 +34,31 @@ test('one that fails is told so, and the next has its turn', async () => {
   assert.deepEqual(await Promise.all([second, third]), ['second', 'third']);
 });
 
+test('whoever asks for it now is answered within the call, in his turn all the same', async () => {
+  const turns = new Turns();
+  assert.equal(
+    turns.runNow('a', () => 'at once'),
+    'at once',
+  );
+  assert.throws(() => {
+    void turns.runNow('a', () => {
+      throw new Error('no');
+    });
+  }, /no/);
+  let end = (): void => undefined;
+  const slow = turns.runNow('a', () => new Promise<void>((resolve) => (end = resolve)));
+  const next = turns.runNow('a', () => 'next');
+  assert.ok(next instanceof Promise);
+  end();
+  await slow;
+  assert.equal(await next, 'next');
+  await settled();
+  assert.equal(
+    turns.runNow('a', () => 'free again'),
+    'free again',
+  );
+});
+
 test('what takes no time is done within the call, and one that fails is a rejection', async () => {
   const turns = new Turns();
   let done = false;

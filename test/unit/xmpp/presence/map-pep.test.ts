@@ -194,3 +194,10 @@ for (const [what, xml, read] of EVENTS) {
     assert.equal(found === undefined ? undefined : `${found.node} ${found.payload?.name ?? '-'}`, read);
   });
 }
+
+test('a text that is too long is cut, and never between the halves of one character', () => {
+  const long = `${'a'.repeat(511)}😀`;
+  assert.deepEqual(readMood(`<happy/><text>${long}</text>`)?.notes, [{ text: 'a'.repeat(511) }]);
+  const nick = withPepEvent({}, NICK_NODE, readXml(`<nick xmlns='${NICK_NODE}'>${'b'.repeat(127)}😀</nick>`)).nick;
+  assert.equal(nick, 'b'.repeat(127));
+});
