@@ -4,6 +4,7 @@ import type { PresenceService } from '../core/presence/presence-service.ts';
 import { linkHop, sipHop } from '../core/router.ts';
 import type { Health, LinkHealth } from '../http/routes-health.ts';
 import type { SipListener } from '../sip/stack.ts';
+import type { CertificateWatch } from './certificate-watch.ts';
 import type { AppOptions } from './options.ts';
 import type { NamedLink } from './links.ts';
 
@@ -14,6 +15,7 @@ export type HealthSources = {
   readonly bindings: BindingStore;
   readonly links: ReadonlyMap<string, NamedLink>;
   readonly listeners: readonly SipListener[];
+  readonly certificates: CertificateWatch;
   readonly status: Health['status'];
   readonly startedAtMs: number;
 };
@@ -41,6 +43,7 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
     sip: listeners,
     links,
     peers,
+    certificates: sources.certificates.health(),
     queue: figures,
     presence: presence.figures,
     registeredUsers: bindings.count(nowMs),

@@ -1,6 +1,6 @@
 import { parseCidr } from './cidr.ts';
 import { nearest, valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
-import { isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './config-values.ts';
+import { isBearerToken, isOverTls, parseDomain, parseListen } from './config-values.ts';
 
 /** Reads a file of the configuration. @throws Error saying why it cannot be read. */
 export type ReadFile = (path: string) => string;
@@ -34,8 +34,8 @@ export function crossFaults(values: unknown): ValueFault[] {
     ...peerFaults(values, own),
     ...sipFaults(values),
     ...httpFaults(values),
-    ...storeFaults(values),
     ...nextHopFaults(values),
+    ...securityFaults(values),
     ...trustFaults(values),
     ...orderFaults(values),
   ];
@@ -133,7 +133,7 @@ function peerFaults(values: unknown, own: readonly Named[]): ValueFault[] {
       continue;
     }
     if (link !== 'sip') {
-      for (const key of ['nextHop', 'trust']) {
+      for (const key of ['nextHop', 'trust', 'security']) {
         if (valueAt(value, [key]) !== undefined) {
           faults.push({ path: [...path, key], text: `belongs to a peer with link: sip, not to one over ${link}` });
         }
@@ -179,38 +179,6 @@ function httpFaults(values: unknown): ValueFault[] {
   return [...faults, { path: ['http', 'token'], text: 'found `token` and `tokenFile`, expected one of them' }];
 }
 
-/** The ways to Redis exclude each other, and each has keys of its own. */
-function storeFaults(values: unknown): ValueFault[] {
-  const section = valueAt(values, ['store']);
-  if (typeof section !== 'object' || section === null) return [];
-  const faults: ValueFault[] = [];
-  const has = (key: string): boolean => valueAt(section, [key]) !== undefined;
-  const fault = (key: string, text: string): void => void faults.push({ path: ['store', key], text });
-  const [way, ...others] = ['url', 'sentinels', 'cluster'].filter(has);
-  if (way === undefined) fault('url', 'is missing; expected `url`, `sentinels` or `cluster`');
-  for (const other of others) fault(other, `found \`${String(way)}\` and \`${other}\`, expected one of them`);
-  if (has('sentinels') && !has('sentinelName')) fault('sentinelName', 'is missing; expected the name of the master');
-  for (const key of ['sentinelName', 'sentinelPassword', 'database']) {
-    if (has(key) && !has('sentinels'))
-      fault(key, `belongs to \`sentinels\`, which ${key === 'database' ? 'a URL says itself' : 'are not given'}`);
-  }
-  if (has('password') && has('passwordFile')) fault('password', 'found `password` and `passwordFile`, expected one');
-  const url = parseRedisUrl(textAt(section, ['url']) ?? '');
-  for (const key of ['password', 'passwordFile']) {
-    if (url?.password !== undefined && has(key)) fault(key, 'is given, and the URL has a password too; expected one');
-  }
-  if (url?.username !== undefined && has('username')) fault('username', 'is given, and the URL has one too');
-  const all = [textAt(section, ['url']) ?? '', ...texts(section, 'sentinels'), ...texts(section, 'cluster')];
-  const schemes = new Set(all.flatMap((text) => parseRedisUrl(text)?.isTls ?? []));
-  if (schemes.size > 1) fault(way ?? 'url', 'found redis:// and rediss:// side by side, expected one for all');
-  if (has('ca') && !schemes.has(true)) fault('ca', 'needs TLS: expected rediss:// where the servers are named');
-  return faults;
-}
-
-function texts(values: unknown, key: string): string[] {
-  return listAt(values, [key]).flatMap(({ value }) => (typeof value === 'string' ? [value] : []));
-}
-
 /** What a core says about its users comes from where it was asked, and counts only when it is known who that is. */
 function nextHopFaults(values: unknown): ValueFault[] {
   return listAt(values, ['domains']).flatMap(({ value, path }) => {
@@ -218,6 +186,29 @@ function nextHopFaults(values: unknown): ValueFault[] {
     if (nextHop === undefined || isOverTls(nextHop) || listAt(value, ['trust']).length > 0) return [];
     const text = 'needs `trust` with the addresses of that core, or TLS (sip:host;transport=tls) and its certificate';
     return [{ path: [...path, 'nextHop'], text }];
+  });
+}
+
+/** TLS that is asked of a peer needs a way over TLS to him, and something to show him. */
+function securityFaults(values: unknown): ValueFault[] {
+  return listAt(values, ['peers']).flatMap(({ value, path }) => {
+    const security = textAt(value, ['security']);
+    if (security !== 'tls' && security !== 'mutual-tls') return [];
+    const faults: ValueFault[] = [];
+    const nextHop = textAt(value, ['nextHop']);
+    if (nextHop !== undefined && !isOverTls(nextHop)) {
+      const text = `found '${nextHop}', expected TLS (sip:host;transport=tls), which \`security: ${security}\` asks for`;
+      faults.push({ path: [...path, 'nextHop'], text });
+    }
+    if (valueAt(values, ['sip', 'tls']) === undefined) {
+      const text = `found ${security}, expected a section sip.tls with certificate and key`;
+      faults.push({ path: [...path, 'security'], text });
+    }
+    if (security === 'mutual-tls' && listAt(value, ['trust']).length > 0) {
+      const text = 'counts for nothing with `security: mutual-tls`, expected none: the certificate decides';
+      faults.push({ path: [...path, 'trust'], text });
+    }
+    return faults;
   });
 }
 

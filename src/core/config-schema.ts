@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { parseCidr } from './cidr.ts';
 import { expires, meta, seconds, text } from './config-meta.ts';
 import { presence } from './config-presence.ts';
-import { store } from './config-store.ts';
+import { peerSecurity } from './config-trust.ts';
 import {
   BEARER_TOKEN_FORM,
   isBearerToken,
@@ -99,6 +99,7 @@ const peer = z.strictObject({
       commented: true,
     }),
   ),
+  security: peerSecurity,
 });
 
 const sip = z.strictObject({
@@ -126,6 +127,17 @@ const sip = z.strictObject({
           sample: './ca.pem',
         }),
       ),
+      warnDays: z
+        .int()
+        .min(0)
+        .max(366)
+        .default(21)
+        .meta(
+          meta({
+            about:
+              'So many days before a certificate of this server is over, the log says so each day; `/health` always does.',
+          }),
+        ),
     })
     .optional()
     .meta(meta({ about: 'Needed by a tls listener, and used for TLS towards peers.' })),
@@ -177,6 +189,15 @@ const queue = z.strictObject({
     })
     .prefault({})
     .meta(meta({ about: 'Pauses between attempts of one message that was refused for now.' })),
+  redis: text('a URL of Redis, redis://host:port/0', (value) => /^rediss?:\/\/[^\s]+$/.test(value))
+    .optional()
+    .meta(
+      meta({
+        about: 'Keep the queue in this Redis (run with `appendonly yes`) instead of the data folder.',
+        sample: 'redis://127.0.0.1:6379/0',
+        commented: true,
+      }),
+    ),
 });
 
 const rates = z.strictObject({
@@ -217,20 +238,9 @@ export const ConfigSchema = z.strictObject({
         sample: ['sip.example'],
       }),
     ),
-  data: plain.default('./data').meta(
-    meta({
-      about:
-        "The embedded store's folder: queue, users, registrations; with a `store` only the control socket is there.",
-      sample: './data',
-      shown: true,
-    }),
-  ),
-  store: store.optional().meta(
-    meta({
-      about:
-        'Keeps queue, users, registrations and presence in Redis (run with `appendonly yes` and `maxmemory-policy noeviction`); absent: in the data folder.',
-    }),
-  ),
+  data: plain
+    .default('./data')
+    .meta(meta({ about: "The embedded store's folder: queue, users, registrations.", sample: './data', shown: true })),
   sip: sip.meta(meta({ about: 'The SIP side.' })),
   links: z
     .record(plain, xmppComponent)

@@ -1,5 +1,6 @@
 import { cidrHolds, parseCidr, parseIpAddress, type Cidr } from './cidr.ts';
 import type { Config, LinkConfig, PeerConfig } from './config.ts';
+import type { SipSecurity } from './config-trust.ts';
 import { parseNextHop } from './config-values.ts';
 
 /** Where a request came from, as far as it proves who sent it. */
@@ -8,6 +9,8 @@ export type PeerEvidence = {
   readonly address: string;
   /** Names in the certificate of its connection, when that was verified (RFC 5922, section 7.1). */
   readonly peerNames?: readonly string[];
+  /** It came over TLS. */
+  readonly isTls?: true;
 };
 
 /** A domain this server is authoritative for. */
@@ -25,11 +28,15 @@ export type Peer = {
   readonly link: string;
   /** The own domain that the link stands for; absent with `sip`, which carries all of them. */
   readonly standsFor?: string;
-  /** A SIP URI. */
+  /** A SIP URI. Over TLS where the peer's `security` asks for that, also where the configuration names none. */
   readonly nextHop?: string;
 };
 
-type Trusted = { readonly blocks: readonly Cidr[]; readonly certificateNames: ReadonlySet<string> };
+type Trusted = {
+  readonly blocks: readonly Cidr[];
+  readonly certificateNames: ReadonlySet<string>;
+  readonly security?: SipSecurity;
+};
 
 /**
  * Who is who: own domains, the domains of others and the ways to them, and who may speak for which.
@@ -80,14 +87,15 @@ export class PeerTable {
   /**
    * Whether whoever sent a SIP request may speak for the users of a domain: a SIP peer by its addresses or by a
    * certificate for its domain or its next hop (RFC 5922, section 7.2: no wildcards), a trusted core of a domain of
-   * ours by its addresses, and by a certificate where that domain has a next hop. Never true for strangers, nor for
-   * domains that are reached over an XMPP link only.
+   * ours by its addresses, and by a certificate where that domain has a next hop. A peer's `security` may ask for more:
+   * TLS, or the certificate alone. Never true for strangers, nor for domains that are reached over an XMPP link only.
    */
   mayActFor(domain: string, evidence: PeerEvidence): boolean {
     const trusted = this.#trusted.get(domain);
     if (trusted === undefined) return false;
+    if (trusted.security === 'tls' && evidence.isTls !== true) return false;
     if (evidence.peerNames?.some((name) => trusted.certificateNames.has(name.toLowerCase())) === true) return true;
-    if (trusted.blocks.length === 0) return false;
+    if (trusted.blocks.length === 0 || trusted.security === 'mutual-tls') return false;
     const address = parseIpAddress(evidence.address);
     return address !== undefined && trusted.blocks.some((block) => cidrHolds(block, address));
   }
@@ -100,17 +108,21 @@ export class PeerTable {
 
   #add(entry: PeerConfig): void {
     const standsFor = this.links.get(entry.link)?.domain;
+    const { security = 'none' } = entry;
+    // The name of the domain, looked up for TLS alone (RFC 3263, section 4.1).
+    const nextHop = entry.nextHop ?? (security === 'none' ? undefined : `sip:${entry.domain};transport=tls`);
     const peer: Peer = {
       domain: entry.domain,
       link: entry.link,
       ...(standsFor === undefined ? {} : { standsFor }),
-      ...(entry.nextHop === undefined ? {} : { nextHop: entry.nextHop }),
+      ...(nextHop === undefined ? {} : { nextHop }),
     };
     this.#peers.set(entry.domain, [...this.peersOf(entry.domain), peer]);
     if (entry.link !== 'sip') return;
     this.#trusted.set(entry.domain, {
       blocks: blocksOf(entry.trust),
       certificateNames: new Set(namesOf(entry.domain, entry.nextHop)),
+      security,
     });
   }
 }

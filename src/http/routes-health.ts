@@ -9,6 +9,13 @@ export type LinkHealth = {
   readonly reason?: string;
 };
 
+export type CertificateHealth = {
+  /** When it ends, or the first of those between it and its root does; ISO 8601. */
+  readonly notAfter: string;
+  /** Below 0: over. */
+  readonly daysLeft: number;
+};
+
 export type Health = {
   /** `starting` until SIP listens and every link has been tried once, `stopping` once asked to end. */
   readonly status: 'starting' | 'ok' | 'stopping';
@@ -17,6 +24,8 @@ export type Health = {
   readonly sip: ReadonlyArray<{ readonly transport: string; readonly address: string; readonly port: number }>;
   readonly links: Readonly<Record<string, LinkHealth>>;
   readonly peers: Readonly<Record<string, { readonly reachable: boolean; readonly waiting: number }>>;
+  /** Certificates of this server, by their keys in the configuration. */
+  readonly certificates: Readonly<Record<string, CertificateHealth>>;
   readonly queue: QueueFigures;
   readonly presence: {
     readonly publications: number;

@@ -25,8 +25,12 @@ export type SenderProofDeps = {
 
 /** Where a request came from, as evidence of who sent it. */
 export function evidenceOf(request: SipRequest): PeerEvidence {
-  const { remoteAddress, peerNames } = request.flow;
-  return peerNames === undefined ? { address: remoteAddress } : { address: remoteAddress, peerNames };
+  const { remoteAddress, peerNames, transport } = request.flow;
+  return {
+    address: remoteAddress,
+    ...(peerNames === undefined ? {} : { peerNames }),
+    ...(transport === 'tls' ? { isTls: true } : {}),
+  };
 }
 
 /**

@@ -14,6 +14,7 @@ import { parseSipMessage, SIP_LIMITS, type ParsedRequest, type SipLimits } from 
 import { RequestSender } from './engine/request-sender.ts';
 import { Resolver } from './engine/resolver.ts';
 import { ServerTransactions } from './engine/server-transactions.ts';
+import { StreamConnection } from './engine/stream-connection.ts';
 import { StreamTransport } from './engine/stream-transport.ts';
 import { defaultPort } from './engine/targets.ts';
 import { TimerWheel } from './engine/timer-wheel.ts';
@@ -169,6 +170,10 @@ class EmbeddedStack implements SipStack, MessageSink {
     if (this.#running === undefined) return;
     switch (parsed.kind) {
       case 'request':
+        // RFC 5923, section 8.2; whether it may be used is up to what its certificate has proved.
+        if (channel instanceof StreamConnection && parsed.via.params.has('alias')) {
+          this.#streams.alias(channel, parsed.via.port ?? defaultPort('tls'));
+        }
         if (parsed.method === 'INVITE' || parsed.method === 'ACK' || parsed.method === 'CANCEL') {
           this.#running.invites.receive(parsed, channel);
         } else this.#running.servers.receive(parsed, channel);
@@ -226,6 +231,7 @@ class EmbeddedStack implements SipStack, MessageSink {
       wheel: this.#wheel,
       log,
       serverName,
+      takesRequestsOverTls: this.#options.tls !== undefined,
       channelOfFlow: (flowId) => this.#channelOf(flowId),
     });
   }

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
 import type { Log } from '../core/log.ts';
-import type { RedisClient, RedisConnection } from './redis-connection.ts';
+import { bullConnection } from './redis-connection.ts';
 
 /** What a BullMQ job says: attempt the head of this lane. `hop` is that of its head when the job was made. */
 export type Token = { readonly lane: string; readonly hop: string };
 
 export type RedisTokensOptions = {
-  readonly connection: RedisConnection;
+  readonly url: string;
+  readonly prefix: string;
   readonly log: Log;
   /** Lanes that are attempted at once. */
   readonly lanesAtOnce: number;
@@ -26,19 +28,16 @@ const TRY_AGAIN_MS = 1_000;
 export class RedisTokens {
   readonly #options: RedisTokensOptions;
   readonly #nonce = randomBytes(6).toString('hex');
-  readonly #queueConnection: RedisClient;
+  readonly #queueConnection: Redis;
   readonly #queue: Queue<Token>;
   #count = 0;
-  #workerConnection: RedisClient | undefined;
+  #workerConnection: Redis | undefined;
   #worker: Worker<Token> | undefined;
 
   constructor(options: RedisTokensOptions) {
     this.#options = options;
-    this.#queueConnection = options.connection.another('waits');
-    this.#queue = new Queue<Token>(QUEUE_NAME, {
-      connection: this.#queueConnection,
-      prefix: options.connection.tag,
-    });
+    this.#queueConnection = bullConnection(options.url, options.log);
+    this.#queue = new Queue<Token>(QUEUE_NAME, { connection: this.#queueConnection, prefix: options.prefix });
     this.#queue.on('error', (error) => options.log.debug({ error: error.message }, 'redis connection failed'));
   }
 
@@ -71,8 +70,8 @@ export class RedisTokens {
   }
 
   start(attempt: (job: string, token: Token) => Promise<void>): void {
-    const { connection, log, lanesAtOnce, lockSeconds } = this.#options;
-    this.#workerConnection = connection.another('waits');
+    const { url, prefix, log, lanesAtOnce, lockSeconds } = this.#options;
+    this.#workerConnection = bullConnection(url, log);
     this.#worker = new Worker<Token>(
       QUEUE_NAME,
       async (job) => {
@@ -80,7 +79,7 @@ export class RedisTokens {
       },
       {
         connection: this.#workerConnection,
-        prefix: connection.tag,
+        prefix,
         concurrency: lanesAtOnce,
         lockDuration: lockSeconds * 1_000,
         stalledInterval: Math.ceil((lockSeconds * 1_000) / 3),

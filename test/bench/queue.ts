@@ -11,8 +11,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { sqliteDriverName } from '../../src/store/sqlite-driver.ts';
 import { openSqliteStore } from '../../src/store/sqlite-store.ts';
 import type { DeliveryQueue } from '../../src/core/ports.ts';
-import { RedisConnection } from '../../src/store/redis-connection.ts';
-import { RedisQueue } from '../../src/store/redis-queue.ts';
+import { openRedisQueue } from '../../src/store/redis-queue.ts';
 import type { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { anEntry } from '../contract/delivery-queue.ts';
@@ -44,11 +43,14 @@ async function main(): Promise<void> {
 async function inRedis(): Promise<void> {
   if (commandPath('redis-server') === undefined) return;
   const server = await startRedis();
-  const connection = await RedisConnection.open(server.config('bench'), silentLog);
-  const queue = new RedisQueue(connection, { clock: systemClock, log: silentLog, bounds: NO_BOUNDS });
+  const { queue, close } = await openRedisQueue({
+    url: server.url,
+    clock: systemClock,
+    log: silentLog,
+    bounds: NO_BOUNDS,
+  });
   await addAndDeliver('redis', queue, 20_000, Infinity);
-  await queue.close();
-  connection.close();
+  await close();
   await server.stop();
 }
 

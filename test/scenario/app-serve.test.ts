@@ -81,7 +81,18 @@ describe('interpres serve', { concurrency: 3 }, () => {
     const { status, body } = await healthOf(server);
     assert.equal(status, 200);
     assert.deepEqual(Object.keys(body).sort(), [
-      ...['links', 'peers', 'presence', 'queue', 'registeredUsers', 'sip', 'status', 'uptimeSeconds', 'version'],
+      ...[
+        'certificates',
+        'links',
+        'peers',
+        'presence',
+        'queue',
+        'registeredUsers',
+        'sip',
+        'status',
+        'uptimeSeconds',
+        'version',
+      ],
     ]);
     assert.deepEqual(body['sip'], [
       { transport: 'udp', address: '127.0.0.1', port: server.sipPort },

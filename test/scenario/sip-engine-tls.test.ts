@@ -56,7 +56,9 @@ const clients: ReadonlyArray<readonly [string, () => Leaf | undefined, readonly 
   ['no certificate', () => undefined, undefined],
   ['DNS names', () => testCertificate(['DNS:Peer.example', 'DNS:b.example']), ['peer.example', 'b.example']],
   ['a sip URI beside DNS names', () => testCertificate(['DNS:host.example', 'URI:sip:peer.example']), ['peer.example']],
-  ['a common name alone', () => testCertificate([], { commonName: 'peer.example' }), []],
+  ['a common name alone', () => testCertificate([], { commonName: 'peer.example' }), ['peer.example']],
+  ['a common name beside other names', () => testCertificate(['IP:127.0.0.1'], { commonName: 'peer.example' }), []],
+  ['a certificate that is over', () => testCertificate(['DNS:peer.example'], { isOver: true }), undefined],
   ['a wildcard', () => testCertificate(['DNS:*.example']), []],
   [
     'the certificate of an authority nobody here knows',

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { temporaryFolder } from './temporary-folder.ts';
@@ -23,7 +23,7 @@ export function testAuthority(name = 'Test CA'): Authority {
   if (known !== undefined) return known;
   const { certificateFile, keyFile } = newFiles();
   openssl(
-    ['req', '-x509', ...NEW_KEY, '-keyout', keyFile, '-out', certificateFile, ...subject(name)],
+    ['req', '-x509', '-days', '2', ...NEW_KEY, '-keyout', keyFile, '-out', certificateFile, ...subject(name)],
     ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign'],
   );
   const authority = { certificate: readFileSync(certificateFile, 'utf8'), certificateFile, keyFile };
@@ -37,21 +37,32 @@ export function testAuthority(name = 'Test CA'): Authority {
  */
 export function testCertificate(
   names: readonly string[],
-  options: { readonly commonName?: string; readonly by?: Authority } = {},
+  options: {
+    readonly commonName?: string;
+    readonly by?: Authority;
+    /** Until when it holds; two days from now when absent. */
+    readonly until?: Date;
+    /** It was good in the past. */
+    readonly isOver?: true;
+  } = {},
 ): Leaf {
   const by = options.by ?? testAuthority();
   const commonName = options.commonName ?? 'leaf';
-  const id = JSON.stringify([names, commonName, by.keyFile]);
+  const until = options.isOver === true ? new Date(Date.now() - 86_400_000) : options.until;
+  const id = JSON.stringify([names, commonName, by.keyFile, until?.toISOString().slice(0, 13)]);
   const known = leaves.get(id);
   if (known !== undefined) return known;
   const { certificateFile, keyFile } = newFiles();
-  openssl(
-    [
-      ...['req', '-x509', ...NEW_KEY, '-keyout', keyFile, '-out', certificateFile, ...subject(commonName)],
-      ...['-CA', by.certificateFile, '-CAkey', by.keyFile],
-    ],
-    ['basicConstraints=critical,CA:FALSE', ...(names.length > 0 ? [`subjectAltName=${names.join(',')}`] : [])],
-  );
+  const alternatives = names.length > 0 ? [`subjectAltName=${names.join(',')}`] : [];
+  const extensions = ['basicConstraints=critical,CA:FALSE', ...alternatives];
+  const request = [...NEW_KEY, '-keyout', keyFile, '-out', certificateFile, ...subject(commonName)];
+  if (until === undefined) {
+    const signing = ['-CA', by.certificateFile, '-CAkey', by.keyFile];
+    openssl(['req', '-x509', '-days', '2', ...request, ...signing], extensions);
+  } else {
+    openssl(['req', '-new', ...request], []);
+    signUntil(until, by, certificateFile, extensions);
+  }
   const leaf = {
     certificate: readFileSync(certificateFile, 'utf8'),
     key: readFileSync(keyFile, 'utf8'),
@@ -62,7 +73,40 @@ export function testCertificate(
   return leaf;
 }
 
-const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+
+/** Only `openssl ca` takes a date; the request is overwritten with the certificate. */
+function signUntil(until: Date, by: Authority, file: string, extensions: readonly string[]): void {
+  const config = [
+    '[ca]',
+    'default_ca = test',
+    '[test]',
+    `database = ${file}.index`,
+    'new_certs_dir = ' + file.slice(0, file.lastIndexOf('/')),
+    'default_md = sha256',
+    'policy = any',
+    'x509_extensions = leaf',
+    'rand_serial = yes',
+    'unique_subject = no',
+    '[any]',
+    'commonName = supplied',
+    '[leaf]',
+    ...extensions.map((extension) => extension.replace('=', ' = ')),
+  ];
+  writeFileSync(`${file}.cnf`, `${config.join('\n')}\n`);
+  writeFileSync(`${file}.index`, '');
+  const dates = ['-startdate', asn1Time(new Date(until.getTime() - 30 * 86_400_000)), '-enddate', asn1Time(until)];
+  const who = ['-cert', by.certificateFile, '-keyfile', by.keyFile];
+  openssl(
+    ['ca', '-batch', '-notext', '-config', `${file}.cnf`, '-in', file, '-out', `${file}.new`, ...who, ...dates],
+    [],
+  );
+  writeFileSync(file, readFileSync(`${file}.new`));
+}
+
+function asn1Time(date: Date): string {
+  return `${date.toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`;
+}
 
 function subject(name: string): string[] {
   return ['-subj', `/CN=${name}`];

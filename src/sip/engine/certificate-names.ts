@@ -63,14 +63,22 @@ function plainString(json: string): string | undefined {
 /** Letters, digits, hyphens, underscores and dots: what a name is compared as. A wildcard is no name here. */
 const HOST_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 
+/** What of a certificate names its owner, as Node gives it. */
+export type CertificateSubject = {
+  readonly subjectaltname?: string | undefined;
+  readonly subject?: { readonly CN?: string | readonly string[] | undefined } | undefined;
+};
+
 /**
  * The SIP domains a certificate speaks for, lower case: the hosts of its `sip:` URIs without a user part, and its DNS
- * names if and only if it has no such URI (RFC 5922, section 7.1). The common name is never looked at.
+ * names if and only if it has no such URI (RFC 5922, section 7.1). The common name counts only in a certificate that has
+ * no subjectAltName at all, and only where there is one and it is the name of a host.
  */
-export function sipIdentities(subjectAltName: string | undefined): readonly string[] {
+export function sipIdentities({ subjectaltname, subject }: CertificateSubject): readonly string[] {
+  if (subjectaltname === undefined) return nameFromCommon(subject?.CN);
   const fromUris: string[] = [];
   const fromDns: string[] = [];
-  for (const { type, value } of alternativeNames(subjectAltName)) {
+  for (const { type, value } of alternativeNames(subjectaltname)) {
     if (type === 'DNS') {
       const name = value.toLowerCase();
       if (HOST_NAME.test(name)) fromDns.push(name);
@@ -83,16 +91,24 @@ export function sipIdentities(subjectAltName: string | undefined): readonly stri
   return [...new Set(fromUris.length > 0 ? fromUris : fromDns)];
 }
 
+/** A word without a dot is more likely what somebody calls a machine than a domain. */
+function nameFromCommon(commonName: string | readonly string[] | undefined): readonly string[] {
+  if (typeof commonName !== 'string') return [];
+  const name = commonName.toLowerCase();
+  return name.includes('.') && !isAddress(name) && HOST_NAME.test(name) ? [name] : [];
+}
+
 /**
  * Whether a server's certificate is for one of these names: whole names, no wildcards, no suffixes (RFC 5922, section
  * 7.2). An expected name that is an IP address is looked for among the certificate's addresses.
  */
-export function certificateIsFor(subjectAltName: string | undefined, expected: readonly string[]): boolean {
-  const identities = sipIdentities(subjectAltName);
+export function certificateIsFor(certificate: CertificateSubject, expected: readonly string[]): boolean {
+  const identities = sipIdentities(certificate);
   for (const name of expected) {
     const plain = name.toLowerCase().replace(/\.$/, '');
     if (identities.includes(plain)) return true;
-    if (isAddress(plain) && alternativeNames(subjectAltName).some((alt) => isSameAddress(alt, plain))) return true;
+    const alternatives = isAddress(plain) ? alternativeNames(certificate.subjectaltname) : [];
+    if (alternatives.some((alternative) => isSameAddress(alternative, plain))) return true;
   }
   return false;
 }

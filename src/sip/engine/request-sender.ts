@@ -32,6 +32,8 @@ export type SenderContext = {
   readonly log: Log;
   /** Value of User-Agent; undefined: none. */
   readonly serverName: string | undefined;
+  /** There is a certificate to show, so that whoever is connected to may send requests back (RFC 5923, section 8.1). */
+  readonly takesRequestsOverTls: boolean;
   readonly channelOfFlow: (flowId: string) => Channel | undefined;
 };
 
@@ -192,14 +194,16 @@ export class RequestSender {
     patienceMs: number,
   ): Promise<Outcome> {
     const branch = this.#context.tokens.branch();
-    const via = `SIP/2.0/${VIA_TRANSPORT[channel.flow.transport]} ${sentBy};rport;branch=${branch}`;
+    const { transport } = channel.flow;
+    const alias = transport === 'tls' && this.#context.takesRequestsOverTls ? ';alias' : '';
+    const via = `SIP/2.0/${VIA_TRANSPORT[transport]} ${sentBy};rport${alias};branch=${branch}`;
     const bytes = bytesWithVia(text, via, outgoing.body);
     return this.#context.transactions.run({ branch, method: outgoing.method, sentBy, bytes, channel, patienceMs });
   }
 }
 
 /** A Via of ours at its longest; bytes. */
-const VIA_BYTES_MAX = 115;
+const VIA_BYTES_MAX = 121;
 
 /** Where the request goes: where the caller says, else the first Route, else the Request-URI (RFC 3261, section 8.1.2). */
 function nextHopUri(outgoing: SipOutgoing): SipUri {

@@ -5,6 +5,7 @@ import { connect as connectTls, createServer as createTlsServer, type TLSSocket 
 import { GatewayError } from '../../core/errors.ts';
 import type { SipFlow } from '../message.ts';
 import { canonicalAddress, certificateIsFor, sipIdentities } from './certificate-names.ts';
+import { ConnectionAliases } from './connection-aliases.ts';
 import { StreamConnection, type StreamContext } from './stream-connection.ts';
 import { targetKey, type Target } from './targets.ts';
 import { secureContextOptions, type TlsFiles } from './tls-settings.ts';
@@ -38,6 +39,7 @@ export class StreamTransport {
   readonly #servers: Server[] = [];
   readonly #byId = new Map<string, StreamConnection>();
   readonly #pool = new Map<string, StreamConnection>();
+  readonly #aliases = new ConnectionAliases();
   readonly #perAddress = new Map<string, number>();
   /** Sockets inside their TLS handshake, which are nobody's connection yet. */
   readonly #handshakes = new Set<Socket>();
@@ -77,6 +79,8 @@ export class StreamTransport {
     const key = target.transport === 'tls' ? `${targetKey(target)} ${route.names.join(' ')}` : targetKey(target);
     const known = this.#pool.get(key);
     if (known?.isUsable === true) return known;
+    const alias = this.#aliases.find(target, route.names);
+    if (alias !== undefined) return alias;
     const connection = target.transport === 'tls' ? this.#openTls(route) : this.#openTcp(route);
     this.#pool.set(key, connection);
     connection.onGone = () => {
@@ -84,6 +88,11 @@ export class StreamTransport {
       if (this.#pool.get(key) === connection) this.#pool.delete(key);
     };
     return connection;
+  }
+
+  /** Whoever has opened this connection takes requests over it, too, instead of at this port (RFC 5923). */
+  alias(connection: StreamConnection, port: number): void {
+    this.#aliases.add(connection, port);
   }
 
   /** Lets no one in any more. */
@@ -165,7 +174,10 @@ export class StreamTransport {
     const flow = this.#flowOf(socket, transport, peerNames);
     const connection = new StreamConnection(socket, flow, true, this.#context);
     this.#byId.set(flow.id, connection);
-    connection.onGone = () => this.#byId.delete(flow.id);
+    connection.onGone = () => {
+      this.#byId.delete(flow.id);
+      this.#aliases.remove(connection);
+    };
     connection.opened(flow);
   }
 
@@ -192,7 +204,7 @@ export class StreamTransport {
       ...(isIP(canonicalAddress(name)) === 0 ? { servername: name } : {}),
       rejectUnauthorized: true,
       checkServerIdentity: (_host, certificate) =>
-        certificateIsFor(certificate.subjectaltname, names)
+        certificateIsFor(certificate, names)
           ? undefined
           : new Error('the certificate is for other names than the one that was asked for'),
     });
@@ -244,7 +256,7 @@ export class StreamTransport {
 
 /** The names of the far end's certificate, if its chain was verified; without a certificate undefined. */
 function verifiedNames(socket: TLSSocket): readonly string[] | undefined {
-  return socket.authorized ? sipIdentities(socket.getPeerCertificate().subjectaltname) : undefined;
+  return socket.authorized ? sipIdentities(socket.getPeerCertificate()) : undefined;
 }
 
 function pause(ms: number): Promise<void> {

@@ -40,6 +40,7 @@ const FILES: Readonly<Record<string, string>> = {
   '/etc/interpres/empty.secret': '',
   '/etc/interpres/http.token': 'from-a-file-01234567\nsecond line\n',
   '/etc/interpres/short.token': 'short\n',
+  '/etc/interpres/known.token': 'a-long-random-text\n',
   '/etc/interpres/text.txt': 'no PEM',
 };
 
@@ -210,7 +211,7 @@ const L =
 /** A file and the faults it must give; each is a part of one fault, in the order of the lines. */
 const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readonly string[]]> = [
   ['an empty file', '', ['1:1 domains: is missing', '1:1 sip: is missing']],
-  ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, store, sip"]],
+  ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, sip"]],
   ['a list', '- a', ['1:1 (file): found a list']],
   ['no YAML', 'domains: [', ['1:11 (file): ']],
   ['a key given twice', `${D}${S}data: a\ndata: b`, ['4:1 (file): found the key data a second time']],
@@ -225,7 +226,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     'an unknown key',
     `${D}${S}datta: x`,
     [
-      '3:1 datta: unknown key, expected one of domains, data, store, sip, links, peers, http, dns, registration, presence, queue, limits, rateLimits, log; did you mean data?',
+      '3:1 datta: unknown key, expected one of domains, data, sip, links, peers, http, dns, registration, presence, queue, limits, rateLimits, log; did you mean data?',
     ],
   ],
   [
@@ -236,7 +237,9 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   [
     'an unknown key in a list',
     `${D}${S}peers:\n  - domain: a.example\n    link: sip\n    nexthop: x`,
-    ['6:5 peers[0].nexthop: unknown key, expected one of domain, link, nextHop, trust; did you mean nextHop?'],
+    [
+      '6:5 peers[0].nexthop: unknown key, expected one of domain, link, nextHop, trust, security; did you mean nextHop?',
+    ],
   ],
   ['an unknown key like none', `${D}${S}log: { colour: red }`, ['3:8 log.colour: unknown key, expected one of level']],
   ['a merge key', `${D}${S}log:\n  <<: {}`, ['4:3 log.<<: unknown key']],
@@ -463,6 +466,11 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     ['http.tokenFile: found a file without a token in its first line, expected a token of at least 16 characters'],
   ],
   [
+    'a token in a file that manuals use',
+    `${D}${S}http: { listen: '127.0.0.1:1', tokenFile: known.token }`,
+    ['http.tokenFile: is a secret that manuals'],
+  ],
+  [
     'a token file that is not there',
     `${D}${S}http: { listen: '127.0.0.1:1', tokenFile: no.token }`,
     ['http.tokenFile: found a file that cannot be read'],
@@ -494,39 +502,8 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   ],
   [
     'a Redis that is none',
-    `${D}${S}store: { type: redis, url: 'localhost' }`,
-    ['store.url: found a text, expected a URL of Redis'],
-  ],
-  [
-    'a queue in Redis, as in earlier versions',
-    `${D}${S}queue: { redis: 'redis://127.0.0.1:6379/0' }`,
-    ['queue.redis: moved to `store`: write store: { type: redis, url: ... }'],
-  ],
-  ['a store that is nowhere', `${D}${S}store: { type: redis }`, ['store.url: is missing; expected `url`, `sentinels`']],
-  [
-    'a store in two places',
-    `${D}${S}store: { type: redis, url: 'redis://127.0.0.1', cluster: ['redis://127.0.0.1:7000'] }`,
-    ['store.cluster: found `url` and `cluster`, expected one of them'],
-  ],
-  [
-    'Sentinels that are not told for which master',
-    `${D}${S}store: { type: redis, sentinels: ['redis://127.0.0.1:26379'] }`,
-    ['store.sentinelName: is missing'],
-  ],
-  [
-    'keys of a store that mean nothing where they are',
-    `${D}${S}store: { type: redis, url: 'redis://u:p@127.0.0.1/1', sentinelName: m, database: 2, password: x, ca: ./ca.pem }`,
-    [
-      'store.sentinelName: belongs to `sentinels`',
-      'store.database: belongs to `sentinels`',
-      'store.password: is given, and the URL has a password too',
-      'store.ca: needs TLS',
-    ],
-  ],
-  [
-    'a password among the servers, which would be logged',
-    `${D}${S}store: { type: redis, cluster: ['redis://:hidden@127.0.0.1:7000'] }`,
-    ['store.cluster[0]: found a text, expected redis://host:port'],
+    `${D}${S}queue: { redis: 'localhost' }`,
+    ["queue.redis: found 'localhost', expected a URL of Redis"],
   ],
 ];
 for (const [name, text, expected] of FAULTS) {

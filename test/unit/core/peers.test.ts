@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import type { SipSecurity } from '../../../src/core/config-trust.ts';
 import { GatewayError } from '../../../src/core/errors.ts';
 import { PeerTable, type PeerEvidence } from '../../../src/core/peers.ts';
 import { Router } from '../../../src/core/router.ts';
@@ -254,4 +255,33 @@ test('router: who is known here is asked for users of a domain behind a core onl
   assert.deepEqual(asked, []);
   coreRouter.routeOf(anAddress('bob@sip.example'), anAddress('Carol@core.example'));
   assert.deepEqual(asked, ['carol@core.example']);
+});
+
+const secured = (security: string, trust = ''): PeerTable =>
+  new PeerTable({
+    domains: [],
+    links: {},
+    peers: [
+      { domain: 'partner.example', link: 'sip', trust: trust === '' ? [] : [trust], security: security as SipSecurity },
+    ],
+  });
+const ADDRESS = '192.0.2.7';
+const LEAST: ReadonlyArray<readonly [security: string, what: string, evidence: PeerEvidence, may: boolean]> = [
+  ['none', 'an address', { address: ADDRESS }, true],
+  ['tls', 'an address', { address: ADDRESS }, false],
+  ['tls', 'an address over TLS', { address: ADDRESS, isTls: true }, true],
+  ['tls', 'a certificate', { address: '192.0.2.9', isTls: true, peerNames: ['partner.example'] }, true],
+  ['mutual-tls', 'an address over TLS', { address: ADDRESS, isTls: true }, false],
+  ['mutual-tls', 'a certificate', { address: '192.0.2.9', isTls: true, peerNames: ['partner.example'] }, true],
+  ['mutual-tls', 'a certificate of another', { address: ADDRESS, isTls: true, peerNames: ['x.example'] }, false],
+];
+for (const [security, what, evidence, may] of LEAST) {
+  test(`peers: with security ${security}, ${what} is ${may ? 'enough' : 'not enough'}`, () => {
+    assert.equal(secured(security, ADDRESS).mayActFor('partner.example', evidence), may);
+  });
+}
+
+test('peers: one who must have TLS is looked for over TLS', () => {
+  assert.equal(secured('none').peer('partner.example')?.nextHop, undefined);
+  assert.equal(secured('tls').peer('partner.example')?.nextHop, 'sip:partner.example;transport=tls');
 });

@@ -21,6 +21,7 @@ const health = (): Health => ({
     sip: [],
     links: {},
     peers: {},
+    certificates: {},
     queue: FIGURES,
     presence: { publications: 0, subscriptions: 0, unanswered: 0 },
     registeredUsers: 0,

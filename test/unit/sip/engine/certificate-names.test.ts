@@ -6,6 +6,7 @@ import {
   canonicalAddress,
   certificateIsFor,
   sipIdentities,
+  type CertificateSubject,
 } from '../../../../src/sip/engine/certificate-names.ts';
 
 const identities: ReadonlyArray<readonly [string, string | undefined, readonly string[]]> = [
@@ -29,7 +30,23 @@ const identities: ReadonlyArray<readonly [string, string | undefined, readonly s
 ];
 for (const [what, text, want] of identities) {
   test(`certificate names: ${what}`, () => {
-    assert.deepEqual(sipIdentities(text), want);
+    assert.deepEqual(sipIdentities({ subjectaltname: text }), want);
+  });
+}
+
+const commonNames: ReadonlyArray<readonly [string, CertificateSubject, readonly string[]]> = [
+  ['counts where there is nothing else', { subject: { CN: 'A.example' } }, ['a.example']],
+  ['counts for nothing beside other names', { subjectaltname: 'DNS:b.example', subject: { CN: 'a.example' } }, ['b.example']],
+  ['counts for nothing beside names of other kinds', { subjectaltname: 'email:x@a.example', subject: { CN: 'a.example' } }, []],
+  ['counts for nothing beside an empty list', { subjectaltname: '', subject: { CN: 'a.example' } }, []],
+  ['of which there are two is none', { subject: { CN: ['a.example', 'b.example'] } }, []],
+  ['that is a word is no domain', { subject: { CN: 'gateway' } }, []],
+  ['that is an address is no domain', { subject: { CN: '192.0.2.1' } }, []],
+  ['that is a wildcard is no domain', { subject: { CN: '*.example' } }, []],
+]; // prettier-ignore
+for (const [what, certificate, want] of commonNames) {
+  test(`certificate names: a common name ${what}`, () => {
+    assert.deepEqual(sipIdentities(certificate), want);
   });
 }
 
@@ -48,7 +65,7 @@ const matches: ReadonlyArray<readonly [string, string, readonly string[], boolea
 ];
 for (const [what, text, expected, want] of matches) {
   test(`certificate is for: ${what}`, () => {
-    assert.equal(certificateIsFor(text, expected), want);
+    assert.equal(certificateIsFor({ subjectaltname: text }, expected), want);
   });
 }
 

@@ -1,0 +1,20 @@
+/** The keys about who is believed, and what is told to whom. */
+import * as z from 'zod';
+import { meta } from './config-meta.ts';
+
+/** What a SIP peer must offer at least. */
+export const SIP_SECURITY = ['none', 'tls', 'mutual-tls'] as const;
+
+export type SipSecurity = (typeof SIP_SECURITY)[number];
+
+export const peerSecurity = z
+  .enum(SIP_SECURITY)
+  .optional()
+  .meta(
+    meta({
+      about:
+        'The least that this peer must offer, with `link: sip`: `none` (the default), what `trust` or a certificate says counts; `tls`, nothing comes or goes but over TLS; `mutual-tls`, and only what a certificate for the domain proves is its own, whatever address it comes from.',
+      sample: 'mutual-tls',
+      commented: true,
+    }),
+  );

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ConfigError, readConfig, type Config } from '../../../src/core/config.ts';
+
+const PEM = '-----BEGIN X-----\n';
+const read = (text: string): Config =>
+  readConfig(text, {
+    baseFolder: '/etc/interpres',
+    env: {},
+    readFile: () => PEM,
+    resolvePath: (folder, path) => `${folder}/${path}`,
+  });
+
+function faultsOf(text: string): readonly string[] {
+  try {
+    read(text);
+    return [];
+  } catch (thrown) {
+    assert.ok(thrown instanceof ConfigError);
+    return thrown.faults;
+  }
+}
+
+const SIP = `domains: [sip.example]
+sip: { listen: ['udp://127.0.0.1:5060'], tls: { certificate: c, key: k } }
+`;
+const PLAIN = `domains: [sip.example]\nsip: { listen: ['udp://127.0.0.1:5060'] }\n`;
+const LINKS = `links: { office: { type: xmpp-component, host: h, name: sip.example, secret: rig-5f1c } }\n`;
+const peer = (rest: string): string => `peers: [{ domain: partner.example, ${rest} }]\n`;
+
+/** Each is a part of one fault, in the order of the lines. */
+const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readonly string[]]> = [
+  ['a least that is none', SIP + peer('link: sip, security: some'), ["peers[0].security: found 'some', expected one of"]],
+  ['a least for a link', SIP + LINKS + peer('link: office, security: tls'), ['security: belongs to a peer with link: sip']],
+  ['TLS without a certificate of ours', PLAIN + peer('link: sip, security: tls'), ['peers[0].security: found tls, expected a section sip.tls']],
+  ['TLS over a next hop without it', SIP + peer("link: sip, security: tls, nextHop: 'sip:gw.example;transport=tcp'"), ["nextHop: found 'sip:gw.example;transport=tcp', expected TLS"]],
+  ['addresses beside a certificate that decides', SIP + peer('link: sip, security: mutual-tls, trust: [192.0.2.7]'), ['peers[0].trust: counts for nothing']],
+]; // prettier-ignore
+for (const [name, text, wanted] of FAULTS) {
+  test(`config of trust: ${name} is a fault`, () => {
+    const faults = faultsOf(text);
+    assert.equal(faults.length, wanted.length, faults.join('\n'));
+    for (const [at, part] of wanted.entries()) assert.ok(faults[at]!.includes(part), faults[at]);
+  });
+}
+
+const FITS: ReadonlyArray<readonly [name: string, text: string]> = [
+  ['TLS by DNS', SIP + peer('link: sip, security: tls')],
+  ['TLS from known addresses', SIP + peer("link: sip, security: tls, nextHop: 'sip:gw;transport=tls', trust: [192.0.2.7]")],
+  ['a certificate over sips', SIP + peer("link: sip, security: mutual-tls, nextHop: 'sips:gw.partner.example'")],
+  ['nothing asked for', PLAIN + peer('link: sip, security: none')],
+]; // prettier-ignore
+for (const [name, text] of FITS) {
+  test(`config of trust: ${name} fits`, () => {
+    assert.deepEqual(faultsOf(text), []);
+  });
+}
