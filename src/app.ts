@@ -1,30 +1,26 @@
-import { randomBytes } from 'node:crypto';
 import { CertificateWatch, watchedCertificates } from './app/certificate-watch.ts';
 import { healthOf } from './app/health.ts';
 import { createLinks, startLink, type NamedLink } from './app/links.ts';
 import type { AppOptions } from './app/options.ts';
 import { createSipStack } from './app/sip-stack.ts';
+import { createPresence, type PresenceSide } from './app/presence.ts';
 import { openStores, type Stores } from './app/stores.ts';
 import { Admission } from './core/admission.ts';
 import { DeliveryService } from './core/delivery-service.ts';
 import { MessageService } from './core/message-service.ts';
 import { PeerTable } from './core/peers.ts';
-import { PresenceService } from './core/presence/presence-service.ts';
 import { RegistrationService } from './core/registration-service.ts';
 import { Router } from './core/router.ts';
 import { UserTable } from './core/user-table.ts';
 import type { Health } from './http/routes-health.ts';
 import { OperatorDoor } from './http/server.ts';
-import { sipApplication, type SipApplication } from './sip/application.ts';
+import { senderProof, sipApplication, type SipApplication } from './sip/application.ts';
 import type { SipListener, SipStack } from './sip/stack.ts';
 import { sameSipUri, parseSipUri } from './sip/uri.ts';
 import { linkSender } from './xmpp/message-sender.ts';
-import { XmppPresence } from './xmpp/presence/xmpp-presence.ts';
 
 /** How long the parts may take to end what is under way; together they stay under the 10 s an operator waits. */
 const GRACE_MS = { sip: 2_000, presence: 1_000, queue: 3_000, links: 2_000 };
-/** Of a token that nobody guesses. */
-const TOKEN_BYTES = 15;
 
 /** The server: every adapter is constructed here and nowhere else. */
 export class App {
@@ -38,8 +34,7 @@ export class App {
   readonly #links: ReadonlyMap<string, NamedLink>;
   readonly #stack: SipStack;
   readonly #sip: SipApplication;
-  readonly #presence: PresenceService;
-  readonly #xmppPresence: XmppPresence;
+  readonly #presence: PresenceSide;
   readonly #door: OperatorDoor;
   readonly #certificates: CertificateWatch;
   #listeners: readonly SipListener[] = [];
@@ -80,68 +75,30 @@ export class App {
 
     this.#certificates = new CertificateWatch(watchedCertificates(config), clock, log);
     this.#stack = createSipStack(options);
+    const proof = senderProof({ peers: this.#peers, credentials: store.credentials, clock, log });
+    this.#links = createLinks(options);
+    this.#presence = createPresence(
+      {
+        store,
+        stack: this.#stack,
+        peers: this.#peers,
+        router,
+        admission,
+        proof,
+        links: this.#links,
+        isUser,
+        contactsOf,
+      },
+      options,
+    );
     this.#sip = sipApplication({
       stack: this.#stack,
       peers: this.#peers,
-      credentials: store.credentials,
+      proof,
       registrations: { register: (user, request) => this.#registrations.register(user, request), contactsOf },
       accept: (message, origin) => this.#messages.accept(message, origin),
       listeners: () => this.#listeners,
-      presence: {
-        // Not the thing itself: it needs the SIP side to be there first.
-        subscriptions: {
-          subscribe: (request) => this.#presence.subscriptions.subscribe(request),
-          refresh: (id, request) => this.#presence.subscriptions.refresh(id, request),
-          fetch: (request) => this.#presence.subscriptions.fetch(request),
-          find: (id) => this.#presence.subscriptions.find(id),
-          saveLease: (id) => this.#presence.subscriptions.saveLease(id),
-        },
-        publish: (request) => {
-          admission.admitPublisher(request.presentity);
-          return this.#presence.publish(request);
-        },
-        isUser,
-        upstreamRecords: store.records('sip-upstream'),
-        onReport: (pair, report) => this.#presence.upstreamReported(pair, report),
-        isWanted: (pair) => this.#presence.isWanted(pair, this.#xmppPresence.isStillThere),
-        documentBytesMax: config.presence.limits.documentBytes,
-        expiresSeconds: config.presence.expires.default,
-        random,
-      },
-      clock,
-      log,
-    });
-    this.#links = createLinks(options);
-    this.#xmppPresence = new XmppPresence({
-      links: this.#links,
-      records: store.records('xmpp-upstream'),
-      subscriptions: () => this.#presence.subscriptions,
-      onReport: (pair, report) => this.#presence.upstreamReported(pair, report),
-      newToken,
-      clock,
-      random,
-      log,
-    });
-    this.#presence = new PresenceService({
-      config: config.presence,
-      records: {
-        publications: store.records('publication'),
-        rules: store.records('rules'),
-        subscriptions: store.records('subscription'),
-        unsettled: store.records('unsettled'),
-      },
-      isUser,
-      isOwn: (domain) => this.#peers.own(domain) !== undefined,
-      routeOf: ({ watcher, presentity }) => router.presenceRouteOf(watcher, presentity),
-      admit: (watcher, origin) => admission.admitWatcher(watcher, origin),
-      bindingsOf: contactsOf,
-      upstreamOf: ({ kind }) => (kind === 'sip' ? this.#sip.upstream : this.#xmppPresence.upstream),
-      notifierOf: (via) => (via === 'sip' ? this.#sip.notifier : this.#xmppPresence.notifier),
-      permissions: {
-        owners: () => this.#xmppPresence.upstream.watchers(),
-        forget: (watcherKey) => this.#xmppPresence.upstream.endAll(watcherKey),
-      },
-      newToken,
+      presence: this.#presence.sipHandlers,
       clock,
       log,
     });
@@ -167,8 +124,8 @@ export class App {
       clock,
       log,
       wake: (hop) => this.#delivery.hopUp(hop),
-      beforeChange: (userKey) => this.#presence.beforeRegistration(userKey),
-      changed: (userKey) => this.#presence.registered(userKey),
+      beforeChange: (userKey) => this.#presence.service.beforeRegistration(userKey),
+      changed: (userKey) => this.#presence.service.registered(userKey),
     });
     this.#messages = new MessageService({
       admission,
@@ -187,7 +144,7 @@ export class App {
       log,
       health: { health: () => this.health() },
       queue: { queue },
-      watchers: { watchers: this.#presence.watchers },
+      watchers: { watchers: this.#presence.service.watchers },
     });
   }
 
@@ -211,7 +168,6 @@ export class App {
         messages: this.#messages,
         delivery: this.#delivery,
         presence: this.#presence,
-        xmppPresence: this.#xmppPresence,
       };
       await Promise.all([...this.#links].map(([name, link]) => startLink(name, link, services, this.#options)));
       if (!this.#isStopping()) this.#status = 'ok';
@@ -241,15 +197,12 @@ export class App {
       (hop) => this.#delivery.window(hop),
     );
     this.#listeners = await this.#stack.start(this.#sip.handler);
-    this.#sip.upstream.start();
     this.#presence.start();
   }
 
   async #close(): Promise<void> {
     await this.#opened?.catch(() => undefined);
     await this.#presence.stop(GRACE_MS.presence);
-    this.#sip.upstream.stop();
-    this.#xmppPresence.stop();
     // SIP first: what it still accepts must find the queue open. Links last: the queue's attempts need them.
     await this.#stack.stop(GRACE_MS.sip);
     await this.#stores.queue.stop(GRACE_MS.queue);
@@ -271,7 +224,7 @@ export class App {
       {
         queue: this.#stores.queue,
         delivery: this.#delivery,
-        presence: this.#presence,
+        presence: this.#presence.service,
         bindings: this.#stores.store.bindings,
         links: this.#links,
         listeners: this.#listeners,
@@ -282,11 +235,6 @@ export class App {
       this.#options,
     );
   }
-}
-
-/** A token of `A-Z a-z 0-9 - _` that begins with a letter, so that none is an option of the command line. */
-function newToken(): string {
-  return `t${randomBytes(TOKEN_BYTES).toString('base64url')}`;
 }
 
 function sameContact(a: string, b: string): boolean {

@@ -1,14 +1,13 @@
 import type { DeliveryService } from '../core/delivery-service.ts';
 import type { MessageService } from '../core/message-service.ts';
 import type { PeerTable } from '../core/peers.ts';
-import type { PresenceService } from '../core/presence/presence-service.ts';
 import { linkHop } from '../core/router.ts';
 import { xmppDispatch } from '../xmpp/dispatch.ts';
 import { ComponentLink } from '../xmpp/link-component.ts';
 import type { XmppLink } from '../xmpp/link.ts';
 import type { ComponentDomains } from '../xmpp/map-address.ts';
-import type { XmppPresence } from '../xmpp/presence/xmpp-presence.ts';
 import type { AppOptions } from './options.ts';
+import type { PresenceSide } from './presence.ts';
 
 /** A way to XMPP domains, and the names under which it stands for ours. */
 export type NamedLink = { readonly link: XmppLink; readonly domains: ComponentDomains };
@@ -37,8 +36,7 @@ export type LinkServices = {
   readonly peers: PeerTable;
   readonly messages: MessageService;
   readonly delivery: DeliveryService;
-  readonly presence: PresenceService;
-  readonly xmppPresence: XmppPresence;
+  readonly presence: PresenceSide;
 };
 
 /** Starts a link with everything that its stanzas and its coming and going mean to the rest of the server. */
@@ -48,8 +46,8 @@ export function startLink(
   services: LinkServices,
   { version, clock, log }: AppOptions,
 ): Promise<void> {
-  const { peers, messages, delivery, presence, xmppPresence } = services;
-  const linkPresence = xmppPresence.forLink(name);
+  const { peers, messages, delivery, presence } = services;
+  const linkPresence = presence.xmpp.forLink(name);
   if (linkPresence === undefined) throw new Error('a link that XMPP presence does not know');
   const hop = linkHop(name);
   return link.start({
@@ -68,7 +66,7 @@ export function startLink(
     onUp: () => {
       delivery.hopUp(hop);
       linkPresence.up();
-      presence.subscriptions.wake(hop);
+      presence.service.subscriptions.wake(hop);
     },
     onDown: () => {
       delivery.hopDown(hop);

@@ -60,8 +60,20 @@ async function openQueue(
   { config, clock, log }: StoreNeeds,
   store: SqliteStore,
 ): Promise<{ queue: DeliveryQueue; close: () => Promise<void> }> {
-  if (config.queue.redis === undefined) return { queue: store.queue, close: () => Promise.resolve() };
+  if (config.store === undefined) return { queue: store.queue, close: () => Promise.resolve() };
   // Loaded when wanted: a server on the embedded store does not pay for BullMQ at its start.
-  const { openRedisQueue } = await import('../store/redis-queue.ts');
-  return openRedisQueue({ url: config.queue.redis, clock, log, ...queueOptions(config) });
+  const [{ RedisConnection }, { RedisQueue }] = await Promise.all([
+    import('../store/redis-connection.ts'),
+    import('../store/redis-queue.ts'),
+  ]);
+  const connection = await RedisConnection.open(config.store, log);
+  const queue = new RedisQueue(connection, { clock, log, ...queueOptions(config) });
+  await queue.refresh();
+  return {
+    queue,
+    close: async () => {
+      await queue.close();
+      connection.close();
+    },
+  };
 }

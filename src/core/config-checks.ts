@@ -1,6 +1,6 @@
 import { parseCidr } from './cidr.ts';
 import { nearest, valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
-import { isBearerToken, isOverTls, parseDomain, parseListen } from './config-values.ts';
+import { isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './config-values.ts';
 
 /** Reads a file of the configuration. @throws Error saying why it cannot be read. */
 export type ReadFile = (path: string) => string;
@@ -34,6 +34,7 @@ export function crossFaults(values: unknown): ValueFault[] {
     ...peerFaults(values, own),
     ...sipFaults(values),
     ...httpFaults(values),
+    ...storeFaults(values),
     ...nextHopFaults(values),
     ...securityFaults(values),
     ...trustFaults(values),
@@ -177,6 +178,38 @@ function httpFaults(values: unknown): ValueFault[] {
   const faults = isBearerToken(token) ? secretFaults(token, ['http', 'token']) : [];
   if (textAt(values, ['http', 'tokenFile']) === undefined) return faults;
   return [...faults, { path: ['http', 'token'], text: 'found `token` and `tokenFile`, expected one of them' }];
+}
+
+/** The ways to Redis exclude each other, and each has keys of its own. */
+function storeFaults(values: unknown): ValueFault[] {
+  const section = valueAt(values, ['store']);
+  if (typeof section !== 'object' || section === null) return [];
+  const faults: ValueFault[] = [];
+  const has = (key: string): boolean => valueAt(section, [key]) !== undefined;
+  const fault = (key: string, text: string): void => void faults.push({ path: ['store', key], text });
+  const [way, ...others] = ['url', 'sentinels', 'cluster'].filter(has);
+  if (way === undefined) fault('url', 'is missing; expected `url`, `sentinels` or `cluster`');
+  for (const other of others) fault(other, `found \`${String(way)}\` and \`${other}\`, expected one of them`);
+  if (has('sentinels') && !has('sentinelName')) fault('sentinelName', 'is missing; expected the name of the master');
+  for (const key of ['sentinelName', 'sentinelPassword', 'database']) {
+    if (has(key) && !has('sentinels'))
+      fault(key, `belongs to \`sentinels\`, which ${key === 'database' ? 'a URL says itself' : 'are not given'}`);
+  }
+  if (has('password') && has('passwordFile')) fault('password', 'found `password` and `passwordFile`, expected one');
+  const url = parseRedisUrl(textAt(section, ['url']) ?? '');
+  for (const key of ['password', 'passwordFile']) {
+    if (url?.password !== undefined && has(key)) fault(key, 'is given, and the URL has a password too; expected one');
+  }
+  if (url?.username !== undefined && has('username')) fault('username', 'is given, and the URL has one too');
+  const all = [textAt(section, ['url']) ?? '', ...texts(section, 'sentinels'), ...texts(section, 'cluster')];
+  const schemes = new Set(all.flatMap((text) => parseRedisUrl(text)?.isTls ?? []));
+  if (schemes.size > 1) fault(way ?? 'url', 'found redis:// and rediss:// side by side, expected one for all');
+  if (has('ca') && !schemes.has(true)) fault('ca', 'needs TLS: expected rediss:// where the servers are named');
+  return faults;
+}
+
+function texts(values: unknown, key: string): string[] {
+  return listAt(values, [key]).flatMap(({ value }) => (typeof value === 'string' ? [value] : []));
 }
 
 /** What a core says about its users comes from where it was asked, and counts only when it is known who that is. */

@@ -96,7 +96,14 @@ function range(node: SchemaNode): string {
   return to === undefined ? '' : `, at most ${to}`;
 }
 
+/** Keys of earlier versions, and where what they said is said now. */
+const MOVED: Readonly<Record<string, string>> = {
+  'queue.redis': 'moved to `store`: write store: { type: redis, url: ... }, which keeps the queue and everything else',
+};
+
 function unknownKey(path: ConfigPath, key: string): string {
+  const moved = MOVED[[...path, key].join('.')];
+  if (moved !== undefined) return moved;
   const keys = keysOf(schemaAt(path) ?? {});
   const near = nearest(key, keys);
   return near === undefined
@@ -142,9 +149,12 @@ export function valueAt(values: unknown, path: ConfigPath): unknown {
   return value;
 }
 
+/** What names a Redis may have a password in it. */
+const SECRET_KEY = /^(?:secret|token|password|sentinelPassword|url|sentinels|cluster)$/;
+
 /** A value as a fault may show it: short, and never a secret. */
 function shown(value: unknown, path: ConfigPath): string {
-  if ((path.at(-1) === 'secret' || path.at(-1) === 'token') && typeof value === 'string') return 'a text';
+  if (path.some((part) => SECRET_KEY.test(String(part))) && typeof value === 'string') return 'a text';
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a section';

@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { parseCidr } from './cidr.ts';
 import { expires, meta, seconds, text } from './config-meta.ts';
 import { presence } from './config-presence.ts';
+import { store } from './config-store.ts';
 import { peerSecurity } from './config-trust.ts';
 import {
   BEARER_TOKEN_FORM,
@@ -189,15 +190,6 @@ const queue = z.strictObject({
     })
     .prefault({})
     .meta(meta({ about: 'Pauses between attempts of one message that was refused for now.' })),
-  redis: text('a URL of Redis, redis://host:port/0', (value) => /^rediss?:\/\/[^\s]+$/.test(value))
-    .optional()
-    .meta(
-      meta({
-        about: 'Keep the queue in this Redis (run with `appendonly yes`) instead of the data folder.',
-        sample: 'redis://127.0.0.1:6379/0',
-        commented: true,
-      }),
-    ),
 });
 
 const rates = z.strictObject({
@@ -238,9 +230,20 @@ export const ConfigSchema = z.strictObject({
         sample: ['sip.example'],
       }),
     ),
-  data: plain
-    .default('./data')
-    .meta(meta({ about: "The embedded store's folder: queue, users, registrations.", sample: './data', shown: true })),
+  data: plain.default('./data').meta(
+    meta({
+      about:
+        "The embedded store's folder: queue, users, registrations; with a `store` only the control socket is there.",
+      sample: './data',
+      shown: true,
+    }),
+  ),
+  store: store.optional().meta(
+    meta({
+      about:
+        'Keeps queue, users, registrations and presence in Redis (run with `appendonly yes` and `maxmemory-policy noeviction`); absent: in the data folder.',
+    }),
+  ),
   sip: sip.meta(meta({ about: 'The SIP side.' })),
   links: z
     .record(plain, xmppComponent)

@@ -87,6 +87,50 @@ function parsePort(text: string, min: number): number | undefined {
   return port < min || port > 65_535 ? undefined : port;
 }
 
+/** One Redis server, as a URL names it. */
+export type RedisUrl = {
+  readonly isTls: boolean;
+  readonly host: string;
+  readonly port: number;
+  readonly username?: string;
+  readonly password?: string;
+  /** Absent: the first, 0. */
+  readonly database?: number;
+};
+
+export const REDIS_URL_FORM = 'a URL of Redis, redis://host:port/0';
+/** Of one among several: what they share is said beside them, once. */
+export const REDIS_SERVER_FORM = 'redis://host:port, or rediss:// for TLS';
+
+/** Reads `redis[s]://[user][:password@]host[:port][/database]`, IPv6 in brackets, the port 6379 where none is given. */
+export function parseRedisUrl(text: string): RedisUrl | undefined {
+  const parts = /^(rediss?):\/\/(?:([^\s:@/]*)(?::([^\s@/]*))?@)?([^\s@/?#]+)(?:\/([0-9]{1,4})?)?$/.exec(text);
+  if (parts === null) return undefined;
+  const [, scheme, user, secret, where = '', database] = parts;
+  const withPort = /:[0-9]*$/.test(where.replace(/^\[.*\]/, '')) ? where : `${where}:6379`;
+  const place = parseHostPort(withPort);
+  const username = decoded(user);
+  const password = decoded(secret);
+  if (place === undefined || place.port === 0 || username === null || password === null) return undefined;
+  return {
+    isTls: scheme === 'rediss',
+    ...place,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(database === undefined ? {} : { database: Number(database) }),
+  };
+}
+
+/** @returns undefined for what is not there, null for what is no percent-encoding */
+function decoded(text: string | undefined): string | undefined | null {
+  if (text === undefined || text === '') return undefined;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}
+
 export const BEARER_TOKEN_FORM = 'a token of at least 16 characters, A-Z a-z 0-9 - . _ ~ + /';
 
 /** Whether a text can be sent as a bearer token (RFC 6750, section 2.1: b64token), and is too long to be guessed. */

@@ -10,20 +10,17 @@ import {
   type Node,
   type YAMLError,
 } from 'yaml';
-import { crossFaults, secretFaults, type ReadFile } from './config-checks.ts';
+import { crossFaults } from './config-checks.ts';
 import { schemaFaults, type ConfigPath, type ValueFault } from './config-faults.ts';
+import { FileTexts, type ConfigWorld, type TlsConfig } from './config-files.ts';
 import { ConfigSchema, type ConfigValues } from './config-schema.ts';
+import { builtStore, type StoreConfig } from './config-store.ts';
 import type { SipSecurity } from './config-trust.ts';
-import {
-  BEARER_TOKEN_FORM,
-  isBearerToken,
-  parseDomain,
-  parseHostPort,
-  parseListen,
-  type HostPort,
-  type SipListen,
-} from './config-values.ts';
+import { parseDomain, parseHostPort, parseListen, type HostPort, type SipListen } from './config-values.ts';
 import type { RuleAction } from './presence/rules.ts';
+
+export type { ConfigWorld, TlsConfig } from './config-files.ts';
+export type { StoreConfig } from './config-store.ts';
 
 /** A domain this server is authoritative for. */
 export type OwnDomain = {
@@ -57,14 +54,13 @@ export type PeerConfig = {
   readonly security?: SipSecurity;
 };
 
-/** PEM texts, read from the files that the configuration names. */
-export type TlsConfig = { readonly certificate: string; readonly key: string; readonly ca?: string };
-
 /** The configuration, checked whole: names meet, files were read, paths are absolute, defaults are filled in. */
 export type Config = {
   readonly domains: readonly OwnDomain[];
   /** Absolute path of the embedded store's folder. */
   readonly data: string;
+  /** Where everything durable is kept instead of the folder. */
+  readonly store?: StoreConfig;
   readonly sip: {
     readonly listen: readonly SipListen[];
     /** `warnDays`: before the end of the certificate. */
@@ -87,8 +83,6 @@ export type Config = {
     readonly rememberSeconds: number;
     readonly limits: { readonly total: number; readonly perPeer: number; readonly perSender: number };
     readonly retry: { readonly firstSeconds: number; readonly maxSeconds: number };
-    /** URL; present: the queue is kept in Redis. */
-    readonly redis?: string;
   };
   readonly limits: { readonly messageBytes: number; readonly stanzaBytes: number };
   readonly rateLimits: 'off' | RateLimits;
@@ -125,17 +119,6 @@ export type RateLimits = {
   readonly burst: number;
   readonly perPeerPerSecond: number;
   readonly peerBurst: number;
-};
-
-/** What reading a configuration needs of the world. */
-export type ConfigWorld = {
-  /** Absolute path of the folder that relative paths in the file start from. */
-  readonly baseFolder: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly readFile: ReadFile;
-  readonly resolvePath: (folder: string, path: string) => string;
-  /** Says why certificate, key and roots cannot be used together, undefined when they can; absent: nobody looks. */
-  readonly tlsFault?: (tls: TlsConfig) => string | undefined;
 };
 
 /** Everything that is wrong with a configuration file, in the order of its lines: `line:column path: found, expected`. */
@@ -242,78 +225,11 @@ function substituted(value: unknown, env: ConfigWorld['env'], path: ConfigPath, 
   );
 }
 
-/** Reads the files that the configuration names; one that cannot be read is a fault of the key that names it. */
-class FileTexts {
-  readonly #world: ConfigWorld;
-  readonly #faults: ValueFault[];
-
-  constructor(world: ConfigWorld, faults: ValueFault[]) {
-    this.#world = world;
-    this.#faults = faults;
-  }
-
-  secret(file: string, path: ConfigPath): string {
-    const secret = this.#firstLine(file, path);
-    if (secret !== undefined) this.#faults.push(...secretFaults(secret, path));
-    return secret ?? '';
-  }
-
-  token(file: string, path: ConfigPath): string {
-    const token = this.#firstLine(file, path);
-    if (token !== undefined && !isBearerToken(token)) {
-      this.#faults.push({
-        path,
-        text: `found a file without a token in its first line, expected ${BEARER_TOKEN_FORM}`,
-      });
-    } else if (token !== undefined) this.#faults.push(...secretFaults(token, path));
-    return token ?? '';
-  }
-
-  #firstLine(file: string, path: ConfigPath): string | undefined {
-    return this.#read(file, path)?.split(/\r?\n/, 1)[0];
-  }
-
-  /** Reads the PEM files; when each is there, they must fit each other as well. */
-  tls(named: ConfigValues['sip']['tls']): Config['sip']['tls'] {
-    if (named === undefined) return undefined;
-    const faultsBefore = this.#faults.length;
-    const path = ['sip', 'tls'];
-    const tls = {
-      certificate: this.#pem(named.certificate, [...path, 'certificate']),
-      key: this.#pem(named.key, [...path, 'key']),
-      ...(named.ca === undefined ? {} : { ca: this.#pem(named.ca, [...path, 'ca']) }),
-    };
-    const reason = this.#faults.length > faultsBefore ? undefined : this.#world.tlsFault?.(tls);
-    if (reason !== undefined) {
-      const text = `found files that cannot be used together (${reason}), expected a certificate and its key`;
-      this.#faults.push({ path, text });
-    }
-    return { ...tls, warnDays: named.warnDays };
-  }
-
-  #pem(file: string, path: ConfigPath): string {
-    const text = this.#read(file, path);
-    if (text !== undefined && !text.includes('-----BEGIN ')) {
-      this.#faults.push({ path, text: 'found a file without -----BEGIN, expected PEM' });
-    }
-    return text ?? '';
-  }
-
-  #read(file: string, path: ConfigPath): string | undefined {
-    try {
-      return this.#world.readFile(this.#world.resolvePath(this.#world.baseFolder, file));
-    } catch (thrown) {
-      const reason = thrown instanceof Error ? thrown.message : 'cannot be read';
-      this.#faults.push({ path, text: `found a file that cannot be read (${reason}), expected a readable one` });
-      return undefined;
-    }
-  }
-}
-
 /** Takes the checked texts apart. The schema has seen each, so a text that still does not parse is its mistake. */
 function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Config {
-  const tls = files.tls(values.sip.tls);
-  const { redis, ...queue } = values.queue;
+  const named = values.sip.tls;
+  const tls = files.tls(named);
+  const store = values.store === undefined ? undefined : builtStore(values.store, files);
   return {
     domains: values.domains.map((own) =>
       typeof own === 'string'
@@ -325,9 +241,10 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
           },
     ),
     data: world.resolvePath(world.baseFolder, values.data),
+    ...(store === undefined ? {} : { store }),
     sip: {
       listen: values.sip.listen.map((listen) => known(parseListen(listen))),
-      ...(tls === undefined ? {} : { tls }),
+      ...(tls === undefined || named === undefined ? {} : { tls: { ...tls, warnDays: named.warnDays } }),
     },
     links: Object.fromEntries(
       Object.entries(values.links).map(([key, { secretFile, ...link }]) => [
@@ -351,7 +268,7 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     dns: values.dns,
     registration: values.registration,
     presence: values.presence,
-    queue: { ...queue, ...(redis === undefined ? {} : { redis }) },
+    queue: values.queue,
     limits: values.limits,
     rateLimits: values.rateLimits,
     log: values.log,

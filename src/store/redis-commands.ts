@@ -1,35 +1,30 @@
-import type { Redis } from 'ioredis';
-import { redisFailure } from './redis-connection.ts';
+import type { RedisClient, RedisConnection } from './redis-connection.ts';
 import { REDIS_SCRIPTS, scriptText } from './redis-scripts.ts';
 import type { RedisScript } from './redis-scripts.ts';
 
-/** Our scripts and keys in one Redis. Whatever fails is a GatewayError('store-unavailable'). */
+/** The queue's scripts and keys. Whatever fails is a GatewayError('store-unavailable'). */
 export class RedisCommands {
-  readonly redis: Redis;
-  readonly #keys: string;
+  readonly #connection: RedisConnection;
 
-  constructor(redis: Redis, prefix: string) {
-    this.redis = redis;
-    this.#keys = `${prefix}:queue:`;
-    for (const name of Object.keys(REDIS_SCRIPTS) as RedisScript[]) {
-      redis.defineCommand(`interpres-${name}`, { numberOfKeys: 1, lua: scriptText(name) });
-    }
+  constructor(connection: RedisConnection) {
+    this.#connection = connection;
+    for (const name of Object.keys(REDIS_SCRIPTS) as RedisScript[])
+      connection.define(`queue-${name}`, scriptText(name));
+  }
+
+  get isReady(): boolean {
+    return this.#connection.isReady;
   }
 
   key(name: string): string {
-    return `${this.#keys}${name}`;
+    return this.#connection.key(`queue:${name}`);
   }
 
   run(name: RedisScript, ...values: Array<string | number>): Promise<unknown> {
-    const commands = this.redis as unknown as Record<string, (...values: Array<string | number>) => Promise<unknown>>;
-    return this.ask(async () => commands[`interpres-${name}`]?.(this.#keys, ...values));
+    return this.#connection.run(`queue-${name}`, ...values);
   }
 
-  async ask<T>(ask: (redis: Redis) => Promise<T>): Promise<T> {
-    try {
-      return await ask(this.redis);
-    } catch (error) {
-      throw redisFailure(error);
-    }
+  ask<T>(ask: (client: RedisClient) => Promise<T>): Promise<T> {
+    return this.#connection.ask(ask);
   }
 }

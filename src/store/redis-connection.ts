@@ -1,95 +1,247 @@
-import { Redis } from 'ioredis';
+import { EventEmitter } from 'node:events';
+import { Cluster, Redis } from 'ioredis';
+import type { ClusterOptions, RedisOptions } from 'ioredis';
+import type { StoreConfig } from '../core/config.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import { tellDurability } from './redis-durability.ts';
+
+/** A Redis, or a Cluster of them: the same commands. */
+export type RedisClient = Redis | Cluster;
+
+/**
+ * What a connection beside the first is for.
+ * `waits`: its commands wait until Redis is back, as BullMQ wants it. `listens`: subscriptions, or blocking reads of at
+ * most two seconds each; its commands fail while Redis is away.
+ */
+export type RedisUse = 'waits' | 'listens';
 
 /** A command that has no answer by then counts as failed; whether it was carried out is then not known. */
 const COMMAND_MS = 3_000;
-const RECONNECT_MS_MAX = 2_000;
+const RECONNECT_MS_MAX = 1_000;
+const SILENCE_MS = 4_000;
+/** A BullMQ worker waits up to ten seconds for a job. */
+const WORKER_SILENCE_MS = 15_000;
+/** Slot tables of a Cluster are asked anew this often, so that a failover is noticed without a refused command. */
+const SLOTS_MS = 2_000;
 const RETRY_AFTER_SECONDS = 30;
 
-/**
- * The connection for our own commands. While Redis is away they fail at once, so that a sender hears of it.
- *
- * @throws GatewayError 'store-unavailable' naming the server, when it cannot be reached now
- */
-export async function connectRedis(url: string, log: Log): Promise<Redis> {
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    commandTimeout: COMMAND_MS,
-    connectTimeout: COMMAND_MS,
-    retryStrategy: reconnectMs,
-  });
-  logOutages(redis, url, log);
-  try {
-    await redis.connect();
-    await warnIfNotDurable(redis, log);
-    return redis;
-  } catch (cause) {
-    redis.disconnect();
-    const said = cause instanceof Error ? cause.message : String(cause);
-    throw new GatewayError('store-unavailable', `Redis at ${withoutSecret(url)} cannot be used: ${said}`, { cause });
-  }
-}
+type Events = { ready: []; away: [] };
+type Options = Omit<RedisOptions, 'replyMapping'>;
 
-/** Options of the connections that BullMQ makes: its commands wait for Redis to come back. */
-export function bullConnection(url: string, log: Log): Redis {
-  const redis = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: reconnectMs });
-  redis.on('error', (error: Error) => log.debug({ error: error.message }, 'redis connection failed'));
-  return redis;
+/**
+ * The way to the Redis that is the store: one server, the master behind Sentinels, or a Cluster.
+ *
+ * On `client` a command fails at once while Redis is away, so that a sender hears of it, and after three seconds
+ * without an answer; a server that stops answering is connected to anew. It is never sent a second time by itself:
+ * whoever sent it decides.
+ *
+ * Every key begins with `{prefix}:`, also those of BullMQ. The braces are the hash tag that keeps all of them in one
+ * slot of a Cluster, so that one script may touch any of them (redis.io/docs, Cluster specification, hash tags).
+ *
+ * Events: `ready` when commands can be sent again, `away` when they cannot any more.
+ */
+export class RedisConnection extends EventEmitter<Events> {
+  readonly client: RedisClient;
+  /** For logs and faults: the servers, without user and password. */
+  readonly where: string;
+  readonly log: Log;
+  readonly #config: StoreConfig;
+  readonly #others = new Set<RedisClient>();
+  #isReady = false;
+  #isClosed = false;
+
+  /**
+   * Connects, and says in the log what this Redis survives.
+   *
+   * @throws GatewayError 'store-unavailable' naming the server, when it cannot be reached now
+   */
+  static async open(config: StoreConfig, log: Log): Promise<RedisConnection> {
+    const connection = new RedisConnection(config, log);
+    try {
+      await connection.client.connect();
+      await connection.client.ping();
+    } catch (cause) {
+      connection.close();
+      const said = lastCause(cause);
+      throw new GatewayError('store-unavailable', `Redis at ${connection.where} cannot be used: ${said}`, { cause });
+    }
+    await tellDurability(connection.client, log);
+    return connection;
+  }
+
+  private constructor(config: StoreConfig, log: Log) {
+    super();
+    this.#config = config;
+    this.log = log;
+    this.where = placesOf(config);
+    this.client = this.#connect({
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      commandTimeout: COMMAND_MS,
+      autoResendUnfulfilledCommands: false,
+    });
+    this.#follow();
+  }
+
+  /** Whether a command would be sent now. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** What BullMQ's keys begin with; BullMQ puts the ':' itself. */
+  get tag(): string {
+    return `{${this.#config.prefix}}`;
+  }
+
+  /** The key of that name, `queue:live` for example. */
+  key(name: string): string {
+    return `${this.tag}:${name}`;
+  }
+
+  /** A further connection, closed with this one. */
+  another(use: RedisUse): RedisClient {
+    const client = this.#connect(
+      use === 'waits'
+        ? { maxRetriesPerRequest: null, socketTimeout: WORKER_SILENCE_MS }
+        : { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false },
+    );
+    client.on('error', (error: Error) => this.log.debug({ error: error.message }, 'redis connection failed'));
+    client.connect().catch(() => undefined); // it goes on trying
+    this.#others.add(client);
+    client.on('end', () => this.#others.delete(client));
+    return client;
+  }
+
+  /** Sends commands. @throws GatewayError 'store-unavailable' whatever fails. */
+  async ask<T>(ask: (client: RedisClient) => Promise<T>): Promise<T> {
+    try {
+      return await ask(this.client);
+    } catch (error) {
+      throw redisFailure(error);
+    }
+  }
+
+  /** Makes a script known under a name of its own, for `run`. Its first key is the tag, which all its keys begin with. */
+  define(name: string, lua: string): void {
+    this.client.defineCommand(`interpres-${name}`, { numberOfKeys: 1, lua });
+  }
+
+  /** Runs a script. KEYS[1] is what `key('')` gives. @throws GatewayError 'store-unavailable' whatever fails. */
+  run(name: string, ...values: ReadonlyArray<string | number>): Promise<unknown> {
+    const commands = this.client as unknown as Record<string, (...values: unknown[]) => Promise<unknown>>;
+    return this.ask(async () => commands[`interpres-${name}`]?.(this.key(''), ...values));
+  }
+
+  /** Lets go of Redis at once. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const client of [this.client, ...this.#others]) client.disconnect();
+  }
+
+  #connect(more: Options): RedisClient {
+    const { servers, database, username, password, tls } = this.#config;
+    const options: Options = {
+      lazyConnect: true,
+      connectTimeout: COMMAND_MS,
+      // A server that is there and says nothing is as good as away.
+      socketTimeout: SILENCE_MS,
+      // A master that became a replica, and says so only to those who write.
+      reconnectOnError: (error) => error.message.startsWith('READONLY'),
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(tls === undefined ? {} : { tls: { ...tls } }),
+      ...more,
+    };
+    const retryStrategy = (times: number): number => Math.min(RECONNECT_MS_MAX, 50 * times);
+    switch (servers.kind) {
+      case 'one':
+        return new Redis({ ...options, ...servers.server, db: database, retryStrategy });
+      case 'sentinels':
+        return new Redis({
+          ...options,
+          db: database,
+          retryStrategy,
+          sentinels: [...servers.sentinels],
+          name: servers.name,
+          sentinelRetryStrategy: retryStrategy,
+          sentinelCommandTimeout: COMMAND_MS,
+          // A failover that the Sentinels have decided is followed at once, also when the old master still answers.
+          failoverDetector: true,
+          ...(servers.password === undefined ? {} : { sentinelPassword: servers.password }),
+          ...(tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: { ...tls } }),
+        });
+      case 'cluster':
+        return new Cluster(
+          [...servers.nodes],
+          clusterOptions(options, retryStrategy) as ConstructorParameters<typeof Cluster>[1],
+        );
+    }
+  }
+
+  #follow(): void {
+    const where = { redis: this.where };
+    let wasReady = false;
+    const away = (fields: object): void => {
+      if (this.#isClosed || !this.#isReady) return;
+      this.#isReady = false;
+      this.log.error({ ...where, ...fields }, 'store cannot be written');
+      this.emit('away');
+    };
+    this.client.on('error', (error: Error) => {
+      // Before the first connection, whoever opens it says what is wrong.
+      away({ error: error.message });
+    });
+    this.client.on('close', () => away({ error: 'the connection was closed' }));
+    this.client.on('ready', () => {
+      if (this.#isReady || this.#isClosed) return;
+      this.#isReady = true;
+      if (wasReady) {
+        this.log.info(where, 'store can be written again');
+        void tellDurability(this.client, this.log);
+      }
+      wasReady = true;
+      this.emit('ready');
+    });
+  }
 }
 
 /** Whatever Redis answers instead of doing it (away, out of memory, read-only): the store is not available. */
 export function redisFailure(cause: unknown): GatewayError {
   if (cause instanceof GatewayError) return cause;
-  const said = cause instanceof Error ? cause.message : String(cause);
-  return new GatewayError('store-unavailable', `Redis failed: ${said}`, {
+  return new GatewayError('store-unavailable', `Redis failed: ${lastCause(cause)}`, {
     cause,
     details: { retryAfterSeconds: RETRY_AFTER_SECONDS },
   });
 }
 
-function reconnectMs(times: number): number {
-  return Math.min(RECONNECT_MS_MAX, 50 * times);
+function clusterOptions(options: Options, retry: (times: number) => number): ClusterOptions {
+  const { enableOfflineQueue = true, maxRetriesPerRequest, ...redisOptions } = options;
+  const waits = maxRetriesPerRequest === null;
+  return {
+    lazyConnect: true,
+    enableOfflineQueue,
+    clusterRetryStrategy: retry,
+    slotsRefreshTimeout: COMMAND_MS,
+    slotsRefreshInterval: SLOTS_MS,
+    // Where a command must fail rather than wait, only what moved with its slot is sent again.
+    ...(waits ? {} : { retryDelayOnFailover: 0, retryDelayOnClusterDown: 0 }),
+    redisOptions: { ...redisOptions, maxRetriesPerRequest: maxRetriesPerRequest ?? 0 },
+  };
 }
 
-function logOutages(redis: Redis, url: string, log: Log): void {
-  const where = { redis: withoutSecret(url) };
-  let isAway = false;
-  redis.on('error', (error: Error) => {
-    if (isAway) return;
-    isAway = true;
-    log.error({ ...where, error: error.message }, 'store cannot be written');
-  });
-  redis.on('ready', () => {
-    if (!isAway) return;
-    isAway = false;
-    log.info(where, 'store can be written again');
-  });
+function placesOf({ servers, tls }: StoreConfig): string {
+  const places =
+    servers.kind === 'one' ? [servers.server] : servers.kind === 'cluster' ? servers.nodes : servers.sentinels;
+  const scheme = tls === undefined ? 'redis' : 'rediss';
+  const all = places.map(({ host, port }) => `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`);
+  return servers.kind === 'sentinels' ? `${servers.name} of ${all.join(', ')}` : all.join(', ');
 }
 
-/** `add` promises what Redis keeps: with `appendfsync everysec` a power cut may take the last second. */
-async function warnIfNotDurable(redis: Redis, log: Log): Promise<void> {
-  let settings: string[];
-  try {
-    settings = await redis.config('GET', 'append*');
-  } catch {
-    return; // hosted servers often forbid CONFIG
-  }
-  const valueOf = (name: string): string | undefined => settings[settings.indexOf(name) + 1];
-  if (valueOf('appendonly') !== 'yes') {
-    log.warn({ appendonly: valueOf('appendonly') }, 'redis loses the queue when it restarts: set appendonly yes');
-  } else if (valueOf('appendfsync') === 'no') {
-    log.warn({ appendfsync: 'no' }, 'redis leaves it to the system when it writes: set appendfsync everysec or always');
-  }
-}
-
-function withoutSecret(url: string): string {
-  try {
-    const { protocol, host, pathname } = new URL(url);
-    return `${protocol}//${host}${pathname}`;
-  } catch {
-    return 'the configured address';
-  }
+/** What went wrong in the end: a Cluster says only that nothing could be had, and why in `lastNodeError`. */
+function lastCause(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const { lastNodeError } = thrown as { lastNodeError?: unknown };
+  return lastNodeError instanceof Error ? `${thrown.message} (${lastNodeError.message})` : thrown.message;
 }

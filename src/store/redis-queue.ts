@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type {
@@ -17,7 +16,7 @@ import type {
 import type { Operation } from '../cpim/operation.ts';
 import { sequenceOf } from './lanes/lane.ts';
 import { RedisCommands } from './redis-commands.ts';
-import { connectRedis } from './redis-connection.ts';
+import type { RedisConnection } from './redis-connection.ts';
 import { letterText, rowsOf, takenEntry } from './redis-entry.ts';
 import type { TakenEntry } from './redis-entry.ts';
 import { RedisFigures } from './redis-figures.ts';
@@ -27,8 +26,6 @@ import { RedisTokens } from './redis-tokens.ts';
 import type { Token } from './redis-tokens.ts';
 
 export type RedisQueueOptions = {
-  /** redis://host:port/0 */
-  readonly url: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly bounds: QueueBounds;
@@ -36,8 +33,6 @@ export type RedisQueueOptions = {
   readonly rememberSeconds?: number;
   /** Default 30 days. */
   readonly deadLetterSeconds?: number;
-  /** What all keys begin with. Default 'interpres'. */
-  readonly prefix?: string;
   /** Lanes attempted at once. Default 1,024. */
   readonly lanesAtOnce?: number;
   /** After so long without a word a process counts as dead. Default 15. */
@@ -53,20 +48,6 @@ const EXTRA_LIFETIME_MS = 24 * 3_600_000;
 const LANES_PER_WAKE = 200;
 const EXPIRED_AT_ONCE = 200;
 const LANES_PER_LOOK = 500;
-
-/**
- * Opens the DeliveryQueue in Redis, for more than one process or a store kept elsewhere.
- *
- * @throws GatewayError 'store-unavailable' naming the server
- */
-export async function openRedisQueue(
-  options: RedisQueueOptions,
-): Promise<{ readonly queue: DeliveryQueue; readonly close: () => Promise<void> }> {
-  const redis = await connectRedis(options.url, options.log);
-  const queue = new RedisQueue(redis, options);
-  await queue.refresh();
-  return { queue, close: () => queue.close() };
-}
 
 /**
  * A DeliveryQueue in Redis, on BullMQ. Survives what Redis survives: run it with `appendonly yes`, and with
@@ -93,16 +74,15 @@ export class RedisQueue implements DeliveryQueue {
   #idle: (() => void) | undefined;
   #cancelLook: (() => void) | undefined;
 
-  constructor(redis: Redis, options: RedisQueueOptions) {
+  /** @param connection stays open when the queue is closed */
+  constructor(connection: RedisConnection, options: RedisQueueOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    const prefix = options.prefix ?? 'interpres';
-    this.#commands = new RedisCommands(redis, prefix);
+    this.#commands = new RedisCommands(connection);
     this.#figures = new RedisFigures(this.#commands);
     this.#rememberSeconds = options.rememberSeconds ?? 900;
     this.#tokens = new RedisTokens({
-      url: options.url,
-      prefix,
+      connection,
       log: options.log,
       lanesAtOnce: options.lanesAtOnce ?? 1_024,
       lockSeconds: options.lockSeconds ?? 15,
@@ -161,7 +141,7 @@ export class RedisQueue implements DeliveryQueue {
 
   async close(): Promise<void> {
     await this.stop(0);
-    await this.#letGo(this.#running.size > 0 || this.#commands.redis.status !== 'ready');
+    await this.#letGo(this.#running.size > 0 || !this.#commands.isReady);
   }
 
   /** Lets go of Redis at once, as a process that ends does. */
@@ -175,7 +155,6 @@ export class RedisQueue implements DeliveryQueue {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#tokens.close(isForced);
-    this.#commands.redis.disconnect();
   }
 
   figures(): QueueFigures {

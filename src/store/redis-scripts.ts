@@ -1,5 +1,5 @@
 /**
- * What must happen in Redis at once, or not at all. All keys begin with KEYS[1]; one Redis, not a cluster.
+ * What must happen in Redis at once, or not at all. All keys begin with KEYS[1], in which the hash tag is, and `queue:`.
  *
  *   sequence        number of the last entry ever added
  *   entry:<id>      hash: lane hop owner sequence data attempts notBefore (ms, or 'held') sent acceptedAt expiresAt code reason
@@ -16,7 +16,7 @@
  * A lane has at most one valid token. A job with another id than the one in state:<lane> does nothing.
  */
 const HELPERS = `
-local p = KEYS[1]
+local p = KEYS[1] .. 'queue:'
 local call = redis.call
 local function less(key, field)
   if call('HINCRBY', key, field, -1) <= 0 then call('HDEL', key, field) end

@@ -1,15 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { Queue, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
 import type { Log } from '../core/log.ts';
-import { bullConnection } from './redis-connection.ts';
+import type { RedisClient, RedisConnection } from './redis-connection.ts';
 
 /** What a BullMQ job says: attempt the head of this lane. `hop` is that of its head when the job was made. */
 export type Token = { readonly lane: string; readonly hop: string };
 
 export type RedisTokensOptions = {
-  readonly url: string;
-  readonly prefix: string;
+  readonly connection: RedisConnection;
   readonly log: Log;
   /** Lanes that are attempted at once. */
   readonly lanesAtOnce: number;
@@ -28,16 +26,19 @@ const TRY_AGAIN_MS = 1_000;
 export class RedisTokens {
   readonly #options: RedisTokensOptions;
   readonly #nonce = randomBytes(6).toString('hex');
-  readonly #queueConnection: Redis;
+  readonly #queueConnection: RedisClient;
   readonly #queue: Queue<Token>;
   #count = 0;
-  #workerConnection: Redis | undefined;
+  #workerConnection: RedisClient | undefined;
   #worker: Worker<Token> | undefined;
 
   constructor(options: RedisTokensOptions) {
     this.#options = options;
-    this.#queueConnection = bullConnection(options.url, options.log);
-    this.#queue = new Queue<Token>(QUEUE_NAME, { connection: this.#queueConnection, prefix: options.prefix });
+    this.#queueConnection = options.connection.another('waits');
+    this.#queue = new Queue<Token>(QUEUE_NAME, {
+      connection: this.#queueConnection,
+      prefix: options.connection.tag,
+    });
     this.#queue.on('error', (error) => options.log.debug({ error: error.message }, 'redis connection failed'));
   }
 
@@ -70,8 +71,8 @@ export class RedisTokens {
   }
 
   start(attempt: (job: string, token: Token) => Promise<void>): void {
-    const { url, prefix, log, lanesAtOnce, lockSeconds } = this.#options;
-    this.#workerConnection = bullConnection(url, log);
+    const { connection, log, lanesAtOnce, lockSeconds } = this.#options;
+    this.#workerConnection = connection.another('waits');
     this.#worker = new Worker<Token>(
       QUEUE_NAME,
       async (job) => {
@@ -79,7 +80,7 @@ export class RedisTokens {
       },
       {
         connection: this.#workerConnection,
-        prefix,
+        prefix: connection.tag,
         concurrency: lanesAtOnce,
         lockDuration: lockSeconds * 1_000,
         stalledInterval: Math.ceil((lockSeconds * 1_000) / 3),

@@ -11,7 +11,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { sqliteDriverName } from '../../src/store/sqlite-driver.ts';
 import { openSqliteStore } from '../../src/store/sqlite-store.ts';
 import type { DeliveryQueue } from '../../src/core/ports.ts';
-import { openRedisQueue } from '../../src/store/redis-queue.ts';
+import { RedisConnection } from '../../src/store/redis-connection.ts';
+import { RedisQueue } from '../../src/store/redis-queue.ts';
 import type { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { anEntry } from '../contract/delivery-queue.ts';
@@ -43,14 +44,11 @@ async function main(): Promise<void> {
 async function inRedis(): Promise<void> {
   if (commandPath('redis-server') === undefined) return;
   const server = await startRedis();
-  const { queue, close } = await openRedisQueue({
-    url: server.url,
-    clock: systemClock,
-    log: silentLog,
-    bounds: NO_BOUNDS,
-  });
+  const connection = await RedisConnection.open(server.config('bench'), silentLog);
+  const queue = new RedisQueue(connection, { clock: systemClock, log: silentLog, bounds: NO_BOUNDS });
   await addAndDeliver('redis', queue, 20_000, Infinity);
-  await close();
+  await queue.close();
+  connection.close();
   await server.stop();
 }
 

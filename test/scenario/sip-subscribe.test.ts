@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { PeerTable } from '../../src/core/peers.ts';
 import type { Subscription } from '../../src/core/presence/subscription.ts';
-import { sipApplication, type SipApplication } from '../../src/sip/application.ts';
+import type { SipApplication } from '../../src/sip/application.ts';
+import type { SipPresence } from '../../src/sip/presence-application.ts';
 import { EngineStage } from '../support/engine-stage.ts';
 import { rawRequest, rawResponse, type RawMessage } from '../support/raw-sip.ts';
 import { A_BODY } from '../support/sip-leases.ts';
 import { memoryRecords } from '../support/memory-records.ts';
+import { sipSide } from '../support/sip-side.ts';
 
 /** What a core would hold over a restart: the records, as JSON. */
 type Disk = Map<string, string>;
@@ -14,10 +16,10 @@ type Disk = Map<string, string>;
 /** The SIP side on loopback, trusted as the core of `core.example`; subscriptions are granted and kept. */
 class Server {
   readonly stage: EngineStage;
-  readonly #sip: SipApplication;
+  readonly #sip: SipApplication & SipPresence;
   readonly #subscriptions = new Map<string, Subscription>();
 
-  private constructor(stage: EngineStage, sip: SipApplication) {
+  private constructor(stage: EngineStage, sip: SipApplication & SipPresence) {
     this.stage = stage;
     this.#sip = sip;
   }
@@ -32,7 +34,7 @@ class Server {
     const stage = await EngineStage.open(t, { listeners }, (request) => handler(request));
     const server: Server = new Server(
       stage,
-      sipApplication({
+      sipSide({
         stack: stage.stack,
         peers: new PeerTable({ domains: [{ name: 'core.example', trust: ['127.0.0.1'] }], links: {}, peers: [] }),
         credentials: { find: () => undefined },

@@ -1,3 +1,4 @@
+import type { StoreConfig } from '../../src/core/config.ts';
 import { freePort } from './ports.ts';
 import { commandPath } from './peers.ts';
 import { startProcess, untilListening } from './process.ts';
@@ -7,6 +8,9 @@ import { temporaryFolder } from './temporary-folder.ts';
 /** A redis-server of a test's own: free loopback port, temporary folder, append-only file. */
 export type RedisServer = {
   readonly url: string;
+  readonly port: number;
+  /** The section `store` of a server that keeps its keys apart by `prefix`. */
+  config(prefix: string): StoreConfig;
   /** Ends the server in order; `start` brings it back with what it had. */
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -35,6 +39,13 @@ export async function startRedis(): Promise<RedisServer> {
   await start();
   return {
     url: `redis://127.0.0.1:${port}/0`,
+    port,
+    config: (prefix) => ({
+      type: 'redis',
+      servers: { kind: 'one', server: { host: '127.0.0.1', port } },
+      database: 0,
+      prefix,
+    }),
     start,
     stop: async () => {
       await server?.stop();

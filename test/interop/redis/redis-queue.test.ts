@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { after } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { connectRedis } from '../../../src/store/redis-connection.ts';
+import { RedisConnection } from '../../../src/store/redis-connection.ts';
 import { RedisQueue } from '../../../src/store/redis-queue.ts';
 import { systemClock } from '../../../src/system-clock.ts';
 import { deliveryQueueContract } from '../../contract/delivery-queue.ts';
@@ -21,12 +21,12 @@ deliveryQueueContract(
     if (redis === undefined) throw new Error('no redis-server');
     const prefix = `test-${randomUUID()}`;
     const opened: RedisQueue[] = [];
+    const connections: RedisConnection[] = [];
     const open = async (): Promise<RedisQueue> => {
-      const queue = new RedisQueue(await connectRedis(redis.url, silentLog), {
-        url: redis.url,
+      const connection = await RedisConnection.open(redis.config(prefix), silentLog);
+      const queue = new RedisQueue(connection, {
         clock: systemClock,
         log: silentLog,
-        prefix,
         bounds: options.bounds ?? NO_BOUNDS,
         ...(options.rememberSeconds === undefined ? {} : { rememberSeconds: options.rememberSeconds }),
         lockSeconds: 1,
@@ -34,6 +34,7 @@ deliveryQueueContract(
       });
       await queue.refresh();
       opened.push(queue);
+      connections.push(connection);
       return queue;
     };
     const last = (): RedisQueue => opened[opened.length - 1]!;
@@ -60,6 +61,7 @@ deliveryQueueContract(
       },
       close: async () => {
         for (const queue of opened) await queue.close();
+        for (const connection of connections) connection.close();
       },
     };
   },

@@ -211,7 +211,7 @@ const L =
 /** A file and the faults it must give; each is a part of one fault, in the order of the lines. */
 const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readonly string[]]> = [
   ['an empty file', '', ['1:1 domains: is missing', '1:1 sip: is missing']],
-  ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, sip"]],
+  ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, store, sip"]],
   ['a list', '- a', ['1:1 (file): found a list']],
   ['no YAML', 'domains: [', ['1:11 (file): ']],
   ['a key given twice', `${D}${S}data: a\ndata: b`, ['4:1 (file): found the key data a second time']],
@@ -226,7 +226,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     'an unknown key',
     `${D}${S}datta: x`,
     [
-      '3:1 datta: unknown key, expected one of domains, data, sip, links, peers, http, dns, registration, presence, queue, limits, rateLimits, log; did you mean data?',
+      '3:1 datta: unknown key, expected one of domains, data, store, sip, links, peers, http, dns, registration, presence, queue, limits, rateLimits, log; did you mean data?',
     ],
   ],
   [
@@ -502,8 +502,39 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   ],
   [
     'a Redis that is none',
-    `${D}${S}queue: { redis: 'localhost' }`,
-    ["queue.redis: found 'localhost', expected a URL of Redis"],
+    `${D}${S}store: { type: redis, url: 'localhost' }`,
+    ['store.url: found a text, expected a URL of Redis'],
+  ],
+  [
+    'a queue in Redis, as in earlier versions',
+    `${D}${S}queue: { redis: 'redis://127.0.0.1:6379/0' }`,
+    ['queue.redis: moved to `store`: write store: { type: redis, url: ... }'],
+  ],
+  ['a store that is nowhere', `${D}${S}store: { type: redis }`, ['store.url: is missing; expected `url`, `sentinels`']],
+  [
+    'a store in two places',
+    `${D}${S}store: { type: redis, url: 'redis://127.0.0.1', cluster: ['redis://127.0.0.1:7000'] }`,
+    ['store.cluster: found `url` and `cluster`, expected one of them'],
+  ],
+  [
+    'Sentinels that are not told for which master',
+    `${D}${S}store: { type: redis, sentinels: ['redis://127.0.0.1:26379'] }`,
+    ['store.sentinelName: is missing'],
+  ],
+  [
+    'keys of a store that mean nothing where they are',
+    `${D}${S}store: { type: redis, url: 'redis://u:p@127.0.0.1/1', sentinelName: m, database: 2, password: x, ca: ./ca.pem }`,
+    [
+      'store.sentinelName: belongs to `sentinels`',
+      'store.database: belongs to `sentinels`',
+      'store.password: is given, and the URL has a password too',
+      'store.ca: needs TLS',
+    ],
+  ],
+  [
+    'a password among the servers, which would be logged',
+    `${D}${S}store: { type: redis, cluster: ['redis://:hidden@127.0.0.1:7000'] }`,
+    ['store.cluster[0]: found a text, expected redis://host:port'],
   ],
 ];
 for (const [name, text, expected] of FAULTS) {

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { InstantMessage } from '../../../src/cpim/operation.ts';
 import { PeerTable } from '../../../src/core/peers.ts';
-import { sipApplication } from '../../../src/sip/application.ts';
 import { credentialOf } from '../../../src/sip/digest.ts';
 import { parseSipMessage } from '../../../src/sip/engine/parser.ts';
 import { serializeResponse } from '../../../src/sip/engine/serializer.ts';
@@ -20,6 +19,7 @@ import { A_FLOW, aRequest, type RequestParts } from '../../support/sip-request.t
 import { loadVectors } from '../../support/vectors.ts';
 import { tortureMessage } from '../../vectors/rfc4475/markup.ts';
 import { memoryRecords } from '../../support/memory-records.ts';
+import { sipSide } from '../../support/sip-side.ts';
 
 type World = {
   readonly handler: SipHandler;
@@ -39,7 +39,7 @@ function aWorld(): World {
   const published: PublishRequest[] = [];
   const stack = new FakeStack(() => 200);
   const alice = credentialOf(anAddress('alice@sip.example'), 'pw');
-  const { handler, notifier } = sipApplication({
+  const { handler, notifier } = sipSide({
     stack,
     peers: new PeerTable(aConfig()),
     credentials: { find: (user) => (user === alice.user ? alice : undefined) },

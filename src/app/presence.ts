@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto';
+import type { Admission } from '../core/admission.ts';
+import type { PeerTable } from '../core/peers.ts';
+import { PresenceService, type PresenceServiceDeps } from '../core/presence/presence-service.ts';
+import type { RegistrationService } from '../core/registration-service.ts';
+import type { Router } from '../core/router.ts';
+import { sipPresence, type PresenceHandlers } from '../sip/presence-application.ts';
+import type { SenderProofDeps } from '../sip/sender-proof.ts';
+import type { SipStack } from '../sip/stack.ts';
+import { XmppPresence } from '../xmpp/presence/xmpp-presence.ts';
+import type { NamedLink } from './links.ts';
+import type { AppOptions } from './options.ts';
+import type { Stores } from './stores.ts';
+
+export type PresenceParts = {
+  readonly store: Pick<Stores['store'], 'records'>;
+  readonly stack: SipStack;
+  readonly peers: PeerTable;
+  readonly router: Router;
+  readonly admission: Admission;
+  readonly proof: SenderProofDeps;
+  readonly links: ReadonlyMap<string, NamedLink>;
+  readonly isUser: PresenceServiceDeps['isUser'];
+  readonly contactsOf: RegistrationService['contactsOf'];
+};
+
+/** Presence with both its faces: everything that holds subscriptions in memory. */
+export type PresenceSide = {
+  readonly service: PresenceService;
+  readonly xmpp: XmppPresence;
+  readonly sipHandlers: PresenceHandlers;
+  /** Takes up what an earlier process left; before the doors open. */
+  load(): void;
+  /** Tells watchers and watches elsewhere; when the ways out are open. */
+  start(): void;
+  /** Tells nobody any more; waits for answers at most so long. */
+  stop(graceMs: number): Promise<void>;
+};
+
+/** Of a token that nobody guesses. */
+const TOKEN_BYTES = 15;
+
+/** Puts presence together; reads what an earlier process left. */
+export function createPresence(parts: PresenceParts, { config, clock, random, log }: AppOptions): PresenceSide {
+  const { store, stack, peers, router, admission, isUser, contactsOf } = parts;
+  const sip = sipPresence({
+    stack,
+    peers,
+    proof: parts.proof,
+    contactsOf,
+    // Not the thing itself: it needs the SIP side to be there first.
+    subscriptions: {
+      subscribe: (request) => service.subscriptions.subscribe(request),
+      refresh: (id, request) => service.subscriptions.refresh(id, request),
+      fetch: (request) => service.subscriptions.fetch(request),
+      find: (id) => service.subscriptions.find(id),
+      saveLease: (id) => service.subscriptions.saveLease(id),
+    },
+    publish: (request) => {
+      admission.admitPublisher(request.presentity);
+      return service.publish(request);
+    },
+    isUser,
+    upstreamRecords: store.records('sip-upstream'),
+    onReport: (pair, report) => service.upstreamReported(pair, report),
+    isWanted: (pair) => service.isWanted(pair, xmpp.isStillThere),
+    documentBytesMax: config.presence.limits.documentBytes,
+    expiresSeconds: config.presence.expires.default,
+    clock,
+    random,
+    log,
+  });
+  const xmpp: XmppPresence = new XmppPresence({
+    links: parts.links,
+    records: store.records('xmpp-upstream'),
+    subscriptions: () => service.subscriptions,
+    onReport: (pair, report) => service.upstreamReported(pair, report),
+    newToken,
+    clock,
+    random,
+    log,
+  });
+  const service: PresenceService = new PresenceService({
+    config: config.presence,
+    records: {
+      publications: store.records('publication'),
+      rules: store.records('rules'),
+      subscriptions: store.records('subscription'),
+      unsettled: store.records('unsettled'),
+    },
+    isUser,
+    isOwn: (domain) => peers.own(domain) !== undefined,
+    routeOf: ({ watcher, presentity }) => router.presenceRouteOf(watcher, presentity),
+    admit: (watcher, origin) => admission.admitWatcher(watcher, origin),
+    bindingsOf: contactsOf,
+    upstreamOf: ({ kind }) => (kind === 'sip' ? sip.upstream : xmpp.upstream),
+    notifierOf: (via) => (via === 'sip' ? sip.notifier : xmpp.notifier),
+    permissions: {
+      owners: () => xmpp.upstream.watchers(),
+      forget: (watcherKey) => xmpp.upstream.endAll(watcherKey),
+    },
+    newToken,
+    clock,
+    log,
+  });
+  return {
+    service,
+    xmpp,
+    sipHandlers: sip.handlers,
+    load: () => service.load(),
+    start: () => {
+      sip.upstream.start();
+      service.start();
+    },
+    stop: async (graceMs) => {
+      await service.stop(graceMs);
+      sip.upstream.stop();
+      xmpp.stop();
+    },
+  };
+}
+
+/** A token of `A-Z a-z 0-9 - _` that begins with a letter, so that none is an option of the command line. */
+function newToken(): string {
+  return `t${randomBytes(TOKEN_BYTES).toString('base64url')}`;
+}

@@ -1,0 +1,93 @@
+import { secretFaults, type ReadFile } from './config-checks.ts';
+import type { ConfigPath, ValueFault } from './config-faults.ts';
+import type { ConfigValues } from './config-schema.ts';
+import { BEARER_TOKEN_FORM, isBearerToken } from './config-values.ts';
+
+/** PEM texts, read from the files that the configuration names. */
+export type TlsConfig = { readonly certificate: string; readonly key: string; readonly ca?: string };
+
+/** What reading a configuration needs of the world. */
+export type ConfigWorld = {
+  /** Absolute path of the folder that relative paths in the file start from. */
+  readonly baseFolder: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly readFile: ReadFile;
+  readonly resolvePath: (folder: string, path: string) => string;
+  /** Says why certificate, key and roots cannot be used together, undefined when they can; absent: nobody looks. */
+  readonly tlsFault?: (tls: TlsConfig) => string | undefined;
+};
+
+/** Reads the files that the configuration names; one that cannot be read is a fault of the key that names it. */
+export class FileTexts {
+  readonly #world: ConfigWorld;
+  readonly #faults: ValueFault[];
+
+  constructor(world: ConfigWorld, faults: ValueFault[]) {
+    this.#world = world;
+    this.#faults = faults;
+  }
+
+  secret(file: string, path: ConfigPath): string {
+    const secret = this.#firstLine(file, path);
+    if (secret !== undefined) this.#faults.push(...secretFaults(secret, path));
+    return secret ?? '';
+  }
+
+  token(file: string, path: ConfigPath): string {
+    const token = this.#firstLine(file, path);
+    if (token !== undefined && !isBearerToken(token)) {
+      this.#faults.push({
+        path,
+        text: `found a file without a token in its first line, expected ${BEARER_TOKEN_FORM}`,
+      });
+    } else if (token !== undefined) this.#faults.push(...secretFaults(token, path));
+    return token ?? '';
+  }
+
+  /** The first line, whatever is in it. */
+  line(file: string, path: ConfigPath): string {
+    const line = this.#firstLine(file, path);
+    if (line === '') this.#faults.push({ path, text: 'found a file whose first line is empty, expected a password' });
+    return line ?? '';
+  }
+
+  #firstLine(file: string, path: ConfigPath): string | undefined {
+    return this.#read(file, path)?.split(/\r?\n/, 1)[0];
+  }
+
+  /** Reads the PEM files; when each is there, they must fit each other as well. */
+  tls(named: ConfigValues['sip']['tls']): TlsConfig | undefined {
+    if (named === undefined) return undefined;
+    const faultsBefore = this.#faults.length;
+    const path = ['sip', 'tls'];
+    const tls = {
+      certificate: this.pem(named.certificate, [...path, 'certificate']),
+      key: this.pem(named.key, [...path, 'key']),
+      ...(named.ca === undefined ? {} : { ca: this.pem(named.ca, [...path, 'ca']) }),
+    };
+    const reason = this.#faults.length > faultsBefore ? undefined : this.#world.tlsFault?.(tls);
+    if (reason !== undefined) {
+      const text = `found files that cannot be used together (${reason}), expected a certificate and its key`;
+      this.#faults.push({ path, text });
+    }
+    return tls;
+  }
+
+  pem(file: string, path: ConfigPath): string {
+    const text = this.#read(file, path);
+    if (text !== undefined && !text.includes('-----BEGIN ')) {
+      this.#faults.push({ path, text: 'found a file without -----BEGIN, expected PEM' });
+    }
+    return text ?? '';
+  }
+
+  #read(file: string, path: ConfigPath): string | undefined {
+    try {
+      return this.#world.readFile(this.#world.resolvePath(this.#world.baseFolder, file));
+    } catch (thrown) {
+      const reason = thrown instanceof Error ? thrown.message : 'cannot be read';
+      this.#faults.push({ path, text: `found a file that cannot be read (${reason}), expected a readable one` });
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,168 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { addressKey, domainOf } from '../cpim/address.ts';
+import { parseImUri } from '../cpim/im-uri.ts';
+import { parseIpAddress } from '../core/cidr.ts';
+import type { Log } from '../core/log.ts';
+import type { PeerTable } from '../core/peers.ts';
+import type { Clock, Random, Records } from '../core/ports.ts';
+import type { Published, PublishRequest } from '../core/presence/publication.ts';
+import type { Notifier, OnUpstreamReport, Pair } from '../core/presence/subscription.ts';
+import type { IsUser, Subscriptions } from '../core/presence/subscriptions.ts';
+import type { RegistrationService } from '../core/registration-service.ts';
+import { bare } from './engine/certificate-names.ts';
+import { LocalContacts, type FarEnd } from './events/local-contact.ts';
+import { SipNotifier } from './events/notifier.ts';
+import { notifyHandler } from './events/notify-handler.ts';
+import { publishHandler } from './events/publish-handler.ts';
+import { subscribeHandler } from './events/subscribe-handler.ts';
+import type { SipRoute } from './events/subscribe-request.ts';
+import { SipSubscriber } from './events/subscriber.ts';
+import type { UpstreamRecord } from './events/subscriber-records.ts';
+import { paced, PRESENCE_PACE } from './paced-handler.ts';
+import { proveSender, proveWatcher, type SenderProofDeps } from './sender-proof.ts';
+import type { SipHandler, SipStack } from './stack.ts';
+import { parseSipUri, uriParam } from './uri.ts';
+
+/** What the presence server of the core has for the SIP side. */
+export type SipPresenceDeps = {
+  readonly stack: Pick<SipStack, 'request' | 'reachableAt'>;
+  readonly peers: PeerTable;
+  readonly proof: SenderProofDeps;
+  readonly contactsOf: RegistrationService['contactsOf'];
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly subscriptions: Pick<Subscriptions, 'subscribe' | 'refresh' | 'fetch' | 'find' | 'saveLease'>;
+  readonly publish: (request: PublishRequest) => Promise<Published>;
+  readonly isUser: IsUser;
+  /** Kind `sip-upstream`. */
+  readonly upstreamRecords: Records<UpstreamRecord>;
+  readonly onReport: OnUpstreamReport;
+  /** Whether anybody is there to see what is asked for again (RFC 8048, section 8.1). */
+  readonly isWanted: (pair: Pair) => Promise<boolean>;
+  /** Largest document that is read, bytes. */
+  readonly documentBytesMax: number;
+  /** What is asked for when we subscribe. */
+  readonly expiresSeconds: number;
+  readonly random: Random;
+};
+
+/** The methods of presence. */
+export const PRESENCE_METHODS = ['SUBSCRIBE', 'PUBLISH', 'NOTIFY'] as const;
+
+/** One handler for each method of presence. */
+export type PresenceHandlers = Readonly<Record<(typeof PRESENCE_METHODS)[number], SipHandler>>;
+
+export type SipPresence = {
+  /** Their failures are errors; the dispatcher turns them into answers. */
+  readonly handlers: PresenceHandlers;
+  /** Tells watchers whose lease is `sip`. */
+  readonly notifier: Notifier;
+  /** Watches presentities behind other SIP servers. */
+  readonly upstream: SipSubscriber;
+};
+
+/** Of the id of a subscription: nobody guesses one of 120 bits. */
+const ID_BYTES = 15;
+const RUN_MAX = 0x7fff_ffff;
+
+/** Puts the presence of the SIP side together; reads what an earlier process has left. */
+export function sipPresence(deps: SipPresenceDeps): SipPresence {
+  const { peers, clock, log, contactsOf } = deps;
+  const isOwn = (domain: string): boolean => peers.own(domain) !== undefined;
+  const mainDomain = peers.ownDomains[0] ?? 'localhost';
+  const run = randomInt(RUN_MAX);
+  const notifier = new SipNotifier({
+    request: (outgoing) => deps.stack.request(outgoing),
+    saveLease: (id) => deps.subscriptions.saveLease(id),
+    flowOf: (user, contact) => contactsOf(addressKey(user)).find((binding) => binding.contact === contact)?.flow,
+    nextHopOf: (domain) => nextHopOf(domain, peers),
+    clock,
+    log,
+    run,
+  });
+  const contacts = new LocalContacts(deps.stack);
+  const upstream = new SipSubscriber({
+    records: deps.upstreamRecords,
+    request: (outgoing) => deps.stack.request(outgoing),
+    contactFor: (watcher, route) => {
+      const domain = domainOf(watcher);
+      return contacts.towards(farEndOf(route), isOwn(domain) ? domain : mainDomain, false);
+    },
+    onReport: deps.onReport,
+    isWanted: deps.isWanted,
+    clock,
+    random: deps.random,
+    log,
+    expiresSeconds: deps.expiresSeconds,
+  });
+  const handlers = presenceHandlers(deps, { notifier, upstream, contacts, run, mainDomain });
+  return { handlers, notifier, upstream };
+}
+
+/** The next hop of a domain whose SIP server the configuration names. */
+function nextHopOf(domain: string, peers: PeerTable): string | undefined {
+  return peers.own(domain)?.nextHop ?? peers.peersOf(domain).find(({ link }) => link === 'sip')?.nextHop;
+}
+
+type PresenceParts = {
+  readonly notifier: Notifier;
+  readonly upstream: SipSubscriber;
+  readonly contacts: LocalContacts;
+  readonly run: number;
+  readonly mainDomain: string;
+};
+
+function presenceHandlers(
+  { peers, proof: proofDeps, clock, log, subscriptions, publish, isUser, documentBytesMax }: SipPresenceDeps,
+  { notifier, upstream, contacts, run, mainDomain }: PresenceParts,
+): PresenceHandlers {
+  const watcherDeps = { ...proofDeps, trustedDomain: peers.domainActedFor.bind(peers) };
+  const subscribe = subscribeHandler({
+    prove: (request) => proveWatcher(request, watcherDeps),
+    subscriptions,
+    notify: (notification) => notifier.notify(notification),
+    contactFor: ({ uri, flow }) => {
+      const parsed = parseSipUri(uri);
+      const presentity = parsed === undefined ? parseImUri(uri)?.address : undefined;
+      const host = presentity === undefined ? parsed?.host : domainOf(presentity);
+      const domain = host !== undefined && proofDeps.isOwn(host) ? host : mainDomain;
+      return contacts.towards(flow, domain, parsed?.scheme === 'sips');
+    },
+    // A letter first: an operator may type it after an option.
+    newId: () => `s${randomBytes(ID_BYTES).toString('base64url')}`,
+    run,
+    clock,
+    log,
+  });
+  // Thousands of phones that start at once must not keep messages waiting.
+  const inPace = paced(PRESENCE_PACE);
+  return {
+    SUBSCRIBE: inPace(subscribe),
+    PUBLISH: inPace(
+      publishHandler({
+        prove: (request) => proveSender(request, proofDeps),
+        isUser,
+        publish,
+        bodyBytesMax: documentBytesMax,
+      }),
+    ),
+    NOTIFY: notifyHandler({
+      find: (tag) => upstream.find(tag),
+      mayActFor: proofDeps.mayActFor,
+      documentBytesMax,
+      log,
+    }),
+  };
+}
+
+/** Stands for a next hop whose address is not known before it is looked up: the way out into the world (RFC 5737). */
+const SOMEWHERE = '192.0.2.1';
+
+/** Over what a next hop is reached, as the resolver sees it (RFC 3263, section 4.1; RFC 5630, section 3.1.3). */
+function farEndOf({ nextHop }: SipRoute): FarEnd {
+  const uri = nextHop === undefined ? undefined : parseSipUri(nextHop);
+  const named = uri === undefined ? undefined : uriParam(uri, 'transport');
+  const transport = uri?.scheme === 'sips' ? 'tls' : typeof named === 'string' ? named.toLowerCase() : 'udp';
+  const address = uri === undefined || parseIpAddress(uri.host) === undefined ? SOMEWHERE : bare(uri.host);
+  return { transport: transport === 'tcp' || transport === 'tls' ? transport : 'udp', remoteAddress: address };
+}
