@@ -7,6 +7,7 @@ export function createSipStack({ config, version, clock, log }: AppOptions): Sip
   return createEmbeddedStack({
     listeners: config.sip.listen,
     ...(config.sip.tls === undefined ? {} : { tls: config.sip.tls }),
+    webSocketOrigins: config.sip.websocket?.origins ?? [],
     dnsServers: config.dns.servers,
     clock,
     log,

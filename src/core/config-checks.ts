@@ -165,6 +165,16 @@ function sipFaults(values: unknown): ValueFault[] {
     if (listen.transport === 'tls' && valueAt(values, ['sip', 'tls']) === undefined) {
       faults.push({ path, text: 'found a tls listener, expected a section sip.tls with certificate and key' });
     }
+    if (listen.transport === 'wss' && valueAt(values, ['sip', 'tls']) === undefined) {
+      faults.push({ path, text: 'found a wss listener, expected a section sip.tls with certificate and key' });
+    }
+    const isWebSocket = listen.transport === 'ws' || listen.transport === 'wss';
+    if (isWebSocket && valueAt(values, ['sip', 'websocket', 'origins']) === undefined) {
+      faults.push({
+        path,
+        text: `found a ${listen.transport} listener, expected sip.websocket.origins: the pages that may connect, ['https://chat.example'], or [] for programs alone`,
+      });
+    }
     const place = `${listen.transport} ${listen.address} ${listen.port}`;
     if (listen.port !== 0 && seen.has(place)) faults.push({ path, text: 'is listened for already, expected once' });
     seen.add(place);

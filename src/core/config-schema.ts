@@ -12,6 +12,7 @@ import {
   BEARER_TOKEN_FORM,
   isBearerToken,
   isDnsServer,
+  isOrigin,
   parseDomain,
   parseHostPort,
   parseListen,
@@ -105,11 +106,11 @@ const peer = z.strictObject({
 
 const sip = z.strictObject({
   listen: z
-    .array(text('udp|tcp|tls://address:port', (value) => parseListen(value) !== undefined))
+    .array(text('udp|tcp|tls|ws|wss://address:port', (value) => parseListen(value) !== undefined))
     .min(1)
     .meta(
       meta({
-        about: 'Where SIP is listened for: udp, tcp or tls, IPv6 in brackets.',
+        about: 'Where SIP is listened for: udp, tcp, tls, and ws or wss for browsers (WebSocket), IPv6 in brackets.',
         sample: ['udp://127.0.0.1:5060', 'tcp://127.0.0.1:5060'],
       }),
     ),
@@ -141,7 +142,19 @@ const sip = z.strictObject({
         ),
     })
     .optional()
-    .meta(meta({ about: 'Needed by a tls listener, and used for TLS towards peers.' })),
+    .meta(meta({ about: 'Needed by tls and wss listeners, and used for TLS towards peers.' })),
+  websocket: z
+    .strictObject({
+      origins: z.array(text('an origin, https://chat.example, or *', isOrigin)).meta(
+        meta({
+          about:
+            'Pages whose scripts may connect, by their origin; `*`: any page, empty: no browser. Programs that are no browser are let in always.',
+          sample: ['https://chat.example'],
+        }),
+      ),
+    })
+    .optional()
+    .meta(meta({ about: 'Needed by ws and wss listeners (RFC 7118).' })),
 });
 
 const queue = z.strictObject({

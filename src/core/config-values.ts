@@ -1,9 +1,12 @@
 import { domainInCanonicalForm } from '../cpim/domain.ts';
 import { parseIpAddress } from './cidr.ts';
 
+export const LISTEN_TRANSPORTS = ['udp', 'tcp', 'tls', 'ws', 'wss'] as const;
+export type ListenTransport = (typeof LISTEN_TRANSPORTS)[number];
+
 /** Where SIP is listened for. */
 export type SipListen = {
-  readonly transport: 'udp' | 'tcp' | 'tls';
+  readonly transport: ListenTransport;
   /** IP address or host name, IPv6 without brackets. */
   readonly address: string;
   /** 0 to 65535; 0 lets the system choose. */
@@ -29,14 +32,23 @@ export function parseHostPort(text: string): HostPort | undefined {
   return port === undefined || host === undefined ? undefined : { host, port };
 }
 
-/** Reads `udp|tcp|tls://host:port`, IPv6 in brackets, with no path behind it. */
+/** Reads `udp|tcp|tls|ws|wss://host:port`, IPv6 in brackets, with no path behind it. */
 export function parseListen(text: string): SipListen | undefined {
   const end = text.indexOf('://');
   if (end < 0) return undefined;
-  const transport = text.slice(0, end);
-  if (transport !== 'udp' && transport !== 'tcp' && transport !== 'tls') return undefined;
+  const transport = LISTEN_TRANSPORTS.find((one) => one === text.slice(0, end));
+  if (transport === undefined) return undefined;
   const where = parseHostPort(text.slice(end + 3));
   return where === undefined ? undefined : { transport, address: where.host, port: where.port };
+}
+
+/** Whether a text is an origin as browsers write it, `https://chat.example:8443`, or `*` for any (RFC 6454, section 6.2). */
+export function isOrigin(text: string): boolean {
+  if (text === '*') return true;
+  const end = text.indexOf('://');
+  if (end < 1 || text.length > 300 || !/^[a-z][a-z0-9+.-]*$/i.test(text.slice(0, end))) return false;
+  const where = text.slice(end + 3);
+  return parseHost(where) !== undefined || parseHostPort(where) !== undefined;
 }
 
 /** An address of a DNS server: an IP address, with `:port` where it is not 53. */

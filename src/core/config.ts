@@ -65,6 +65,8 @@ export type Config = {
     readonly listen: readonly SipListen[];
     /** `warnDays`: before the end of the certificate. */
     readonly tls?: TlsConfig & { readonly warnDays: number };
+    /** Origins of the pages that may connect; `*`: any. */
+    readonly websocket?: { readonly origins: readonly string[] };
   };
   readonly links: Readonly<Record<string, LinkConfig>>;
   readonly peers: readonly PeerConfig[];
@@ -245,6 +247,7 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     sip: {
       listen: values.sip.listen.map((listen) => known(parseListen(listen))),
       ...(tls === undefined || named === undefined ? {} : { tls: { ...tls, warnDays: named.warnDays } }),
+      ...(values.sip.websocket === undefined ? {} : { websocket: values.sip.websocket }),
     },
     links: Object.fromEntries(
       Object.entries(values.links).map(([key, { secretFile, ...link }]) => [

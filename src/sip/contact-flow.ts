@@ -1,6 +1,6 @@
 import { cidrHolds, parseCidr, parseIpAddress } from '../core/cidr.ts';
 import { sameHost } from './host.ts';
-import type { SipFlow } from './message.ts';
+import { isWebSocketTransport, type SipFlow } from './message.ts';
 import type { SipUri } from './uri.ts';
 
 /** Addresses that mean nothing outside of the network of whoever has them. */
@@ -17,6 +17,8 @@ const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/1
  */
 export function contactFlow(uris: readonly SipUri[], flow: SipFlow): string | undefined {
   if (uris.length === 0) return undefined;
+  // A client of a WebSocket is nowhere else, whatever its Contact says (RFC 7118, section 8.2).
+  if (isWebSocketTransport(flow.transport)) return flow.id;
   const isStream = flow.transport !== 'udp';
   const isTheirs = uris.every((uri) => {
     if (isAtAddress(uri.host, flow.remoteAddress)) return isStream;

@@ -3,7 +3,7 @@ import type { Log } from '../core/log.ts';
 import { parseDigits } from './characters.ts';
 import { parseNameAddr, quoteString } from './header-values.ts';
 import { contactUriFrom } from './map-address.ts';
-import type { HeaderField, SipReply, SipRequest } from './message.ts';
+import { isSecureTransport, type HeaderField, type SipReply, type SipRequest } from './message.ts';
 import type { SipHandler } from './stack.ts';
 import { statusFromError } from './status.ts';
 import { schemeOf } from './uri.ts';
@@ -102,7 +102,7 @@ function refusalOf(request: SipRequest, handlers: DispatchOptions['handlers']): 
   const isServed = scheme === 'sip' || scheme === 'sips' || (scheme === 'pres' && OF_PRESENCE.has(method));
   if (!isServed) return { status: 416 };
   // RFC 3261, section 26.2.2: every hop of it over TLS. One that was not cannot be mended by those that follow.
-  if (scheme === 'sips' && request.flow.transport !== 'tls') return { status: 400, reason: 'SIPS Needs TLS' };
+  if (scheme === 'sips' && !isSecureTransport(request.flow.transport)) return { status: 400, reason: 'SIPS Needs TLS' };
   const hops = maxForwards(request);
   if (hops === undefined) return { status: 400, reason: 'Bad Max-Forwards' };
   if (hops === 0 && !ENDS_HERE.has(method) && !isInDialog(request)) return { status: 483 };

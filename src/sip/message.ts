@@ -20,7 +20,20 @@ export interface SipHeaders {
   readonly fields: readonly HeaderField[];
 }
 
-export type SipTransport = 'udp' | 'tcp' | 'tls';
+/** What this server opens a connection over, or sends to. */
+export type DialledTransport = 'udp' | 'tcp' | 'tls';
+
+/** Over a WebSocket (RFC 7118) only who has connected here is reached: nobody can be dialled. */
+export type SipTransport = DialledTransport | 'ws' | 'wss';
+
+/** Whether what goes over it is encrypted on this hop (RFC 3261, section 26.2.2; RFC 7118, section 5.2). */
+export function isSecureTransport(transport: SipTransport): boolean {
+  return transport === 'tls' || transport === 'wss';
+}
+
+export function isWebSocketTransport(transport: SipTransport): transport is 'ws' | 'wss' {
+  return transport === 'ws' || transport === 'wss';
+}
 
 /** What a message came over, and what an answer or a request to the same far end goes over. */
 export type SipFlow = {

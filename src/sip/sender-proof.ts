@@ -6,7 +6,7 @@ import type { PeerEvidence } from '../core/peers.ts';
 import type { DigestOutcome } from './digest-check.ts';
 import { parseNameAddr, parseNameAddrList, type NameAddr } from './header-values.ts';
 import { entityFromUriText } from './map-address.ts';
-import type { HeaderField, SipRequest } from './message.ts';
+import { isWebSocketTransport, type HeaderField, type SipRequest } from './message.ts';
 import { parseSipUri, schemeOf } from './uri.ts';
 
 /** Who sent a request and how that is known, or the header fields of the 401 that asks him for a proof. */
@@ -26,6 +26,8 @@ export type SenderProofDeps = {
 /** Where a request came from, as evidence of who sent it. */
 export function evidenceOf(request: SipRequest): PeerEvidence {
   const { remoteAddress, peerNames, transport } = request.flow;
+  // A page in a browser, or a client behind a proxy for HTTP, is not the server at whose address it is.
+  if (isWebSocketTransport(transport)) return { address: '' };
   return {
     address: remoteAddress,
     ...(peerNames === undefined ? {} : { peerNames }),

@@ -4,6 +4,7 @@ import type { Clock, Random } from '../core/ports.ts';
 import { answerChannel, answerToMalformed, type AnswerStyle } from './engine/answers.ts';
 import { bare, canonicalAddress } from './engine/certificate-names.ts';
 import type { Channel, MessageSink } from './engine/channel.ts';
+import { ConnectionGate } from './engine/connection-gate.ts';
 import { ClientTransactions } from './engine/client-transactions.ts';
 import { DnsCache } from './engine/dns-cache.ts';
 import { systemDnsQueries, type DnsQueries } from './engine/dns-queries.ts';
@@ -22,7 +23,8 @@ import type { TlsFiles } from './engine/tls-settings.ts';
 import { TokenSource } from './engine/tokens.ts';
 import { UdpListener } from './engine/udp-listener.ts';
 import { UnreachableTargets } from './engine/unreachable-targets.ts';
-import type { SipOutgoing, SipResponse, SipTransport } from './message.ts';
+import { WsTransport } from './engine/ws-transport.ts';
+import { isWebSocketTransport, type SipOutgoing, type SipResponse, type SipTransport } from './message.ts';
 import type { SipHandler, SipListener, SipStack } from './stack.ts';
 
 export type EmbeddedStackOptions = {
@@ -34,6 +36,8 @@ export type EmbeddedStackOptions = {
   }>;
   /** Certificate and key for TLS in both directions, as PEM text, and whom to believe. */
   readonly tls?: TlsFiles;
+  /** Pages whose scripts may connect to `ws` and `wss` listeners, `https://chat.example`; `*`: any; absent: none. */
+  readonly webSocketOrigins?: readonly string[];
   /** Name servers instead of the system's: `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:53`. */
   readonly dnsServers?: readonly string[];
   /** Asked instead of any name server. */
@@ -51,7 +55,7 @@ export type EmbeddedStackOptions = {
 const FAREWELL_MS = 500;
 
 /**
- * The SIP engine inside this process: UDP, TCP and TLS, non-INVITE transactions of both sides, RFC 3263.
+ * The SIP engine inside this process: UDP, TCP, TLS and WebSocket, non-INVITE transactions of both sides, RFC 3263.
  *
  * Keeps the promises of `SipStack`. Holds no state that a restart would need; connections and transactions end with it.
  */
@@ -74,6 +78,7 @@ class EmbeddedStack implements SipStack, MessageSink {
   readonly #wheel: TimerWheel;
   readonly #tokens = new TokenSource();
   readonly #streams: StreamTransport;
+  readonly #webSockets: WsTransport;
   readonly #udp: UdpListener[] = [];
   #running: Running | undefined;
   #sender: RequestSender | undefined;
@@ -89,7 +94,10 @@ class EmbeddedStack implements SipStack, MessageSink {
     this.#style = { tokens: this.#tokens, serverName: options.serverName };
     this.#wheel = new TimerWheel(options.clock);
     const context = { wheel: this.#wheel, sink: this, limits: this.#limits, log: this.#log };
-    this.#streams = new StreamTransport(context, options.tls, this.#tokens);
+    const gate = new ConnectionGate(this.#limits, this.#log);
+    const { tls, webSocketOrigins = [] } = options;
+    this.#streams = new StreamTransport(context, tls, this.#tokens, gate);
+    this.#webSockets = new WsTransport(context, tls, this.#tokens, gate, webSocketOrigins);
   }
 
   async start(handler: SipHandler): Promise<readonly SipListener[]> {
@@ -206,6 +214,9 @@ class EmbeddedStack implements SipStack, MessageSink {
   async #listen(listener: { transport: SipTransport; address: string; port: number }): Promise<ListeningPlace> {
     const { transport, port } = listener;
     const address = canonicalAddress(bare(listener.address));
+    if (isWebSocketTransport(transport)) {
+      return { transport, address, port: await this.#webSockets.listen({ transport, address, port }) };
+    }
     if (transport !== 'udp')
       return { transport, address, port: await this.#streams.listen({ transport, address, port }) };
     const udp = new UdpListener(address, port, this, this.#log);
@@ -237,6 +248,7 @@ class EmbeddedStack implements SipStack, MessageSink {
   }
 
   #channelOf(flowId: string): Channel | undefined {
+    if (flowId.startsWith('ws')) return this.#webSockets.byId(flowId);
     if (!flowId.startsWith('udp,')) return this.#streams.byId(flowId);
     for (const listener of this.#udp) {
       const channel = listener.channelOf(flowId);
@@ -248,7 +260,8 @@ class EmbeddedStack implements SipStack, MessageSink {
   /** The connection of a request is gone: its answer goes where the Via says, once (RFC 3261, section 18.2.2). */
   #answerElsewhere(bytes: Buffer, request: ParsedRequest, channel: Channel): void {
     const { transport, remoteAddress } = channel.flow;
-    if (transport === 'udp' || this.#isStopped) return;
+    // A client of a WebSocket is nowhere once that is gone.
+    if (transport === 'udp' || isWebSocketTransport(transport) || this.#isStopped) return;
     const { host, port } = request.via;
     this.#log.debug({ peer: remoteAddress }, 'connection gone before the answer, opening another');
     const target = { transport, address: remoteAddress, port: port ?? defaultPort(transport) };
@@ -256,7 +269,7 @@ class EmbeddedStack implements SipStack, MessageSink {
   }
 
   async #closeTransports(): Promise<void> {
-    await this.#streams.close(FAREWELL_MS);
+    await Promise.all([this.#streams.close(FAREWELL_MS), this.#webSockets.close(FAREWELL_MS)]);
     await Promise.all(this.#udp.map((listener) => listener.close()));
   }
 }

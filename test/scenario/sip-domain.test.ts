@@ -56,7 +56,8 @@ http: { listen: '127.0.0.1:${await freePort()}' }
     PASSWORD,
   );
   app = await startApp(config, folder, log);
-  for (const { transport, port } of app.listeners) if (transport !== 'tls') ports[transport] = port;
+  for (const { transport, port } of app.listeners)
+    if (transport === 'udp' || transport === 'tcp') ports[transport] = port;
   partner = await aPhone('paul', { domain: 'partner.example', address: PARTNER, port: partnerPort, transport: 'tcp' });
 });
 

@@ -1,11 +1,12 @@
 import type { TestContext } from 'node:test';
 
-import type { SipOutgoing, SipReply, SipRequest } from '../../src/sip/message.ts';
+import type { SipOutgoing, SipReply, SipRequest, SipTransport } from '../../src/sip/message.ts';
 import type { SipStack } from '../../src/sip/stack.ts';
 import { createEmbeddedStack, type EmbeddedStackOptions } from '../../src/sip/stack-embedded.ts';
 import { FakeClock, settled } from './fake-clock.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { StreamPeer, StreamServer, UdpPeer } from './raw-sip.ts';
+import { WsPeer, type WsPeerOptions } from './ws-peer.ts';
 
 /** The embedded engine on loopback with a clock that stands still, and peers that go away with the test. */
 export class EngineStage {
@@ -13,7 +14,7 @@ export class EngineStage {
   readonly clock: FakeClock;
   readonly log: LogRecorder;
   readonly seen: SipRequest[];
-  readonly ports: Readonly<Record<'udp' | 'tcp' | 'tls', number>>;
+  readonly ports: Readonly<Record<SipTransport, number>>;
   readonly #t: TestContext;
 
   private constructor(t: TestContext, parts: Pick<EngineStage, 'stack' | 'clock' | 'log' | 'seen' | 'ports'>) {
@@ -58,7 +59,7 @@ export class EngineStage {
       clock,
       log,
       seen,
-      ports: { udp: portOf('udp'), tcp: portOf('tcp'), tls: portOf('tls') },
+      ports: { udp: portOf('udp'), tcp: portOf('tcp'), tls: portOf('tls'), ws: portOf('ws'), wss: portOf('wss') },
     });
   }
 
@@ -76,6 +77,13 @@ export class EngineStage {
 
   async tcpPeer(): Promise<StreamPeer> {
     const peer = await StreamPeer.connect(this.ports.tcp);
+    this.#t.after(() => peer.close());
+    return peer;
+  }
+
+  async wsPeer(options: WsPeerOptions = {}): Promise<WsPeer> {
+    const port = options.scheme === 'wss' ? this.ports.wss : this.ports.ws;
+    const peer = await WsPeer.connect(port, options);
     this.#t.after(() => peer.close());
     return peer;
   }

@@ -43,7 +43,7 @@ export class RawMessage {
 }
 
 /** Collects what arrives, and lets a test wait for it. */
-class Inbox {
+export class Inbox {
   readonly received: RawMessage[] = [];
   #read = 0;
   #waiting: Array<() => void> = [];

@@ -148,7 +148,8 @@ export class RunningApp {
     const config = configOf(this.#configText(), this.#folder);
     const app = await startApp(config, this.#folder, createPinoLog('trace', { write: onLogLine }), clock);
     this.#app = app;
-    for (const { transport, port } of app.listeners) if (transport !== 'tls') this.ports[transport] = port;
+    for (const { transport, port } of app.listeners)
+      if (transport === 'udp' || transport === 'tcp') this.ports[transport] = port;
   }
 
   #configText(): string {

@@ -1,6 +1,6 @@
 import type { Log } from '../../core/log.ts';
 import { formatVia, parseVia, type SipVia } from '../header-values.ts';
-import type { HeaderField, SipFlow, SipHeaders, SipReply } from '../message.ts';
+import { isWebSocketTransport, type HeaderField, type SipFlow, type SipHeaders, type SipReply } from '../message.ts';
 import { canonicalAddress } from './certificate-names.ts';
 import type { Channel } from './channel.ts';
 import type { ParsedMalformed, ParsedRequest } from './parser.ts';
@@ -119,6 +119,9 @@ function addTag(headers: HeaderField[], tag: string): void {
 
 /** The topmost Via with `received` and `rport` where they belong (RFC 3261, section 18.2.1; RFC 3581, section 4). */
 export function viaToldItsSource(text: string, via: SipVia, flow: SipFlow): string {
+  // The address is that of whatever stands before this server, and answers go back over the connection in any case
+  // (RFC 7118, section 5.3).
+  if (isWebSocketTransport(flow.transport)) return text;
   const asksPort = via.params.has('rport');
   const isFromThere = via.host === flow.remoteAddress || canonicalAddress(via.host) === flow.remoteAddress;
   if (!asksPort && isFromThere && !via.params.has('received')) return text;

@@ -9,6 +9,9 @@ export interface Channel {
   readonly isUsable: boolean;
   /** Takes bytes to be sent, in order; false when the channel is gone. */
   send(bytes: Buffer): boolean;
+  /** From now on `rider` hears when the channel is gone; a channel that was never connected has nothing to tell. */
+  board(rider: Rider): void;
+  leave(rider: Rider): void;
 }
 
 /** Someone who has to know when a connection is gone. */

@@ -2,7 +2,6 @@ import type { Log } from '../../core/log.ts';
 import type { SipResponse } from '../message.ts';
 import type { Channel, Rider } from './channel.ts';
 import type { ParsedResponse } from './parser.ts';
-import { StreamConnection } from './stream-connection.ts';
 import { Timed, type TimerWheel } from './timer-wheel.ts';
 import { T1_MS, T2_MS } from './timers.ts';
 
@@ -77,7 +76,7 @@ export class ClientTransactions {
       const transaction = new ClientTransaction(this, request, this.#wheel.elapsedMs, resolve);
       this.#transactions.set(request.branch, transaction);
       const { channel } = request;
-      if (channel instanceof StreamConnection) channel.board(transaction);
+      channel.board(transaction);
       if (!channel.send(request.bytes)) this.end(transaction, { kind: 'lost', wasOpen: false });
       else this.#arm(transaction);
     });
@@ -125,7 +124,7 @@ export class ClientTransactions {
     const { branch, channel } = transaction.request;
     if (!this.#transactions.delete(branch)) return;
     this.#wheel.disarm(transaction);
-    if (channel instanceof StreamConnection) channel.leave(transaction);
+    channel.leave(transaction);
     transaction.settle(outcome);
   }
 

@@ -37,7 +37,13 @@ export type SenderContext = {
   readonly channelOfFlow: (flowId: string) => Channel | undefined;
 };
 
-const VIA_TRANSPORT: Readonly<Record<SipTransport, string>> = { udp: 'UDP', tcp: 'TCP', tls: 'TLS' };
+const VIA_TRANSPORT: Readonly<Record<SipTransport, string>> = {
+  udp: 'UDP',
+  tcp: 'TCP',
+  tls: 'TLS',
+  ws: 'WS',
+  wss: 'WSS',
+};
 const VIA = 1;
 const HOPS = 2;
 const AGENT = 4;

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 
 import { GatewayError } from '../../core/errors.ts';
 import type { Clock, Random } from '../../core/ports.ts';
-import type { SipTransport } from '../message.ts';
+import type { DialledTransport } from '../message.ts';
 import { uriParam, type SipUri } from '../uri.ts';
 import { canonicalAddress } from './certificate-names.ts';
 import type { DnsQueries, SrvRecord } from './dns-queries.ts';
@@ -14,14 +14,14 @@ const TARGETS_MAX = 16;
 
 export type ResolverOptions = {
   /** What this server can send over, the one it likes best first; ties in DNS are broken by this order. */
-  readonly transports: readonly SipTransport[];
+  readonly transports: readonly DialledTransport[];
   /** Families it can send to over UDP; streams can go to both. */
   readonly udpFamilies: ReadonlySet<4 | 6>;
 };
 
-type Service = { readonly transport: SipTransport; readonly name: string };
+type Service = { readonly transport: DialledTransport; readonly name: string };
 
-const NAPTR_SERVICES: Readonly<Record<string, SipTransport>> = {
+const NAPTR_SERVICES: Readonly<Record<string, DialledTransport>> = {
   'SIP+D2U': 'udp',
   'SIP+D2T': 'tcp',
   'SIPS+D2T': 'tls',
@@ -70,7 +70,7 @@ export class Resolver {
     return found;
   }
 
-  #numericTarget(uri: SipUri, wanted: SipTransport | undefined, address: string): Target {
+  #numericTarget(uri: SipUri, wanted: DialledTransport | undefined, address: string): Target {
     const transport = wanted ?? this.#plainTransport(uri);
     if (!this.#options.transports.includes(transport) || !this.#reaches(transport, isIP(address))) {
       throw new GatewayError('peer-unreachable', 'no listener can send to the next hop over its transport');
@@ -79,12 +79,12 @@ export class Resolver {
   }
 
   /** The transport where neither URI nor DNS name one (RFC 3263, section 4.1). */
-  #plainTransport(uri: SipUri): SipTransport {
+  #plainTransport(uri: SipUri): DialledTransport {
     if (uri.scheme === 'sips') return 'tls';
     return this.#options.transports.includes('udp') ? 'udp' : 'tcp';
   }
 
-  async #find(uri: SipUri, host: string, wanted: SipTransport | undefined): Promise<readonly Target[]> {
+  async #find(uri: SipUri, host: string, wanted: DialledTransport | undefined): Promise<readonly Target[]> {
     const doubts: unknown[] = [];
     const targets = await this.#ask(uri, host, wanted, doubts);
     const some = this.#firstOfEach(targets);
@@ -94,7 +94,7 @@ export class Resolver {
     return some;
   }
 
-  async #ask(uri: SipUri, host: string, wanted: SipTransport | undefined, doubts: unknown[]): Promise<Target[]> {
+  async #ask(uri: SipUri, host: string, wanted: DialledTransport | undefined, doubts: unknown[]): Promise<Target[]> {
     if (uri.port !== undefined) {
       return this.#addresses(host, wanted ?? this.#plainTransport(uri), uri.port, doubts);
     }
@@ -139,7 +139,7 @@ export class Resolver {
     return this.#orEmpty(this.#dns.srv(name), doubts);
   }
 
-  async #addresses(host: string, transport: SipTransport, port: number, doubts: unknown[]): Promise<Target[]> {
+  async #addresses(host: string, transport: DialledTransport, port: number, doubts: unknown[]): Promise<Target[]> {
     if (!this.#options.transports.includes(transport)) return [];
     const known = numeric(host);
     if (known !== undefined) return this.#reaches(transport, isIP(known)) ? [{ transport, address: known, port }] : [];
@@ -157,7 +157,7 @@ export class Resolver {
     return [...four, ...six].map(({ address }) => ({ transport, address: canonicalAddress(address), port }));
   }
 
-  #reaches(transport: SipTransport, family: number): boolean {
+  #reaches(transport: DialledTransport, family: number): boolean {
     return transport !== 'udp' || (family === 4 || family === 6 ? this.#options.udpFamilies.has(family) : false);
   }
 
@@ -208,7 +208,7 @@ export class Resolver {
   }
 }
 
-function srvName(transport: SipTransport, host: string): string {
+function srvName(transport: DialledTransport, host: string): string {
   return `${transport === 'tls' ? '_sips._tcp' : `_sip._${transport}`}.${host}`;
 }
 
@@ -220,7 +220,7 @@ function hostOf(uri: SipUri): string {
 }
 
 /** The transport a URI asks for; undefined when it leaves that open, 'none' when it asks for what nobody has. */
-function transportOf(uri: SipUri): SipTransport | 'none' | undefined {
+function transportOf(uri: SipUri): DialledTransport | 'none' | undefined {
   const asked = uriParam(uri, 'transport');
   if (asked === undefined) return undefined;
   switch (asked === true ? '' : asked.toLowerCase()) {

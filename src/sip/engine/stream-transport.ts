@@ -6,6 +6,7 @@ import { GatewayError } from '../../core/errors.ts';
 import type { SipFlow } from '../message.ts';
 import { canonicalAddress, certificateIsFor, sipIdentities } from './certificate-names.ts';
 import { ConnectionAliases } from './connection-aliases.ts';
+import type { ConnectionGate } from './connection-gate.ts';
 import { StreamConnection, type StreamContext } from './stream-connection.ts';
 import { targetKey, type Target } from './targets.ts';
 import { secureContextOptions, type TlsFiles } from './tls-settings.ts';
@@ -36,20 +37,20 @@ export type StreamRoute = {
 export class StreamTransport {
   readonly #context: StreamContext;
   readonly #tls: TlsFiles | undefined;
+  readonly #gate: ConnectionGate;
   readonly #servers: Server[] = [];
   readonly #byId = new Map<string, StreamConnection>();
   readonly #pool = new Map<string, StreamConnection>();
   readonly #aliases = new ConnectionAliases();
-  readonly #perAddress = new Map<string, number>();
   /** Sockets inside their TLS handshake, which are nobody's connection yet. */
   readonly #handshakes = new Set<Socket>();
   readonly #idPrefix: string;
-  #inboundCount = 0;
   #made = 0;
 
-  constructor(context: StreamContext, tls: TlsFiles | undefined, tokens: TokenSource) {
+  constructor(context: StreamContext, tls: TlsFiles | undefined, tokens: TokenSource, gate: ConnectionGate) {
     this.#context = context;
     this.#tls = tls;
+    this.#gate = gate;
     // Unguessable and of this process: a name kept from an earlier one finds nothing here.
     this.#idPrefix = tokens.token();
   }
@@ -116,7 +117,7 @@ export class StreamTransport {
 
   #tcpServer(): Server {
     return createServer(SOCKET_OPTIONS, (socket) => {
-      if (this.#admit(socket)) this.#welcome(socket, 'tcp', undefined);
+      if (this.#gate.admit(socket)) this.#welcome(socket, 'tcp', undefined);
     });
   }
 
@@ -130,7 +131,7 @@ export class StreamTransport {
       handshakeTimeout: HANDSHAKE_MS,
     });
     server.on('connection', (socket: Socket) => {
-      if (!this.#admit(socket)) return;
+      if (!this.#gate.admit(socket)) return;
       this.#handshakes.add(socket);
       socket.once('close', () => this.#handshakes.delete(socket));
     });
@@ -143,31 +144,6 @@ export class StreamTransport {
       socket.destroy();
     });
     return server;
-  }
-
-  /** Counts a connection in, or closes it when there are too many: before any byte of it is read. */
-  #admit(socket: Socket): boolean {
-    const { limits, log } = this.#context;
-    const address = socket.remoteAddress;
-    const here = address === undefined ? 0 : (this.#perAddress.get(address) ?? 0);
-    if (
-      address === undefined ||
-      this.#inboundCount >= limits.connectionsMax ||
-      here >= limits.connectionsPerAddressMax
-    ) {
-      log.warn({ peer: address ?? 'gone', connections: here }, 'connection refused, there are too many');
-      socket.destroy();
-      return false;
-    }
-    this.#inboundCount++;
-    this.#perAddress.set(address, here + 1);
-    socket.once('close', () => {
-      this.#inboundCount--;
-      const left = (this.#perAddress.get(address) ?? 1) - 1;
-      if (left === 0) this.#perAddress.delete(address);
-      else this.#perAddress.set(address, left);
-    });
-    return true;
   }
 
   #welcome(socket: Socket, transport: 'tcp' | 'tls', peerNames: readonly string[] | undefined): void {

@@ -34,6 +34,14 @@ export class UdpChannel implements Channel {
   send(bytes: Buffer): boolean {
     return this.listener.sendTo(bytes, this.flow.remoteAddress, this.flow.remotePort);
   }
+
+  board(): void {
+    // A datagram that does not arrive tells nobody.
+  }
+
+  leave(): void {
+    // Nobody is on board.
+  }
 }
 
 /** Holds all there is to know, so that a flow over UDP outlives the process: nothing was connected. */

@@ -1,10 +1,10 @@
-import type { SipTransport } from '../message.ts';
+import { isWebSocketTransport, type DialledTransport, type SipTransport } from '../message.ts';
 import type { SipStack } from '../stack.ts';
 
 /** Whom a Contact of ours is for. */
 export type FarEnd = { readonly transport: SipTransport; readonly remoteAddress: string };
 
-const TRANSPORTS: readonly SipTransport[] = ['udp', 'tcp', 'tls'];
+const TRANSPORTS: readonly DialledTransport[] = ['udp', 'tcp', 'tls'];
 const KEPT_MAX = 1_024;
 
 /**
@@ -28,9 +28,12 @@ export class LocalContacts {
   async towards({ transport, remoteAddress }: FarEnd, domain: string, isSecure: boolean): Promise<string> {
     if (isSecure) return this.#one(`sips:${domain}`);
     // The very transport first: a connection that the far end has opened is not always open.
-    for (const way of [transport, ...TRANSPORTS.filter((other) => other !== transport)]) {
+    const ways: readonly SipTransport[] = [transport, ...TRANSPORTS.filter((other) => other !== transport)];
+    for (const way of ways) {
       const place = await this.#reachableAt(way, remoteAddress);
       if (place === undefined) continue;
+      // Over either kind of it the parameter is this one (RFC 7118, section 5.2).
+      if (isWebSocketTransport(way)) return this.#one(`sip:${place};transport=ws`);
       if (way === 'tls') return this.#one(`sip:${domain};transport=tls`);
       return this.#one(way === 'udp' ? `sip:${place}` : `sip:${place};transport=${way}`);
     }

@@ -232,7 +232,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   [
     'an unknown key inside',
     `${D}sip:\n  lissen: []\n  listen: ['udp://127.0.0.1:1']`,
-    ['3:3 sip.lissen: unknown key, expected one of listen, tls; did you mean listen?'],
+    ['3:3 sip.lissen: unknown key, expected one of listen, tls, websocket; did you mean listen?'],
   ],
   [
     'an unknown key in a list',
@@ -285,7 +285,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   [
     'a listener without transport',
     `${D}sip: { listen: ['127.0.0.1:5060'] }`,
-    ["2:17 sip.listen[0]: found '127.0.0.1:5060', expected udp|tcp|tls://address:port"],
+    ["2:17 sip.listen[0]: found '127.0.0.1:5060', expected udp|tcp|tls|ws|wss://address:port"],
   ],
   ['a listener with a path', `${D}sip: { listen: ['udp://127.0.0.1:5060/x'] }`, ['sip.listen[0]: found']],
   ['a listener with a port too high', `${D}sip: { listen: ['udp://127.0.0.1:65536'] }`, ['sip.listen[0]: found']],
