@@ -77,6 +77,12 @@ module.exports = {
     only('sip-not-xmpp', 'protocols meet in the core only', '^src/sip', '^src/(xmpp|store|http|cli|main|app)'),
     only('xmpp-not-sip', 'protocols meet in the core only', '^src/xmpp', '^src/(sip|store|http|cli|main|app)'),
     only('store-inward', 'a store knows the ports it implements', '^src/store', '^src/(sip|xmpp|http|cli|main|app)'),
+    only(
+      'dns-inward',
+      'both protocols ask it, and it knows neither',
+      '^src/dns',
+      '^src/(sip|xmpp|store|http|cli|main|app)',
+    ),
     only('http-inward', 'the operator door knows the core', '^src/http', '^src/(sip|xmpp|store|cli|main|app)'),
     only('src-not-test', 'what is shipped needs no test', '^src', '^test'),
     ...doors.map(([name, where]) => ({

@@ -1,4 +1,4 @@
-import type { DnsQueries, NaptrRecord, SrvRecord } from '../../src/sip/engine/dns-queries.ts';
+import type { DnsQueries, NaptrRecord, SrvRecord } from '../../src/dns/dns-queries.ts';
 
 export type Zone = {
   readonly naptr?: Readonly<Record<string, readonly NaptrRecord[]>>;

@@ -5,7 +5,8 @@ import type { Clock, Random } from '../../core/ports.ts';
 import type { DialledTransport } from '../message.ts';
 import { uriParam, type SipUri } from '../uri.ts';
 import { canonicalAddress } from './certificate-names.ts';
-import type { DnsQueries, SrvRecord } from './dns-queries.ts';
+import type { DnsQueries, SrvRecord } from '../../dns/dns-queries.ts';
+import { inSrvOrder } from '../../dns/srv-order.ts';
 import { defaultPort, targetKey, type Target } from './targets.ts';
 
 const DEADLINE_MS = 5_000;
@@ -107,7 +108,9 @@ export class Resolver {
     const records = await Promise.all(usable.map(({ name }) => this.#srv(name, doubts)));
     if (records.some((list) => list.length > 0)) {
       const servers = usable
-        .flatMap(({ transport }, at) => this.#inOrder(records[at] ?? []).map((record) => ({ transport, record })))
+        .flatMap(({ transport }, at) =>
+          inSrvOrder(records[at] ?? [], this.#random).map((record) => ({ transport, record })),
+        )
         // A lone dot says that the service is decidedly not there (RFC 2782).
         .filter(({ record }) => record.name !== '' && record.name !== '.')
         .slice(0, TARGETS_MAX);
@@ -169,24 +172,6 @@ export class Resolver {
       doubts.push(error);
       return [];
     }
-  }
-
-  /** By priority; within one priority drawn at random in proportion to the weights (RFC 2782). */
-  #inOrder(records: readonly SrvRecord[]): readonly SrvRecord[] {
-    if (records.length < 2) return records;
-    const ordered: SrvRecord[] = [];
-    const left = [...records].sort((a, b) => a.priority - b.priority || a.weight - b.weight);
-    while (left.length > 0) {
-      const priority = left[0]?.priority;
-      const group = left.filter((record) => record.priority === priority);
-      const total = group.reduce((sum, { weight }) => sum + weight, 0);
-      let draw = Math.floor(this.#random() * (total + 1));
-      const chosen = group.find(({ weight }) => (draw -= weight) <= 0) ?? group[0];
-      if (chosen === undefined) break;
-      ordered.push(chosen);
-      left.splice(left.indexOf(chosen), 1);
-    }
-    return ordered;
   }
 
   #firstOfEach(targets: readonly Target[]): readonly Target[] {

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 
 import { GatewayError } from '../../../src/core/errors.ts';
-import { DnsCache } from '../../../src/sip/engine/dns-cache.ts';
-import { systemDnsQueries } from '../../../src/sip/engine/dns-queries.ts';
+import { DnsCache } from '../../../src/dns/dns-cache.ts';
+import { systemDnsQueries } from '../../../src/dns/dns-queries.ts';
 import { Resolver } from '../../../src/sip/engine/resolver.ts';
 import { targetKey } from '../../../src/sip/engine/targets.ts';
 import { parseSipUri } from '../../../src/sip/uri.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { GatewayError } from '../../../../src/core/errors.ts';
-import { DnsCache } from '../../../../src/sip/engine/dns-cache.ts';
+import { DnsCache } from '../../../../src/dns/dns-cache.ts';
 import { Resolver, type ResolverOptions } from '../../../../src/sip/engine/resolver.ts';
 import { targetKey } from '../../../../src/sip/engine/targets.ts';
 import { UnreachableTargets } from '../../../../src/sip/engine/unreachable-targets.ts';

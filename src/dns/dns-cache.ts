@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/ports.ts';
+import type { Clock } from '../core/ports.ts';
 import type { AddressRecord, DnsQueries, NaptrRecord, SrvRecord } from './dns-queries.ts';
 
 /** Node gives no lifetime with SRV and NAPTR records. */
