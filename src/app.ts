@@ -1,4 +1,5 @@
 import { CertificateWatch, watchedCertificates } from './app/certificate-watch.ts';
+import { createContacts, type ContactSide } from './app/contacts.ts';
 import { healthOf } from './app/health.ts';
 import { createLinks, startLink, type NamedLink } from './app/links.ts';
 import type { AppOptions } from './app/options.ts';
@@ -34,6 +35,7 @@ export class App {
   readonly #links: ReadonlyMap<string, NamedLink>;
   readonly #stack: SipStack;
   readonly #sip: SipApplication;
+  readonly #contacts: ContactSide;
   readonly #presence: PresenceSide;
   readonly #door: OperatorDoor;
   readonly #certificates: CertificateWatch;
@@ -77,6 +79,7 @@ export class App {
     this.#stack = createSipStack(options);
     const proof = senderProof({ peers: this.#peers, credentials: store.credentials, clock, log });
     this.#links = createLinks(options);
+    this.#contacts = createContacts({ store, isUser, contactsOf, presence: () => this.#presence.service }, options);
     this.#presence = createPresence(
       {
         store,
@@ -88,6 +91,7 @@ export class App {
         links: this.#links,
         isUser,
         contactsOf,
+        contacts: this.#contacts,
       },
       options,
     );
@@ -145,6 +149,7 @@ export class App {
       health: { health: () => this.health() },
       queue: { queue },
       watchers: { watchers: this.#presence.service.watchers },
+      profiles: { profiles: this.#contacts.directory },
     });
   }
 
@@ -168,6 +173,8 @@ export class App {
         messages: this.#messages,
         delivery: this.#delivery,
         presence: this.#presence,
+        contacts: this.#contacts,
+        startedAtMs: this.#startedAtMs,
       };
       await Promise.all([...this.#links].map(([name, link]) => startLink(name, link, services, this.#options)));
       if (!this.#isStopping()) this.#status = 'ok';
@@ -190,6 +197,7 @@ export class App {
   async #open(): Promise<void> {
     await this.#door.open();
     this.#certificates.start();
+    this.#contacts.directory.sweep();
     this.#presence.load();
     this.#registrations.start();
     await this.#stores.queue.start(

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { CommandError } from './cli/command-error.ts';
 import { GatewayError } from './core/errors.ts';
+import type { ProfileOptions } from './cli/profiles.ts';
 import type { RuleAction } from './core/presence/rules.ts';
 
 // Whatever this program writes - messages, digests, sockets - is nobody else's.
@@ -57,12 +58,48 @@ SIGTERM and SIGINT drain: what is under way ends, the rest waits on disk; it end
   });
 
   const users = root.command('users').description('the users of our own SIP domains');
-  withConfig(users.command('add').description('add a user').argument('<address>', 'sip:alice@sip.example'))
-    .option('-p, --password <password>', 'the password; absent: read from standard input')
-    .action(async (address: string, options: WithConfig & { password?: string }) => {
-      const { addUser } = await import('./cli/users.ts');
-      await addUser(options.config, address, options.password);
+  const withProfile = (command: Command): Command =>
+    command
+      .option('--name <name>', 'what he is called')
+      .option('--email <address>', 'his mail')
+      .option('--phone <number>', 'his telephone')
+      .option('--homepage <url>', 'his page, http or https')
+      .option('--avatar <file>', 'his picture: PNG, JPEG, GIF or WebP');
+  withProfile(
+    withConfig(users.command('add').description('add a user').argument('<address>', 'sip:alice@sip.example')).option(
+      '-p, --password <password>',
+      'the password; absent: read from standard input',
+    ),
+  ).action(async (address: string, { config, ...options }: WithConfig & ProfileOptions & { password?: string }) => {
+    const { addUser } = await import('./cli/users.ts');
+    await addUser(config, address, options);
+  });
+  withProfile(
+    withConfig(
+      users
+        .command('set')
+        .description('set what a user is called and looks like, for those who may see his presence')
+        .argument('<address>', 'sip:alice@sip.example'),
+    ),
+  )
+    .addHelpText(
+      'after',
+      `
+An empty text takes away. Watchers are told at once.
+
+Example:
+  interpres users set sip:alice@sip.example --name 'Alice Liddell' --avatar alice.png --config interpres.yaml`,
+    )
+    .action(async (address: string, { config, ...options }: WithConfig & ProfileOptions) => {
+      const { setProfile } = await import('./cli/profiles.ts');
+      await setProfile(config, address, options);
     });
+  withConfig(
+    users.command('show').description('show what is known of a user').argument('<address>', 'sip:alice@sip.example'),
+  ).action(async (address: string, options: WithConfig) => {
+    const { showProfile } = await import('./cli/profiles.ts');
+    await showProfile(options.config, address);
+  });
   withConfig(users.command('passwd').description('change a password').argument('<address>', 'sip:alice@sip.example'))
     .option('-p, --password <password>', 'the new password; absent: read from standard input')
     .action(async (address: string, options: WithConfig & { password?: string }) => {
@@ -90,8 +127,9 @@ SIGTERM and SIGINT drain: what is under way ends, the rest waits on disk; it end
     .addHelpText(
       'after',
       `
-Fields may stand in double quotes. Empty lines, lines that begin with # and a first line "address,password" are passed
-over. Users that exist get the new password. A file with a faulty line is refused whole, every such line named.`,
+Fields may stand in double quotes. Empty lines and lines that begin with # are passed over. A first line
+"address,password,name,email,phone,homepage,avatar" names more columns, any of them; avatar is a file. Users that exist
+get the new password. A file with a faulty line is refused whole, every such line named.`,
     )
     .action(async (file: string, options: WithConfig) => {
       const { importUsers } = await import('./cli/users.ts');

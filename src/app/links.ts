@@ -6,6 +6,8 @@ import { xmppDispatch } from '../xmpp/dispatch.ts';
 import { ComponentLink } from '../xmpp/link-component.ts';
 import type { XmppLink } from '../xmpp/link.ts';
 import type { ComponentDomains } from '../xmpp/map-address.ts';
+import type { ContactSide } from './contacts.ts';
+import { createIqDesk } from './iq.ts';
 import type { AppOptions } from './options.ts';
 import type { PresenceSide } from './presence.ts';
 
@@ -37,6 +39,9 @@ export type LinkServices = {
   readonly messages: MessageService;
   readonly delivery: DeliveryService;
   readonly presence: PresenceSide;
+  readonly contacts: ContactSide;
+  /** Of the server, ms since the epoch. */
+  readonly startedAtMs: number;
 };
 
 /** Starts a link with everything that its stanzas and its coming and going mean to the rest of the server. */
@@ -44,8 +49,9 @@ export function startLink(
   name: string,
   { link, domains }: NamedLink,
   services: LinkServices,
-  { version, clock, log }: AppOptions,
+  options: AppOptions,
 ): Promise<void> {
+  const { clock, log } = options;
   const { peers, messages, delivery, presence } = services;
   const linkPresence = presence.xmpp.forLink(name);
   if (linkPresence === undefined) throw new Error('a link that XMPP presence does not know');
@@ -59,7 +65,7 @@ export function startLink(
       accept: (message, origin) => messages.accept(message, origin),
       presence: linkPresence,
       failedLater: (id, error, from) => delivery.failedLater(id, error, from),
-      version,
+      iq: createIqDesk(name, domains, services, options),
       clock,
       log,
     }),

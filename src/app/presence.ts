@@ -8,6 +8,7 @@ import { sipPresence, type PresenceHandlers } from '../sip/presence-application.
 import type { SenderProofDeps } from '../sip/sender-proof.ts';
 import type { SipStack } from '../sip/stack.ts';
 import { XmppPresence } from '../xmpp/presence/xmpp-presence.ts';
+import type { ContactSide } from './contacts.ts';
 import type { NamedLink } from './links.ts';
 import type { AppOptions } from './options.ts';
 import type { Stores } from './stores.ts';
@@ -22,6 +23,7 @@ export type PresenceParts = {
   readonly links: ReadonlyMap<string, NamedLink>;
   readonly isUser: PresenceServiceDeps['isUser'];
   readonly contactsOf: RegistrationService['contactsOf'];
+  readonly contacts: Pick<ContactSide, 'directory' | 'lastSeen'>;
 };
 
 /** Presence with both its faces: everything that holds subscriptions in memory. */
@@ -93,6 +95,8 @@ export function createPresence(parts: PresenceParts, { config, clock, random, lo
     routeOf: ({ watcher, presentity }) => router.presenceRouteOf(watcher, presentity),
     admit: (watcher, origin) => admission.admitWatcher(watcher, origin),
     bindingsOf: contactsOf,
+    cardOf: (userKey) => parts.contacts.directory.cardOf(userKey),
+    stirred: (userKey) => parts.contacts.lastSeen.changed(userKey),
     upstreamOf: ({ kind }) => (kind === 'sip' ? sip.upstream : xmpp.upstream),
     notifierOf: (via) => (via === 'sip' ? sip.notifier : xmpp.notifier),
     permissions: {

@@ -1,37 +1,56 @@
 import { createReadStream } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { addressKey } from '../cpim/address.ts';
+import { addressKey, type Address } from '../cpim/address.ts';
 import type { Config } from '../core/config.ts';
+import type { ProfileChange } from '../core/directory/profile.ts';
 import type { Credential } from '../core/ports.ts';
 import { credentialOf } from '../sip/digest.ts';
 import { CommandError } from './command-error.ts';
 import { passwordFault } from './password.ts';
+import { changeFrom, type ProfileChanges } from './profiles.ts';
+import { reservedFault } from './reserved-name.ts';
 import { userNamed } from './user-address.ts';
 
 const LINES_MAX = 1_000_000;
 /** So many faulty lines are named; the rest is counted. */
 const FAULTS_SHOWN_MAX = 50;
 
+/** What may stand in the first line behind `address,password`. */
+const PROFILE_COLUMNS = ['name', 'email', 'phone', 'homepage', 'avatar'] as const;
+type ProfileColumn = (typeof PROFILE_COLUMNS)[number];
+
+export type UsersCsv = { readonly users: readonly Credential[]; readonly changes: ProfileChanges };
+
+type Found = { readonly credential: Credential; readonly user: Address; readonly change?: ProfileChange };
+
 /**
- * Reads `address,password` lines (RFC 4180 without line breaks in fields). Empty lines, lines that begin with `#`, and
- * a first line `address,password` are passed over.
+ * Reads `address,password` lines (RFC 4180 without line breaks in fields). Empty lines and lines that begin with `#` are
+ * passed over. A first line `address,password` may name more columns: name, email, phone, homepage, avatar (a file, from
+ * the folder of this one on); what is empty there stays as it is.
  *
  * @throws CommandError naming every faulty line: nothing of such a file is to be used.
  */
-export async function readUsersCsv(file: string, config: Config): Promise<readonly Credential[]> {
-  const found = new Map<string, { readonly line: number; readonly credential: Credential }>();
+export async function readUsersCsv(file: string, config: Config): Promise<UsersCsv> {
+  const found = new Map<string, Found & { readonly line: number }>();
+  let columns: readonly ProfileColumn[] = [];
   const faults: string[] = [];
   let number = 0;
   for await (const text of linesOf(file)) {
     number += 1;
     const line = number === 1 ? text.replace(/^\uFEFF/, '') : text;
     if (line.trim() === '' || line.startsWith('#')) continue;
-    if (number === 1 && line.trim().toLowerCase() === 'address,password') continue;
     try {
-      const credential = credentialFrom(line, config);
-      const before = found.get(credential.user);
-      if (before === undefined) found.set(credential.user, { line: number, credential });
-      else faults.push(`${number}: ${credential.user} is on line ${before.line} already`);
+      const head = number === 1 ? columnsFrom(line) : undefined;
+      if (head !== undefined) {
+        columns = head;
+        continue;
+      }
+      const one = userFrom(line, columns, dirname(file), config);
+      const key = one.credential.user;
+      const before = found.get(key);
+      if (before === undefined) found.set(key, { ...one, line: number });
+      else faults.push(`${number}: ${key} is on line ${before.line} already`);
     } catch (thrown) {
       if (!(thrown instanceof CommandError)) throw thrown;
       faults.push(`${number}: ${thrown.message}`);
@@ -42,7 +61,24 @@ export async function readUsersCsv(file: string, config: Config): Promise<readon
     const more = faults.length > shown.length ? [`... and ${faults.length - shown.length} more`] : [];
     throw new CommandError([...shown, ...more, 'nothing was imported'].join('\n'));
   }
-  return [...found.values()].map(({ credential }) => credential);
+  const all = [...found.values()];
+  return {
+    users: all.map(({ credential }) => credential),
+    changes: all.flatMap(({ user, change }) => (change === undefined ? [] : [[user, change] as const])),
+  };
+}
+
+/** The columns that a first line names behind the two there always are; undefined where it is none. */
+function columnsFrom(line: string): readonly ProfileColumn[] | undefined {
+  const [address, password, ...more] = line.split(',').map((name) => name.trim().toLowerCase());
+  if (address !== 'address' || password !== 'password') return undefined;
+  return more.map((name) => {
+    const column = PROFILE_COLUMNS.find((known) => known === name);
+    if (column === undefined) {
+      throw new CommandError(`found the column ${name}, expected one of ${PROFILE_COLUMNS.join(', ')}`);
+    }
+    return column;
+  });
 }
 
 async function* linesOf(file: string): AsyncGenerator<string> {
@@ -62,16 +98,23 @@ async function* linesOf(file: string): AsyncGenerator<string> {
   }
 }
 
-function credentialFrom(line: string, config: Config): Credential {
+function userFrom(line: string, columns: readonly ProfileColumn[], folder: string, config: Config): Found {
   const [address, password, ...more] = fieldsOf(line) ?? [];
-  if (address === undefined || password === undefined || more.length > 0) {
-    throw new CommandError('expected address,password');
+  if (address === undefined || password === undefined || more.length > columns.length) {
+    throw new CommandError(`expected ${['address', 'password', ...columns].join(',')}`);
   }
   if (line.includes('\uFFFD')) throw new CommandError('is no UTF-8');
   const user = userNamed(address.trim(), config);
-  const fault = passwordFault(password);
-  if (fault !== undefined) throw new CommandError(`${addressKey(user)}: ${fault}`);
-  return credentialOf(user, password);
+  const key = addressKey(user);
+  const fault = passwordFault(password) ?? reservedFault(user, config);
+  if (fault !== undefined) throw new CommandError(`${key}: ${fault}`);
+  const options: Partial<Record<ProfileColumn, string>> = {};
+  columns.forEach((column, at) => {
+    const text = more[at]?.trim() ?? '';
+    if (text !== '') options[column] = column === 'avatar' ? resolve(folder, text) : text;
+  });
+  const change = changeFrom(options, config);
+  return { user, credential: credentialOf(user, password), ...(change === undefined ? {} : { change }) };
 }
 
 /** The fields of a line; undefined when a quote is not closed or stands where none may. */

@@ -8,16 +8,25 @@ import { askServer, refusalOf } from './control-client.ts';
 import { controlSocketPath } from './control-socket.ts';
 import { loadConfig } from './load-config.ts';
 import { passwordFor } from './password.ts';
+import { changeFrom, changeProfiles, type ProfileOptions } from './profiles.ts';
+import { reservedFault } from './reserved-name.ts';
 import { shownUser, userNamed } from './user-address.ts';
 import { readUsersCsv } from './users-csv.ts';
 
 const LIST_PAGE = 1000;
 
 /** Adds a user; one that exists is refused, so that a slip of the keyboard takes nobody's password away. */
-export async function addUser(configPath: string, address: string, password: string | undefined): Promise<void> {
+export async function addUser(
+  configPath: string,
+  address: string,
+  { password, ...options }: ProfileOptions & { readonly password?: string },
+): Promise<void> {
   const config = loadConfig(configPath);
   const user = userNamed(address, config);
   const shown = shownUser(user);
+  const reserved = reservedFault(user, config);
+  if (reserved !== undefined) throw new CommandError(`${shown} ${reserved}`);
+  const change = changeFrom(options, config);
   await withUsers(config, async (credentials) => {
     if (credentials.find(addressKey(user)) !== undefined) {
       throw new CommandError(
@@ -27,6 +36,7 @@ export async function addUser(configPath: string, address: string, password: str
     await credentials.put([credentialOf(user, await passwordFor(shown, password))]);
     process.stdout.write(`added ${shown}\n`);
   });
+  if (change !== undefined) await changeProfiles(config, configPath, [[user, change]]);
 }
 
 export async function changePassword(configPath: string, address: string, password: string | undefined): Promise<void> {
@@ -67,11 +77,10 @@ export async function listUsers(configPath: string): Promise<void> {
 /** Adds or overwrites every user of a CSV file, all or none; a faulty file is refused with every faulty line named. */
 export async function importUsers(configPath: string, file: string): Promise<void> {
   const config = loadConfig(configPath);
-  const users = await readUsersCsv(file, config);
-  await withUsers(config, async (credentials) => {
-    await credentials.put(users);
-    process.stdout.write(`imported ${users.length} ${users.length === 1 ? 'user' : 'users'}\n`);
-  });
+  const { users, changes } = await readUsersCsv(file, config);
+  await withUsers(config, (credentials) => credentials.put(users));
+  await changeProfiles(config, configPath, changes);
+  process.stdout.write(`imported ${users.length} ${users.length === 1 ? 'user' : 'users'}\n`);
 }
 
 /** Lets the running server forget who watched him; where none runs, the next one does so at its start. */

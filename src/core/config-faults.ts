@@ -78,6 +78,8 @@ export function describeType(node: SchemaNode): string {
       return node.form ?? 'a text';
     case 'array':
       return `a list (${node.items === undefined ? 'anything' : describeType(node.items)})`;
+    case 'boolean':
+      return 'true or false';
     case 'object':
       return `a section with ${keysOf(node).length === 0 ? 'names of your own' : keysOf(node).join(', ')}`;
     case undefined:

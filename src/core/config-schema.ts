@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { parseCidr } from './cidr.ts';
+import { commands, directory } from './config-directory.ts';
 import { expires, meta, seconds, text } from './config-meta.ts';
 import { presence } from './config-presence.ts';
 import { store } from './config-store.ts';
@@ -318,6 +319,8 @@ export const ConfigSchema = z.strictObject({
     .prefault({})
     .meta(meta({ about: 'Registration of local users.' })),
   presence: presence.prefault({}).meta(meta({ about: 'Presence of local users, and who may see it.' })),
+  directory: directory.prefault({}).meta(meta({ about: 'What users are called and look like, and who is told.' })),
+  commands,
   queue: queue.prefault({}).meta(meta({ about: 'What was accepted and not yet delivered.' })),
   limits: z
     .strictObject({

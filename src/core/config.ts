@@ -79,6 +79,9 @@ export type Config = {
     readonly contactsMax: number;
   };
   readonly presence: PresenceConfig;
+  readonly directory: DirectoryConfig;
+  /** `off`: commands of users are not taken. */
+  readonly commands: 'off' | CommandsConfig;
   readonly queue: {
     readonly lifetimeSeconds: number;
     readonly deadLetterSeconds: number;
@@ -89,6 +92,17 @@ export type Config = {
   readonly limits: { readonly messageBytes: number; readonly stanzaBytes: number };
   readonly rateLimits: 'off' | RateLimits;
   readonly log: { readonly level: 'error' | 'warn' | 'info' | 'debug' | 'trace' };
+};
+
+export type DirectoryConfig = {
+  readonly names: 'watchers' | 'public';
+  readonly software: boolean;
+  readonly avatarBytes: number;
+};
+
+export type CommandsConfig = {
+  /** Decoded localpart of the address, in each domain of ours, to which commands are written. */
+  readonly user: string;
 };
 
 export type PresenceConfig = {
@@ -271,6 +285,8 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     dns: values.dns,
     registration: values.registration,
     presence: values.presence,
+    directory: values.directory,
+    commands: values.commands,
     queue: values.queue,
     limits: values.limits,
     rateLimits: values.rateLimits,

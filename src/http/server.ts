@@ -5,6 +5,7 @@ import { GatewayError, type ErrorCode } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { healthRoutes, type HealthDeps } from './routes-health.ts';
 import { bearerGuard } from './bearer.ts';
+import { profileRoutes, type ProfilesDeps } from './routes-profiles.ts';
 import { queueRoutes, type QueueDeps } from './routes-queue.ts';
 import { watcherRoutes, type WatchersDeps } from './routes-watchers.ts';
 
@@ -13,6 +14,7 @@ const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
   'request-malformed': 400,
   'address-malformed': 400,
   'recipient-unknown': 404,
+  'content-too-large': 413,
   'policy-violated': 403,
   'store-unavailable': 503,
   'queue-full': 503,
@@ -34,6 +36,7 @@ export type OperatorDoorOptions = {
   readonly health: HealthDeps;
   readonly queue: QueueDeps;
   readonly watchers?: WatchersDeps;
+  readonly profiles?: ProfilesDeps;
 };
 
 /**
@@ -81,9 +84,10 @@ export class OperatorDoor {
   }
 
   async #registerControl(door: FastifyInstance): Promise<void> {
-    const { queue, watchers } = this.#options;
+    const { queue, watchers, profiles } = this.#options;
     await door.register(queueRoutes, queue);
     if (watchers !== undefined) await door.register(watcherRoutes, watchers);
+    if (profiles !== undefined) await door.register(profileRoutes, profiles);
   }
 
   #door(): FastifyInstance {
@@ -111,7 +115,8 @@ export class OperatorDoor {
       const error = GatewayError.of(thrown);
       const status = HTTP_STATUS[error.code] ?? 500;
       if (status === 500) this.#options.log.error({ error }, 'http request failed');
-      return reply.code(status).send({ error: error.code });
+      const { text } = error.details;
+      return reply.code(status).send({ error: error.code, ...(text === undefined ? {} : { text }) });
     });
     this.#doors.push(door);
     return door;

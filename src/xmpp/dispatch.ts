@@ -5,13 +5,22 @@ import type { XmlElement } from '../cpim/xml.ts';
 import { type ErrorCode, GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock } from '../core/ports.ts';
-import { answerToIq } from './iq-handler.ts';
+import type { IqDesk } from './gateway/iq-desk.ts';
 import { formatJid, parseJid } from './jid.ts';
 import { addressFromJid, type ComponentDomains } from './map-address.ts';
 import { messageFromStanza } from './map-message.ts';
 import type { LinkPresence } from './presence/xmpp-presence.ts';
 import { failureFrom, stanzaErrorFrom } from './stanza-error.ts';
-import { errorAnswer, type MessageStanza, type Misfit, readStanza, type Stanza, unsubscribedAnswer } from './stanza.ts';
+import {
+  errorAnswer,
+  type IqStanza,
+  type MessageStanza,
+  type Misfit,
+  readStanza,
+  resultAnswer,
+  type Stanza,
+  unsubscribedAnswer,
+} from './stanza.ts';
 
 /** What the stanzas of one link need of the world. */
 export type XmppDispatchDeps = {
@@ -33,8 +42,8 @@ export type XmppDispatchDeps = {
   readonly failedLater: (id: string, error: GatewayError, from: Address) => void;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
-  /** Our version, for XEP-0092. */
-  readonly version: string;
+  /** Answers iq requests. */
+  readonly iq: IqDesk;
 };
 
 /** The form of ids that operations have (see InstantMessage). */
@@ -64,7 +73,8 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
       code: error.code,
     };
     if (error.code === 'internal') log.error({ ...fields, error }, 'stanza failed');
-    else log.info({ ...fields, reason: error.message }, 'stanza refused');
+    // Clients ask for much that is not served, with every contact they see.
+    else log[element.name === 'iq' ? 'debug' : 'info']({ ...fields, reason: error.message }, 'stanza refused');
     if (type === 'error' || type === 'result') return;
     if (element.name === 'presence' && type === 'subscribe' && error.code === 'sender-forbidden') {
       // RFC 6121, section 3.2.1: so a contact says no; by what he was refused the watcher need not know.
@@ -100,13 +110,22 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
     );
   };
 
+  /** Exactly one answer: what the desk throws is answered by whoever catches it. */
+  const request = (stanza: IqStanza, element: XmlElement): Promise<void> | undefined => {
+    const answer = (payload: XmlElement | undefined): void => deps.post(resultAnswer(element, payload));
+    const payload = deps.iq(stanza, element);
+    if (payload instanceof Promise) return payload.then(answer, (thrown: unknown) => refuse(element, thrown));
+    answer(payload);
+    return undefined;
+  };
+
   const handle = (stanza: Stanza, element: XmlElement): Promise<void> | undefined => {
     switch (stanza.kind) {
       case 'message':
         return message(stanza, element);
       case 'iq':
-        if (stanza.type === 'get' || stanza.type === 'set') deps.post(answerToIq(stanza, element, deps));
-        else if (!deps.presence.answered(element)) {
+        if (stanza.type === 'get' || stanza.type === 'set') return request(stanza, element);
+        if (!deps.presence.answered(element)) {
           log.debug({ stanzaId: stanza.id ?? '' }, 'answer to nothing we asked ignored');
         }
         return undefined;

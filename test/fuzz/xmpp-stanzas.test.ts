@@ -6,6 +6,7 @@ import { xmppDispatch } from '../../src/xmpp/dispatch.ts';
 import { parseJid } from '../../src/xmpp/jid.ts';
 import { stanzaFromMessage } from '../../src/xmpp/map-message.ts';
 import { elementFromMessage } from '../../src/xmpp/stanza.ts';
+import { anIqDesk } from '../support/iq-desk.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { caseNumbers, FuzzRun } from './fuzz-run.ts';
 import { readStanzas } from './read-stanzas.ts';
@@ -89,7 +90,7 @@ function check(number: number): void {
     failedLater: () => undefined,
     clock: { nowMs: () => 1_700_000_000_000 },
     log,
-    version: '1',
+    iq: anIqDesk(),
   });
   for (const stanza of readStanzas(mutated(number))) {
     answers.length = 0;

@@ -8,6 +8,7 @@ import { xmppDispatch } from '../../src/xmpp/dispatch.ts';
 import { XmppPresence } from '../../src/xmpp/presence/xmpp-presence.ts';
 import { aConfig, anAddress } from '../support/builders.ts';
 import { FakeClock, settled } from '../support/fake-clock.ts';
+import { anIqDesk } from '../support/iq-desk.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { MemoryRecordStore } from '../support/memory-records.ts';
 import { aNote as aNote } from '../support/presence-world.ts';
@@ -80,7 +81,7 @@ class World {
       failedLater: () => undefined,
       clock,
       log: this.log,
-      version: '1',
+      iq: anIqDesk(),
     });
     this.core.load();
     this.core.start();

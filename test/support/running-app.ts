@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { App } from '../../src/app.ts';
 import type { Clock } from '../../src/core/ports.ts';
 import { childOf, textOf, type XmlElement } from '../../src/cpim/xml.ts';
+import type { ProfileChange } from '../../src/core/directory/profile.ts';
 import type { RuleAction, WatcherAdministration } from '../../src/core/presence/rules.ts';
 import { createPinoLog } from '../../src/pino-log.ts';
 import { databaseFile } from '../../src/store/sqlite-database.ts';
@@ -193,8 +194,13 @@ ${presence === undefined ? '' : `presence: { ${presence} }\n`}${rateLimits === u
     return (await this.#operate('GET', owner, '')) as ReturnType<WatcherAdministration['list']>;
   }
 
-  async #operate(method: string, owner: string, path: string, body?: unknown): Promise<unknown> {
-    const answer = await fetch(`http://127.0.0.1:${this.ports.http}/watchers/${encodeURIComponent(owner)}${path}`, {
+  /** Changes what is known of a user, as an operator does. */
+  async profile(user: string, change: ProfileChange): Promise<void> {
+    await this.#operate('PATCH', user, '', change, 'profiles');
+  }
+
+  async #operate(method: string, owner: string, path: string, body?: unknown, what = 'watchers'): Promise<unknown> {
+    const answer = await fetch(`http://127.0.0.1:${this.ports.http}/${what}/${encodeURIComponent(owner)}${path}`, {
       method,
       headers: {
         authorization: `Bearer ${this.#token}`,

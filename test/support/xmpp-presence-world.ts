@@ -7,6 +7,7 @@ import type { UpstreamRecord } from '../../src/xmpp/presence/upstream-record.ts'
 import { type LinkPresence, XmppPresence } from '../../src/xmpp/presence/xmpp-presence.ts';
 import { anAddress } from './builders.ts';
 import { FakeClock, settled } from './fake-clock.ts';
+import { anIqDesk } from './iq-desk.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { MemoryRecordStore } from './memory-records.ts';
 import { aDocument as anyDocument, aTuple as anyTuple } from './presence-builders.ts';
@@ -63,7 +64,7 @@ export class XmppPresenceWorld {
       failedLater: () => undefined,
       clock: this.clock,
       log: this.log,
-      version: '1',
+      iq: anIqDesk(),
     });
   }
 

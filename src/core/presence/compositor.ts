@@ -5,7 +5,7 @@
  */
 import { PRESENCE_COMPONENTS_MAX } from '../../cpim/limits.ts';
 import type { Address } from '../../cpim/address.ts';
-import type { Device, Person, PresenceDocument, Tuple } from '../../cpim/presence/document.ts';
+import type { ContactCard, Device, Person, PresenceDocument, Tuple } from '../../cpim/presence/document.ts';
 import type { Binding } from '../ports.ts';
 import { Horizon, inForce } from './horizon.ts';
 import { mergedDevice, mergedDocumentParts, mergedPerson, newestFirst, type Dated } from './merge.ts';
@@ -28,6 +28,8 @@ export type CompositionInput = {
   readonly presentity: Address;
   readonly publications: readonly Contribution[];
   readonly bindings: readonly Binding[];
+  /** What the directory says of him; it counts before what he says himself, and for one who is there alone. */
+  readonly card?: ContactCard;
   readonly policy: CompositionPolicy;
   readonly nowMs: number;
 };
@@ -45,7 +47,7 @@ export type Composed = {
  * an element has its say about it. Newest by the time at which we took the publication, not by its own timestamps,
  * because the clocks of phones differ; those decide between parts of one publication.
  */
-export function compose({ presentity, publications, bindings, policy, nowMs }: CompositionInput): Composed {
+export function compose({ presentity, publications, bindings, card, policy, nowMs }: CompositionInput): Composed {
   const horizon = new Horizon(nowMs);
   const oldestFirst = [...publications].sort((a, b) => a.number - b.number);
   const ids = new UniqueIds();
@@ -68,11 +70,12 @@ export function compose({ presentity, publications, bindings, policy, nowMs }: C
   const merged = mergedDocumentParts(
     newestFirst(oldestFirst.map((contribution) => dated(contribution, contribution.document))),
   );
-  const person = personOf(oldestFirst, ids, horizon);
+  let person = personOf(oldestFirst, ids, horizon);
   const devices = devicesOf(oldestFirst, ids, horizon, staleMs);
   const closed = closedDocument(presentity);
   const isBare = person === undefined && devices.length === 0 && isEmpty(merged.notes) && isEmpty(merged.extensions);
   if (tuples.length === 0 && isBare) return { document: closed, ...horizon.validity() };
+  if (card !== undefined) person = withCard(person ?? { ...NOBODY, id: ids.take('person') }, card);
   // A presentity without any service is away, whatever else is known of him.
   if (tuples.length === 0) for (const tuple of closed.tuples) tuples.push({ ...tuple, id: ids.take(tuple.id) });
   const document: PresenceDocument = {
@@ -84,6 +87,15 @@ export function compose({ presentity, publications, bindings, policy, nowMs }: C
     ...merged,
   };
   return { document, ...horizon.validity() };
+}
+
+const NOBODY: Omit<Person, 'id'> = { rich: {}, notes: [], extensions: [] };
+
+function withCard(person: Person, card: ContactCard): Person {
+  const { displayNameLanguage, ...own } = person.card ?? {};
+  // The language of one name is not that of another.
+  const isNamed = card.displayName !== undefined || displayNameLanguage === undefined;
+  return { ...person, card: { ...own, ...(isNamed ? {} : { displayNameLanguage }), ...card } };
 }
 
 function personOf(oldestFirst: readonly Contribution[], ids: UniqueIds, horizon: Horizon): Person | undefined {

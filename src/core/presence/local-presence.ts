@@ -1,5 +1,5 @@
 import { parseAddress, type Address } from '../../cpim/address.ts';
-import type { PresenceDocument } from '../../cpim/presence/document.ts';
+import type { ContactCard, PresenceDocument } from '../../cpim/presence/document.ts';
 import { Alarms } from '../alarms.ts';
 import { GatewayError } from '../errors.ts';
 import type { Binding, Clock } from '../ports.ts';
@@ -10,6 +10,8 @@ import { isSameData } from './same-data.ts';
 export type LocalPresenceDeps = {
   readonly publicationsOf: (presentityKey: string) => readonly Publication[];
   readonly bindingsOf: (userKey: string) => readonly Binding[];
+  /** What the directory says of a user. */
+  readonly cardOf: (userKey: string) => ContactCard | undefined;
   readonly policy: CompositionPolicy;
   readonly clock: Clock;
   /** Told when the document of a presentity that is watched has become another. */
@@ -46,7 +48,7 @@ export class LocalPresence {
     if (this.#watched.delete(presentityKey)) this.#alarms.set(presentityKey, undefined);
   }
 
-  /** To be called when publications or bindings of a user have changed. */
+  /** To be called when publications, bindings or the card of a user have changed. */
   changed(presentityKey: string): void {
     const before = this.#watched.get(presentityKey);
     if (before !== undefined && this.#renew(presentityKey, before)) this.#deps.onChanged(presentityKey);
@@ -67,12 +69,14 @@ export class LocalPresence {
   }
 
   #compose(presentityKey: string): ReturnType<typeof compose> {
-    const { publicationsOf, bindingsOf, policy, clock } = this.#deps;
+    const { publicationsOf, bindingsOf, cardOf, policy, clock } = this.#deps;
+    const card = cardOf(presentityKey);
     const publications = publicationsOf(presentityKey);
     return compose({
       presentity: publications[0]?.presentity ?? addressOf(presentityKey),
       publications,
       bindings: bindingsOf(presentityKey),
+      ...(card === undefined ? {} : { card }),
       policy,
       nowMs: clock.nowMs(),
     });

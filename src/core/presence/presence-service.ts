@@ -1,10 +1,13 @@
-import type { Address } from '../../cpim/address.ts';
+import { addressKey, type Address } from '../../cpim/address.ts';
+import type { ContactCard, PresenceDocument } from '../../cpim/presence/document.ts';
 import type { Origin } from '../admission.ts';
 import type { Config } from '../config.ts';
 import { Departures, type DeparturesDeps } from './departures.ts';
 import type { Log } from '../log.ts';
 import type { Binding, Clock, Records } from '../ports.ts';
+import { GatewayError } from '../errors.ts';
 import { LocalPresence } from './local-presence.ts';
+import { closedDocument, withoutLocation } from './polite-document.ts';
 import { PresenceRules } from './presence-rules.ts';
 import { PublicationService } from './publication-service.ts';
 import type { Publication, Published, PublishRequest } from './publication.ts';
@@ -30,6 +33,10 @@ export type PresenceServiceDeps = {
   /** Refuses whoever may not speak for the watcher, or asks too often. @throws GatewayError. */
   readonly admit: (watcher: Address, origin: Origin) => void;
   readonly bindingsOf: (userKey: string) => readonly Binding[];
+  /** What the directory says of a user; absent: there is none. */
+  readonly cardOf?: (userKey: string) => ContactCard | undefined;
+  /** Told when contacts or publications of a user have changed. */
+  readonly stirred?: (userKey: string) => void;
   readonly upstreamOf: (route: UpstreamRoute) => Upstream;
   readonly notifierOf: (via: Lease['via']) => Notifier | undefined;
   readonly isOwn: DeparturesDeps['isOwn'];
@@ -41,6 +48,16 @@ export type PresenceServiceDeps = {
 };
 
 /**
+ * What one may see who has not subscribed: nothing, because he would have to be allowed first; somebody who is never
+ * there; one who hides himself and is no stranger; or the document made for him.
+ */
+export type Sight =
+  | { readonly kind: 'nothing'; readonly document?: undefined }
+  | { readonly kind: 'nobody' | 'invisible' | 'presence'; readonly document: PresenceDocument };
+
+const NOTHING: Sight = { kind: 'nothing' };
+
+/**
  * The presence server of our domains: what users publish, who may see it, and who watches whom, put together so that a
  * change in one reaches the others.
  */
@@ -49,10 +66,13 @@ export class PresenceService {
   readonly #local: LocalPresence;
   readonly #subscriptions: SubscriptionService;
   readonly #departures: Departures;
+  readonly #rules: PresenceRules;
+  readonly #deps: PresenceServiceDeps;
   readonly watchers: WatcherAdministration;
 
   constructor(deps: PresenceServiceDeps) {
     const { config, records, clock, log } = deps;
+    this.#deps = deps;
     this.#publications = new PublicationService({
       records: records.publications,
       limits: { expires: config.expires, publicationsPerUser: config.limits.publicationsPerUser },
@@ -60,22 +80,23 @@ export class PresenceService {
       log,
       newToken: deps.newToken,
       beforeChange: (presentityKey) => this.#subscriptions.changes.beforeChange(presentityKey),
-      changed: (presentityKey) => this.#changed(presentityKey),
+      changed: (presentityKey) => this.#stirred(presentityKey),
     });
     this.#local = new LocalPresence({
       publicationsOf: (presentityKey) => this.#publications.of(presentityKey),
       bindingsOf: deps.bindingsOf,
+      cardOf: deps.cardOf ?? (() => undefined),
       policy: config.composition,
       clock,
       onChanged: (presentityKey) => this.#subscriptions.changes.localChanged(presentityKey),
     });
-    const rules = new PresenceRules({
+    const rules = (this.#rules = new PresenceRules({
       records: records.rules,
       defaultAction: config.default,
       log,
       beforeChange: (ownerKey) => this.#subscriptions.changes.beforeChange(ownerKey),
       changed: (ownerKey) => this.#subscriptions.changes.rulesChanged(ownerKey),
-    });
+    }));
     this.#subscriptions = new SubscriptionService({
       ...deps,
       records: records.subscriptions,
@@ -121,7 +142,46 @@ export class PresenceService {
 
   /** They have changed. */
   registered(userKey: string): void {
+    this.#stirred(userKey);
+  }
+
+  /** What the directory says of a user is about to become another: called before that is stored. */
+  beforeProfile(userKey: string): void {
+    this.#subscriptions.changes.beforeChange(userKey);
+  }
+
+  /** It has. */
+  profileChanged(userKey: string): void {
     this.#changed(userKey);
+  }
+
+  /** Whether a user has published anything that counts at present. */
+  hasPublished(userKey: string): boolean {
+    return this.#publications.of(userKey).length > 0;
+  }
+
+  /**
+   * What somebody may see of a user of ours at this moment, without subscribing. Tells nobody, and keeps nothing.
+   *
+   * @param via where his subscription would be, for users who are known to a core behind us alone
+   */
+  seenBy(pair: Pair, via: Lease['via']): Sight {
+    const route = this.#routeOf(pair);
+    if (route === undefined) return NOTHING;
+    const { watcher, presentity } = pair;
+    if (route.kind !== 'local') {
+      if (this.#subscriptions.findOn(via, pair)?.state.at !== 'active') return NOTHING;
+      const document = this.#deps.upstreamOf(route).reportOf(pair)?.document;
+      return { kind: 'presence', document: document ?? closedDocument(presentity) };
+    }
+    const userKey = addressKey(presentity);
+    const { action, showsLocation } = this.#rules.decide(userKey, watcher);
+    if (action === 'block' || action === 'confirm') return NOTHING;
+    if (action === 'polite-block') return { kind: 'nobody', document: closedDocument(presentity) };
+    const isSelf = addressKey(watcher) === userKey;
+    if (this.#rules.isInvisible(userKey) && !isSelf) return { kind: 'invisible', document: closedDocument(presentity) };
+    const document = this.#local.documentOf(userKey);
+    return { kind: 'presence', document: showsLocation === true || isSelf ? document : withoutLocation(document) };
   }
 
   /** What the far side lets a pair know has changed. */
@@ -151,6 +211,21 @@ export class PresenceService {
     this.#publications.stop();
     this.#local.stop();
     await this.#subscriptions.stop(graceMs);
+  }
+
+  #routeOf(pair: Pair): PresenceRoute | undefined {
+    try {
+      return this.#deps.routeOf(pair);
+    } catch (thrown) {
+      // A domain that is no peer may see nobody.
+      if (thrown instanceof GatewayError) return undefined;
+      throw thrown;
+    }
+  }
+
+  #stirred(userKey: string): void {
+    this.#deps.stirred?.(userKey);
+    this.#changed(userKey);
   }
 
   #changed(presentityKey: string): void {

@@ -73,6 +73,15 @@ export type ContactCard = {
   readonly icon?: string;
   readonly map?: string;
   readonly sound?: string;
+  /** A picture that this server itself holds, or that it has none of him; no document says anything of it. */
+  readonly picture?: Picture | 'none';
+};
+
+export type Picture = {
+  /** Hex, lower case. */
+  readonly sha1: string;
+  readonly type: string;
+  readonly bytes: number;
 };
 
 /** What persons, services and devices have in common. */

@@ -4,11 +4,11 @@ import { RecentMap } from '../../core/recent-map.ts';
 import type { Jid } from '../jid.ts';
 import { DISCO_INFO_NAMESPACE, isCheckable, isVerified, readDiscoInfo } from './disco-info.ts';
 import type { IqRequests } from './iq-requests.ts';
-import { PEP_NODES, type PepNode } from './pep-nodes.ts';
+import { TOLD_NODES, type ToldNode } from './pep-nodes.ts';
 import type { Caps } from './presence-content.ts';
 
 /** The nodes whose events somebody's client wants. */
-export type Interests = readonly PepNode[];
+export type Interests = readonly ToldNode[];
 
 const NONE: Interests = [];
 /** Kinds of clients that are remembered. */
@@ -68,7 +68,7 @@ export class ContactInterests {
     const query = answer?.attrs['type'] === 'result' ? childOf(answer, 'query', DISCO_INFO_NAMESPACE) : undefined;
     const info = query === undefined ? undefined : readDiscoInfo(query);
     const features = new Set(info?.features);
-    const interests = PEP_NODES.filter((wanted) => features.has(`${wanted}+notify`));
+    const interests = TOLD_NODES.filter((wanted) => features.has(`${wanted}+notify`));
     const nowMs = this.#clock.nowMs();
     if (info !== undefined && isCheckable(caps) && isVerified(caps, info)) {
       this.#verified.set(kindOf(caps), interests, nowMs);

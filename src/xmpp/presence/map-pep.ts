@@ -2,10 +2,19 @@ import type { LocalizedText } from '../../cpim/operation.ts';
 import type { PresenceDocument, RpidValues } from '../../cpim/presence/document.ts';
 import { textOf, type XmlElement } from '../../cpim/xml.ts';
 import { cutText, legalLanguage, localizedElement, localizedFrom } from '../stanza-content.ts';
+import { metadataElement } from './avatar-metadata.ts';
 import { geolocFromGeopriv, geoprivFromGeoloc, isGeopriv } from './map-location.ts';
 import { ACTIVITY_FROM_RPID, GENERAL_ACTIVITIES, RPID_FROM_ACTIVITY, type XmppActivity } from './pep-activities.ts';
 import { SHARED_MOODS, XMPP_MOODS } from './pep-moods.ts';
-import { ACTIVITY_NODE, LOCATION_NODE, MOOD_NODE, NICK_NODE, type PepNode } from './pep-nodes.ts';
+import {
+  ACTIVITY_NODE,
+  LOCATION_NODE,
+  MOOD_NODE,
+  NICK_NODE,
+  type PepNode,
+  type ToldNode,
+  AVATAR_METADATA_NODE,
+} from './pep-nodes.ts';
 import { NICK_MAX } from './presence-content.ts';
 
 /** What a user tells of himself beside his availability, in the terms of the abstract model. */
@@ -52,15 +61,17 @@ export function withPepEvent(state: PepState, node: PepNode, payload: XmlElement
 }
 
 /** What a presence document has to tell of its person by events: the payload of each node that has one. */
-export function pepFromDocument(document: PresenceDocument): ReadonlyMap<PepNode, XmlElement> {
-  const payloads = new Map<PepNode, XmlElement>();
-  const put = (node: PepNode, payload: XmlElement | undefined): void => {
+export function pepFromDocument(document: PresenceDocument): ReadonlyMap<ToldNode, XmlElement> {
+  const payloads = new Map<ToldNode, XmlElement>();
+  const put = (node: ToldNode, payload: XmlElement | undefined): void => {
     if (payload !== undefined && !payloads.has(node)) payloads.set(node, payload);
   };
   for (const { rich, card } of document.persons) {
     put(MOOD_NODE, rich.mood === undefined ? undefined : moodElement(rich.mood));
     put(ACTIVITY_NODE, rich.activities === undefined ? undefined : activityElement(rich.activities));
     const name = card?.displayName;
+    const picture = card?.picture;
+    put(AVATAR_METADATA_NODE, picture === undefined || picture === 'none' ? undefined : metadataElement(picture));
     put(NICK_NODE, name === undefined ? undefined : emptyPayload(NICK_NODE, [cutText(name, NICK_MAX)]));
   }
   for (const { rich } of document.tuples) {
@@ -76,7 +87,8 @@ export function pepFromDocument(document: PresenceDocument): ReadonlyMap<PepNode
 }
 
 /** The payload that takes back what was told. */
-export function emptyPayload(node: PepNode, children: readonly string[] = []): XmlElement {
+export function emptyPayload(node: ToldNode, children: readonly string[] = []): XmlElement {
+  if (node === AVATAR_METADATA_NODE) return metadataElement(undefined);
   return { name: node.slice(node.lastIndexOf('/') + 1), attrs: { xmlns: node }, children };
 }
 

@@ -7,6 +7,7 @@ import { pidfPriorityFromXmpp, xmppPriorityFromPidf } from '../../cpim/presence/
 import { preparedResource } from '../jid.ts';
 import { activityFromShow, showFromActivities } from './activities.ts';
 import type { PepState } from './map-pep.ts';
+import { type InstanceKind, instanceKind } from './own-caps.ts';
 import { boundedStatuses, type PresenceContent } from './presence-content.ts';
 
 /** What one tuple is in XMPP: the presence of one resource. */
@@ -17,6 +18,10 @@ export type TuplePresence = {
   readonly content: PresenceContent;
   /** When it became so, where the tuple says that. */
   readonly atMs?: number;
+  /** What it runs on. */
+  readonly kind: InstanceKind;
+  /** Of the person: the SHA-1 of his picture, empty where this server has none; absent where nothing is known. */
+  readonly picture?: string;
 };
 
 /** The presence of one resource of an XMPP user as he has told it. */
@@ -49,20 +54,25 @@ const BARE_TUPLE = 'account';
 export function presencesFromDocument(document: PresenceDocument): readonly TuplePresence[] {
   if (document.tuples.length === 0) return presenceWithoutTuple(document);
   const presences: TuplePresence[] = [];
-  const taken = new Set<string>();
-  for (const tuple of document.tuples.slice(0, TUPLES_MAX)) {
-    const isAvailable = isOpen(tuple);
-    // Two ids may name one instance, with the prefix and without; the second goes by its id.
-    const resource = [instanceFromTupleId(tuple.id), tuple.id]
-      .map(preparedResource)
-      .find((name) => name !== undefined && !taken.has(name));
-    if (isAvailable === undefined || resource === undefined) continue;
-    taken.add(resource);
+  const picture = pictureOf(document);
+  for (const { tuple, resource, isAvailable } of resourcesOf(document)) {
     const atMs = tuple.timestampMs;
     const content = contentOf(document, tuple, isAvailable);
-    presences.push({ resource, isAvailable, content, ...(atMs === undefined ? {} : { atMs }) });
+    presences.push({
+      resource,
+      isAvailable,
+      content,
+      kind: instanceKind(tuple, document),
+      ...(atMs === undefined ? {} : { atMs }),
+      ...picture,
+    });
   }
   return presences;
+}
+
+/** The tuple that a resource of `presencesFromDocument` stands for. */
+export function tupleOfResource(document: PresenceDocument, resource: string): Tuple | undefined {
+  return resourcesOf(document).find((one) => one.resource === resource)?.tuple;
 }
 
 /**
@@ -84,7 +94,7 @@ export function presenceChanges(
 
 /** That a resource is there no more. */
 export function unavailable(resource: string): TuplePresence {
-  return { resource, isAvailable: false, content: { statuses: [] } };
+  return { resource, isAvailable: false, content: { statuses: [] }, kind: 'unknown' };
 }
 
 /**
@@ -109,11 +119,31 @@ export function documentFromResources(
   };
 }
 
+function resourcesOf({ tuples }: PresenceDocument) {
+  const taken = new Set<string>();
+  return tuples.slice(0, TUPLES_MAX).flatMap((tuple) => {
+    const isAvailable = isOpen(tuple);
+    // Two ids may name one instance, with the prefix and without; the second goes by its id.
+    const resource = [instanceFromTupleId(tuple.id), tuple.id]
+      .map(preparedResource)
+      .find((name) => name !== undefined && !taken.has(name));
+    if (isAvailable === undefined || resource === undefined) return [];
+    taken.add(resource);
+    return [{ tuple, resource, isAvailable }];
+  });
+}
+
 function presenceWithoutTuple(document: PresenceDocument): readonly TuplePresence[] {
   const show = showFromPersons(document.persons);
   const isNotesAlone = document.notes.length > 0 || document.persons.some(({ notes }) => notes.length > 0);
   if (show === undefined) return isNotesAlone ? [] : [unavailable('')];
-  return [{ resource: '', isAvailable: true, content: { show, statuses: statusesOf(document, []) } }];
+  const content = { show, statuses: statusesOf(document, []) };
+  return [{ resource: '', isAvailable: true, content, kind: 'unknown', ...pictureOf(document) }];
+}
+
+function pictureOf({ persons }: PresenceDocument): { readonly picture?: string } {
+  const picture = persons.find(({ card }) => card?.picture !== undefined)?.card?.picture;
+  return picture === undefined ? {} : { picture: picture === 'none' ? '' : picture.sha1 };
 }
 
 function isOpen({ basic, show, rich }: Tuple): boolean | undefined {
@@ -168,6 +198,7 @@ function idleSince(places: readonly RichPresence[]): number | undefined {
 
 function isSame(one: TuplePresence | undefined, other: TuplePresence): boolean {
   if (one?.isAvailable !== other.isAvailable) return false;
+  if (one.isAvailable && (one.kind !== other.kind || one.picture !== other.picture)) return false;
   return sameContent(one.content, other.content);
 }
 

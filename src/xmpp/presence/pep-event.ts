@@ -1,7 +1,7 @@
 import { childOf, type XmlElement } from '../../cpim/xml.ts';
 import { formatJid, type Jid } from '../jid.ts';
 import { PUBSUB_EVENT_NAMESPACE } from '../stanza.ts';
-import { isPepNode, type PepNode } from './pep-nodes.ts';
+import { AVATAR_METADATA_NODE, isPepNode, type PepNode, type ToldNode } from './pep-nodes.ts';
 
 /** What an event says about one node; without a payload: what was there is no more. */
 export type PepEvent = { readonly node: PepNode; readonly payload?: XmlElement };
@@ -24,12 +24,17 @@ export function readPepEvent(event: XmlElement): PepEvent | undefined {
 }
 
 /** The message that tells one client of an item, as the service of the user's own account would. */
-export function pepMessage(from: Jid, to: Jid, node: PepNode, payload: XmlElement): XmlElement {
-  const item: XmlElement = { name: 'item', attrs: { id: 'current' }, children: [payload] };
+export function pepMessage(from: Jid, to: Jid, node: ToldNode, payload: XmlElement): XmlElement {
+  const item: XmlElement = { name: 'item', attrs: { id: itemIdOf(node, payload) }, children: [payload] };
   const items: XmlElement = { name: 'items', attrs: { node }, children: [item] };
   return {
     name: 'message',
     attrs: { from: formatJid(from), to: formatJid(to), type: 'headline' },
     children: [{ name: 'event', attrs: { xmlns: PUBSUB_EVENT_NAMESPACE }, children: [items] }],
   };
+}
+
+/** XEP-0084, section 4.2.2: the item that tells of a picture bears the name of the picture. */
+function itemIdOf(node: ToldNode, payload: XmlElement): string {
+  return (node === AVATAR_METADATA_NODE ? childOf(payload, 'info')?.attrs['id'] : undefined) ?? 'current';
 }

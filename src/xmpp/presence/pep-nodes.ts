@@ -14,3 +14,10 @@ export const PEP_NODES: readonly PepNode[] = [MOOD_NODE, ACTIVITY_NODE, LOCATION
 export function isPepNode(node: string | undefined): node is PepNode {
   return (PEP_NODES as ReadonlyArray<string | undefined>).includes(node);
 }
+
+/** XEP-0084. */
+export const AVATAR_METADATA_NODE = 'urn:xmpp:avatar:metadata';
+
+/** What users of ours tell contacts: what is mapped, and that there is a picture, which this server holds for them. */
+export type ToldNode = PepNode | typeof AVATAR_METADATA_NODE;
+export const TOLD_NODES: readonly ToldNode[] = [...PEP_NODES, AVATAR_METADATA_NODE];

@@ -8,7 +8,7 @@ import type { KnownResource } from './known-resources.ts';
 import type { LinkLease } from './link-lease.ts';
 import { emptyPayload, pepFromDocument } from './map-pep.ts';
 import { pepMessage } from './pep-event.ts';
-import type { PepNode } from './pep-nodes.ts';
+import type { ToldNode } from './pep-nodes.ts';
 
 export type PepTellerDeps = {
   readonly interests: ContactInterests;
@@ -25,7 +25,7 @@ export type PepWay = {
   readonly subscription: Pair;
 };
 
-type Told = Map<string, Map<PepNode, string>>;
+type Told = Map<string, Map<ToldNode, string>>;
 
 /**
  * Tells XMPP watchers of mood, activity and location, as events to those of their clients that want them. Only what has
@@ -34,7 +34,7 @@ type Told = Map<string, Map<PepNode, string>>;
  */
 export class PepTeller {
   readonly #deps: PepTellerDeps;
-  readonly #payloads = new WeakMap<PresenceDocument, ReadonlyMap<PepNode, XmlElement>>();
+  readonly #payloads = new WeakMap<PresenceDocument, ReadonlyMap<ToldNode, XmlElement>>();
   readonly #texts = new WeakMap<XmlElement, string>();
   readonly #latest = new WeakMap<LinkLease, PresenceDocument>();
   #told = new WeakMap<LinkLease, Told>();
@@ -84,7 +84,7 @@ export class PepTeller {
     way: PepWay,
     to: Jid,
     interests: Interests,
-    payloads: ReadonlyMap<PepNode, XmlElement>,
+    payloads: ReadonlyMap<ToldNode, XmlElement>,
   ): void {
     const resource = to.resource ?? '';
     for (const node of interests) {
@@ -97,11 +97,11 @@ export class PepTeller {
     }
   }
 
-  #remember(lease: LinkLease, resource: string, node: PepNode, text: string): void {
+  #remember(lease: LinkLease, resource: string, node: ToldNode, text: string): void {
     let told = this.#told.get(lease);
-    if (told === undefined) this.#told.set(lease, (told = new Map<string, Map<PepNode, string>>()));
+    if (told === undefined) this.#told.set(lease, (told = new Map<string, Map<ToldNode, string>>()));
     let nodes = told.get(resource);
-    if (nodes === undefined) told.set(resource, (nodes = new Map<PepNode, string>()));
+    if (nodes === undefined) told.set(resource, (nodes = new Map<ToldNode, string>()));
     nodes.set(node, text);
   }
 
@@ -111,7 +111,7 @@ export class PepTeller {
     return text;
   }
 
-  #payloadsOf(document: PresenceDocument): ReadonlyMap<PepNode, XmlElement> {
+  #payloadsOf(document: PresenceDocument): ReadonlyMap<ToldNode, XmlElement> {
     let payloads = this.#payloads.get(document);
     if (payloads === undefined) this.#payloads.set(document, (payloads = pepFromDocument(document)));
     return payloads;

@@ -20,8 +20,9 @@ import { presenceElement } from '../stanza.ts';
 import type { IqRequests } from './iq-requests.ts';
 import { type LinkLease, linkLeaseFrom, linkOfLease } from './link-lease.ts';
 import { presenceChanges, presencesFromDocument, type TuplePresence, unavailable } from './map-presence.ts';
-import { USER_CAPS_ELEMENT } from './own-caps.ts';
+import { OWN_CAPS } from './own-caps.ts';
 import type { PepTeller, PepWay } from './pep-teller.ts';
+import { pictureElement } from './picture-update.ts';
 import { presenceChildren } from './presence-content.ts';
 
 /** A link and what belongs to it. */
@@ -285,12 +286,14 @@ export class PresenceNotifier implements Notifier {
   }
 }
 
-function prepared({ resource, isAvailable, content, atMs }: TuplePresence): Prepared {
-  const children = presenceChildren(content);
+function prepared({ resource, isAvailable, content, atMs, kind, picture }: TuplePresence): Prepared {
+  const children: XmlElement[] = presenceChildren(content);
+  if (isAvailable)
+    children.push(...OWN_CAPS[kind].elements, ...(picture === undefined ? [] : [pictureElement(picture)]));
   return {
     resource,
     type: isAvailable ? 'available' : 'unavailable',
-    children: isAvailable ? [...children, USER_CAPS_ELEMENT] : children,
+    children,
     ...(atMs === undefined ? {} : { atMs }),
   };
 }

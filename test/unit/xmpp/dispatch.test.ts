@@ -6,6 +6,7 @@ import { childOf, readXml, writeXml, type XmlElement } from '../../../src/cpim/x
 import { xmppDispatch, type XmppDispatchDeps } from '../../../src/xmpp/dispatch.ts';
 import { isVerified, readDiscoInfo } from '../../../src/xmpp/presence/disco-info.ts';
 import { USER_CAPS, USER_CAPS_NODE } from '../../../src/xmpp/presence/own-caps.ts';
+import { anIqDesk } from '../../support/iq-desk.ts';
 import { LogRecorder } from '../../support/log-recorder.ts';
 
 const OWN = 'sip.xmpp.example';
@@ -44,7 +45,7 @@ function aWorld(
     failedLater: (id, error, from) => void failed.push(`${id} ${error.code} ${from}`),
     clock: { nowMs: () => 1_700_000_000_000 },
     log,
-    version: '1.2.3',
+    iq: anIqDesk(),
   });
   return {
     get answers() {
@@ -96,12 +97,12 @@ const rows: Array<{ what: string; in: string; out: string | undefined }> = [
   },
   {
     what: 'what is not served',
-    in: iq(`<vCard xmlns='vcard-temp'/>`),
+    in: iq(`<query xmlns='jabber:iq:search'/>`),
     out: `<iq ${error(`type='error' ${domainBack}`, 'cancel', 'service-unavailable')}</iq>`,
   },
   {
     what: 'what is not served, of a user',
-    in: iq(`<query xmlns='jabber:iq:last'/>`, `romeo@${OWN}/x`),
+    in: iq(`<query xmlns='jabber:iq:search'/>`, `romeo@${OWN}/x`),
     out: `<iq ${error(`type='error' from='romeo@${OWN}/x' to='juliet@xmpp.example/balcony' id='1'`, 'cancel', 'service-unavailable')}</iq>`,
   },
   {

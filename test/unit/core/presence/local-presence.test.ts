@@ -26,6 +26,7 @@ class World {
       return key === KEY ? this.publications : [];
     },
     bindingsOf: (key) => (key === KEY ? this.bindings : []),
+    cardOf: () => undefined,
     policy: { registrations: 'fallback', staleAfterSeconds: 600 },
     clock: this.clock,
     onChanged: (key) => {

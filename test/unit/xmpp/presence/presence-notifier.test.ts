@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { writeXml } from '../../../../src/cpim/xml.ts';
 import { GatewayError } from '../../../../src/core/errors.ts';
 import type { EndReason } from '../../../../src/core/presence/subscription.ts';
 import { linkLeaseFrom, newLinkLease } from '../../../../src/xmpp/presence/link-lease.ts';
-import { USER_CAPS } from '../../../../src/xmpp/presence/own-caps.ts';
+import { OWN_CAPS } from '../../../../src/xmpp/presence/own-caps.ts';
 import { anAddress } from '../../../support/builders.ts';
 import { settled } from '../../../support/fake-clock.ts';
 import { aDocument, aTuple, OWN, XmppPresenceWorld } from '../../../support/xmpp-presence-world.ts';
 
-const CAPS = `<c xmlns="http://jabber.org/protocol/caps" hash="sha-1" node="${USER_CAPS.node}" ver="${USER_CAPS.ver}"/>`;
+const CAPS = OWN_CAPS.unknown.elements.map(writeXml).join('');
 const ACTIVE = { at: 'active' } as const;
 
 const to = (resource = ''): string => `to="juliet@xmpp.example${resource}" id="notify"`;
