@@ -1,0 +1,605 @@
+import { EventEmitter } from 'node:events';
+import type { TLSSocket } from 'node:tls';
+import { client, xml } from '@xmpp/client';
+import { childOf, textOf, writeXml, type XmlElement, type XmlError, XmlStreamReader } from '../cpim/xml.ts';
+import type { Clock } from '../core/ports.ts';
+import { SCRAM_HASHES, ScramExchange, type ScramName } from './account/scram.ts';
+import { securedSocket } from './account/secured-socket.ts';
+import type { ServiceTarget } from './account/service-address.ts';
+import { formatJid, type Jid, parseJid } from './jid.ts';
+
+/** Why a stream is over. */
+export type AccountStreamEnd = {
+  /** In words, for log, operator and user. */
+  readonly reason: string;
+  /** `stream`: a stream error; `sasl`, `bind`: the service refused that step; `tls`: no secure connection. */
+  readonly step?: 'stream' | 'sasl' | 'bind' | 'tls';
+  /** The condition of that step's error (RFC 6120, sections 4.9.3, 6.5, 8.3.3); `no-mechanism` is ours. */
+  readonly condition?: string;
+  /** Where else to go: the content of `see-other-host`. */
+  readonly otherHost?: string;
+};
+
+/** A session that can go on in another stream (XEP-0198, section 5). */
+export type ResumableSession = { readonly id: string; readonly maxSeconds?: number };
+
+/** What a stream that is up has come to. */
+export type AccountStreamUp =
+  | { readonly kind: 'resumed'; readonly handled: number }
+  | {
+      readonly kind: 'new';
+      /** Our full JID. */
+      readonly jid: Jid;
+      /** Whether stanzas are counted. */
+      readonly isCounted: boolean;
+      readonly session?: ResumableSession;
+    };
+
+export type AccountStreamOptions = {
+  /** Of the account. */
+  readonly jid: Jid;
+  readonly password: string;
+  readonly resource: string;
+  readonly targets: () => Promise<readonly ServiceTarget[]>;
+  readonly addressesOf: (host: string) => Promise<readonly string[]>;
+  /** PEM of the roots the service is checked against; absent: those of Node. */
+  readonly ca?: string;
+  /** The password may be sent itself, over TLS, to a service that offers nothing better. */
+  readonly allowPlain: boolean;
+  /** The session to go on with, and how many stanzas of it were handled here. */
+  readonly resume?: { readonly id: string; readonly handled: number };
+  /** Largest stanza that is read, UTF-16 units. */
+  readonly stanzaUnitsMax: number;
+  /** How long it may take until the stream is up, ms. */
+  readonly openMs: number;
+  readonly clock: Clock;
+};
+
+export type AccountStreamEvents = {
+  onUp(up: AccountStreamUp): void;
+  /** The session that was to go on is over; a new one begins. The far side had handled so many, where it says so. */
+  onResumeFailed(handled: number | undefined): void;
+  /** Only between `onUp` and `onEnd`. Must not throw. */
+  onStanza(stanza: XmlElement): void;
+  /** The far side has handled so many stanzas of the session. */
+  onAcknowledged(handled: number): void;
+  onAcknowledgeRequest(): void;
+  onDrain(): void;
+  /** The stream is over, or never came to be. Once, and nothing follows. */
+  onEnd(end: AccountStreamEnd): void;
+};
+
+const STREAMS = 'http://etherx.jabber.org/streams';
+const STREAM_ERRORS = 'urn:ietf:params:xml:ns:xmpp-streams';
+const STANZA_ERRORS = 'urn:ietf:params:xml:ns:xmpp-stanzas';
+const CLIENT = 'jabber:client';
+const SASL = 'urn:ietf:params:xml:ns:xmpp-sasl';
+export const SM_NAMESPACE = 'urn:xmpp:sm:3';
+const LINGER_MS = 1_000;
+const DEPTH_MAX = 64;
+/** Stanzas that may come before the stream is up. */
+const EARLY_MAX = 100;
+
+/** What an input fault is called on the stream (RFC 6120, section 4.9.3). */
+const CONDITION_OF_FAULT = {
+  'not-well-formed': 'not-well-formed',
+  restricted: 'restricted-xml',
+  'bad-namespace': 'bad-namespace-prefix',
+  encoding: 'unsupported-encoding',
+  'too-large': 'policy-violation',
+  'too-deep': 'policy-violation',
+  'too-many': 'policy-violation',
+} as const satisfies Record<XmlError['kind'], string>;
+
+/** The part of the package that is used; members with a leading underscore, because what must be replaced hangs on them. */
+type ClientEntity = EventEmitter & {
+  timeout: number;
+  jid: { toString(): string } | null;
+  parser: EventEmitter | null;
+  Parser: unknown;
+  Transport: unknown;
+  reconnect: { stop(): void };
+  saslFactory: { _mechs: unknown[]; use(name: string, mechanism: new () => Mechanism): void };
+  iqCaller: { handlers: Map<string, { reject(error: Error): void }> };
+  _findTransport(service: string): unknown;
+  _attachSocket(socket: EventEmitter): void;
+  open(options: { domain: string }): Promise<unknown>;
+};
+
+/** A SASL mechanism as the package wants it. */
+type Mechanism = {
+  readonly name: string;
+  readonly clientFirst: boolean;
+  response(): string | Promise<string>;
+  challenge(text: string): void;
+};
+
+/**
+ * One stream of an account, from connecting to its end; a lost one is never revived, a new one is made.
+ *
+ * Stream header, the order of authentication and binding are @xmpp/client's. Replaced, each for a fault that was seen:
+ * its TLS (checks the name of the host, knows no roots of one's own), its decoding of every packet by itself, its parser
+ * (throws out of the socket's handler, goes deaf, has no bounds), its SCRAM (as many rounds as a service likes, and no
+ * proof of the service), its stream management (acknowledges what nobody has stored, trusts the count of the far side),
+ * its reconnecting (every second, for ever, with a wrong password too), and its answers to iq stanzas.
+ */
+export class AccountStream {
+  readonly #options: AccountStreamOptions;
+  readonly #events: AccountStreamEvents;
+  readonly #giveUp = new AbortController();
+  readonly #to: string;
+  #decoder = new TextDecoder('utf-8', { fatal: true });
+  #reader: XmlStreamReader | undefined;
+  #entity: ClientEntity | undefined;
+  #socket: TLSSocket | undefined;
+  #stage: 'securing' | 'opening' | 'authenticated' | 'resuming' | 'binding' | 'enabling' | 'up' | 'over' = 'securing';
+  #isAuthenticated = false;
+  #features: XmlElement | undefined;
+  #boundJid: Jid | undefined;
+  #scram: ScramExchange | undefined;
+  #early: XmlElement[] = [];
+  #streamsPrefix = 'stream';
+  #cancelDeadline: () => void = () => undefined;
+
+  constructor(options: AccountStreamOptions, events: AccountStreamEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#to = formatJid({ domain: options.jid.domain });
+  }
+
+  /** Starts; what becomes of it is told by the events. */
+  open(): void {
+    const { clock, openMs } = this.#options;
+    this.#cancelDeadline = clock.after(openMs, () => this.abort('no answer from the service in time'));
+    this.#secured().then(
+      (socket) => this.#begin(socket),
+      (thrown: unknown) => {
+        const reason = thrown instanceof Error ? thrown.message : 'the service cannot be reached';
+        this.#finish(isSecurityFault(thrown) ? { reason, step: 'tls' } : { reason });
+      },
+    );
+  }
+
+  /** Bytes given to the socket and not yet taken by the system. */
+  get bytesWaiting(): number {
+    return this.#socket?.writableLength ?? 0;
+  }
+
+  /** Writes text as it is. `flushed` is called when the system has taken it. */
+  write(text: string, flushed: () => void): void {
+    if (this.#stage !== 'up') return;
+    this.#socket?.write(text, (error) => {
+      if (!error) flushed();
+    });
+  }
+
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    if (this.#stage !== 'over') this.#socket?.resume();
+  }
+
+  /** Ends the stream with a stream error of ours. */
+  fail(condition: string, reason: string): void {
+    const error = { name: condition, attrs: { xmlns: STREAM_ERRORS }, children: [] };
+    this.#finish({ reason }, `${writeXml({ name: 'stream:error', attrs: {}, children: [error] })}</stream:stream>`);
+  }
+
+  /** Ends the stream as RFC 6120, section 4.4 asks; `last` is said before. The session ends with it. */
+  close(reason: string, last = ''): void {
+    this.#finish({ reason }, `${last}</stream:stream>`);
+  }
+
+  /** Cuts the connection: for a service that does not answer any more. */
+  abort(reason: string): void {
+    this.#finish({ reason });
+  }
+
+  /** The first place that lets itself be reached in a secure way. */
+  async #secured(): Promise<TLSSocket> {
+    const { jid, ca, targets, addressesOf } = this.#options;
+    const options = { domain: jid.domain, streamTo: this.#to, ...(ca === undefined ? {} : { ca }) };
+    let failure: unknown = new Error('the service says that it takes no clients');
+    for (const target of await targets()) {
+      const addresses = await addressesOf(target.host).catch((thrown: unknown) => {
+        failure = thrown;
+        return [];
+      });
+      for (const address of addresses) {
+        if (this.#isOver()) throw failure;
+        try {
+          return await securedSocket(target, address, options, this.#giveUp.signal);
+        } catch (thrown) {
+          // What is wrong with a certificate is more worth knowing than that another place was not there.
+          if (!isSecurityFault(failure)) failure = thrown;
+        }
+      }
+    }
+    throw failure;
+  }
+
+  #begin(socket: TLSSocket): void {
+    if (this.#isOver()) {
+      socket.destroy();
+      return;
+    }
+    this.#socket = socket;
+    this.#stage = 'opening';
+    socket.setKeepAlive(true, 30_000);
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('drain', () => {
+      if (this.#stage === 'up') this.#events.onDrain();
+    });
+    socket.on('error', (error) => this.#finish({ reason: error.message }));
+    socket.on('close', () => this.#finish({ reason: 'the connection was lost' }));
+    const entity = this.#newEntity();
+    this.#entity = entity;
+    entity.open({ domain: this.#to }).catch((thrown: unknown) => this.#failed(thrown));
+  }
+
+  #newEntity(): ClientEntity {
+    const { jid, password, resource } = this.#options;
+    const username = jid.local ?? '';
+    const service = 'xmpps://service';
+    const entity = client({
+      service,
+      domain: this.#to,
+      resource,
+      credentials: async (authenticate, mechanisms) => {
+        // Of the user agent only SASL2 speaks, which is left aside.
+        await authenticate({ username, password }, mechanisms[0] ?? '', undefined as never);
+      },
+    }) as unknown as ClientEntity;
+    entity.reconnect.stop();
+    entity.timeout = 0;
+    entity.Transport = entity._findTransport(service);
+    entity.Parser = EventEmitter;
+    entity.saslFactory._mechs = [];
+    for (const name of this.#mechanisms()) entity.saslFactory.use(name, this.#mechanism(name, username, password));
+    entity.on('error', (thrown: unknown) => this.#failed(thrown));
+    entity.on('online', () => this.#bound());
+    entity._attachSocket(new WriteOnly(() => this.#socket));
+    return entity;
+  }
+
+  #mechanisms(): string[] {
+    return [...Object.keys(SCRAM_HASHES), ...(this.#options.allowPlain ? ['PLAIN'] : [])];
+  }
+
+  #mechanism(name: string, username: string, password: string): new () => Mechanism {
+    const begin = (exchange: ScramExchange | undefined): void => void (this.#scram = exchange);
+    return class {
+      readonly name = name;
+      readonly clientFirst = true;
+      readonly #exchange = name === 'PLAIN' ? undefined : new ScramExchange(name as ScramName, username, password);
+      #challenge: string | undefined;
+
+      response(): string | Promise<string> {
+        begin(this.#exchange);
+        // The package writes each character as its bytes of UTF-8.
+        if (this.#exchange === undefined) return `\u0000${username}\u0000${password}`;
+        return this.#challenge === undefined ? this.#exchange.first() : this.#exchange.final(this.#challenge);
+      }
+
+      challenge(text: string): void {
+        this.#challenge = text;
+      }
+    };
+  }
+
+  /** Never throws: what is wrong with the input ends this stream and nothing else. */
+  #read(chunk: Buffer): void {
+    if (this.#isOver()) return;
+    let text: string;
+    try {
+      text = this.#decoder.decode(chunk, { stream: true });
+    } catch {
+      this.fail('not-well-formed', 'bad input from the service: not UTF-8');
+      return;
+    }
+    this.#reader ??= this.#newReader();
+    this.#reader.write(text);
+  }
+
+  #newReader(): XmlStreamReader {
+    return new XmlStreamReader(
+      {
+        onOpen: (name, attrs) => this.#opened(name, attrs),
+        onElement: (element) => this.#element(element),
+        onClose: () => this.#finish({ reason: 'the service closed the stream' }, '</stream:stream>'),
+        onError: (error) => this.fail(CONDITION_OF_FAULT[error.kind], `bad input from the service: ${error.message}`),
+      },
+      { unitsMax: this.#options.stanzaUnitsMax, depthMax: DEPTH_MAX },
+    );
+  }
+
+  #opened(name: string, attrs: Readonly<Record<string, string>>): void {
+    const colon = name.indexOf(':');
+    this.#streamsPrefix = colon < 0 ? '' : name.slice(0, colon);
+    const declared = attrs[colon < 0 ? 'xmlns' : `xmlns:${this.#streamsPrefix}`];
+    const isClient = colon < 0 || attrs['xmlns'] === CLIENT;
+    if (declared !== STREAMS || name.slice(colon + 1) !== 'stream' || !isClient) {
+      this.fail('invalid-namespace', 'what answers there speaks no XMPP to clients');
+      return;
+    }
+    this.#entity?.parser?.emit('start', xml('stream:stream', { ...attrs }));
+  }
+
+  #element(element: XmlElement): void {
+    if (this.#isOfStreams(element, 'error')) {
+      this.#streamError(element);
+      return;
+    }
+    const namespace = element.attrs['xmlns'] ?? CLIENT;
+    if (this.#stage === 'up') {
+      if (namespace === CLIENT && isStanzaName(element.name)) this.#events.onStanza(element);
+      else if (namespace === SM_NAMESPACE) this.#management(element);
+      return;
+    }
+    if (!this.#isAuthenticated) this.#authentication(element, namespace);
+    else this.#negotiation(element, namespace);
+  }
+
+  #authentication(element: XmlElement, namespace: string): void {
+    if (this.#isOfStreams(element, 'features')) {
+      const offered = (childOf(element, 'mechanisms', SASL)?.children ?? []).map((child) =>
+        typeof child === 'string' ? '' : textOf(child).trim(),
+      );
+      if (this.#mechanisms().some((name) => offered.includes(name))) {
+        this.#hand(only(element, SASL), 'features', STREAMS);
+        return;
+      }
+      const names = offered.filter((name) => name !== '').join(', ').slice(0, 200);
+      const reason = `the service offers no way to log in that is safe enough: ${names === '' ? 'none' : names}`;
+      this.#finish({ reason, step: 'sasl', condition: 'no-mechanism' }, '</stream:stream>');
+    } else if (namespace === SASL && element.name === 'failure') {
+      const condition = conditionOf(element, SASL);
+      const text = childOf(element, 'text', SASL);
+      const reason = withWords(`the service refused the log-in: ${condition}`, text);
+      this.#finish({ reason, step: 'sasl', condition }, '</stream:stream>');
+    } else if (namespace === SASL && element.name === 'challenge') {
+      this.#hand(element, element.name, SASL);
+    } else if (namespace === SASL && element.name === 'success') {
+      this.#succeeded(element);
+    } else this.fail('bad-format', `the service sent something else than what belongs to a log-in: ${element.name}`);
+  }
+
+  #succeeded(success: XmlElement): void {
+    const proof = Buffer.from(textOf(success), 'base64').toString('utf8');
+    if (this.#scram?.isProof(proof) === false) {
+      this.fail('not-authorized', 'the service does not know the password itself: it is not what it says it is');
+      return;
+    }
+    this.#isAuthenticated = true;
+    this.#stage = 'authenticated';
+    // What follows belongs to a new stream (RFC 6120, section 6.4.6).
+    this.#reader?.stop();
+    this.#reader = undefined;
+    this.#decoder = new TextDecoder('utf-8', { fatal: true });
+    this.#hand(success, 'success', SASL);
+  }
+
+  #negotiation(element: XmlElement, namespace: string): void {
+    if (this.#isOfStreams(element, 'features')) {
+      this.#features = element;
+      const { resume } = this.#options;
+      if (resume !== undefined && this.#isCountingOffered()) {
+        this.#stage = 'resuming';
+        this.#raw({ name: 'resume', attrs: { xmlns: SM_NAMESPACE, previd: resume.id, h: `${resume.handled}` } });
+      } else this.#bind();
+    } else if (namespace === SM_NAMESPACE) this.#management(element);
+    else if (namespace === CLIENT && isStanzaName(element.name)) this.#earlyStanza(element);
+    // Nothing else is asked for here.
+  }
+
+  #management(element: XmlElement): void {
+    const handled = countFrom(element.attrs['h']);
+    switch (element.name) {
+      case 'a':
+        if (handled !== undefined && this.#stage === 'up') this.#events.onAcknowledged(handled);
+        return;
+      case 'r':
+        if (this.#stage === 'up') this.#events.onAcknowledgeRequest();
+        return;
+      case 'resumed':
+        if (this.#stage !== 'resuming' || element.attrs['previd'] !== this.#options.resume?.id) {
+          this.fail('bad-format', 'the service goes on with another session than was asked for');
+        } else this.#up({ kind: 'resumed', handled: handled ?? 0 });
+        return;
+      case 'failed':
+        if (this.#stage === 'resuming') {
+          this.#events.onResumeFailed(handled);
+          this.#bind();
+        } else if (this.#stage === 'enabling') this.#upAnew(false);
+        return;
+      case 'enabled':
+        if (this.#stage !== 'enabling') return;
+        this.#upAnew(true, sessionFrom(element));
+        return;
+      default:
+    }
+  }
+
+  #bind(): void {
+    const features = this.#features;
+    if (this.#isOver() || features === undefined) return;
+    this.#stage = 'binding';
+    this.#hand(only(features, 'urn:ietf:params:xml:ns:xmpp-bind'), 'features', STREAMS);
+  }
+
+  #earlyStanza(element: XmlElement): void {
+    const { type, id } = element.attrs;
+    const isAnswer = element.name === 'iq' && (type === 'result' || type === 'error');
+    if (this.#stage !== 'binding' || !isAnswer || id === undefined || this.#entity?.iqCaller.handlers.has(id) !== true) {
+      if (this.#early.length < EARLY_MAX) this.#early.push(element);
+      return;
+    }
+    if (type === 'error') {
+      const error = childOf(element, 'error');
+      const condition = error === undefined ? 'undefined-condition' : conditionOf(error, STANZA_ERRORS);
+      this.#finish({ reason: `the service gives us no resource: ${condition}`, step: 'bind', condition }, '</stream:stream>');
+      return;
+    }
+    this.#hand(element, 'iq', CLIENT);
+  }
+
+  #bound(): void {
+    if (this.#stage !== 'binding') return;
+    const { jid } = this.#options;
+    const bound = parseJid(this.#entity?.jid?.toString() ?? '');
+    if (bound?.resource === undefined || bound.local !== jid.local || bound.domain !== jid.domain) {
+      const reason = 'the service logged us in as somebody else';
+      this.#finish({ reason, step: 'bind', condition: 'not-authorized' }, '</stream:stream>');
+      return;
+    }
+    this.#boundJid = bound;
+    if (!this.#isCountingOffered()) {
+      this.#upAnew(false);
+      return;
+    }
+    this.#stage = 'enabling';
+    this.#raw({ name: 'enable', attrs: { xmlns: SM_NAMESPACE, resume: 'true' } });
+  }
+
+  #upAnew(isCounted: boolean, session?: ResumableSession): void {
+    const jid = this.#boundJid;
+    if (jid !== undefined) this.#up({ kind: 'new', jid, isCounted, ...(session === undefined ? {} : { session }) });
+  }
+
+  #up(up: AccountStreamUp): void {
+    this.#stage = 'up';
+    this.#cancelDeadline();
+    this.#events.onUp(up);
+    const early = this.#early;
+    this.#early = [];
+    for (const stanza of early) if (!this.#isOver()) this.#events.onStanza(stanza);
+  }
+
+  #isCountingOffered(): boolean {
+    return this.#features !== undefined && childOf(this.#features, 'sm', SM_NAMESPACE) !== undefined;
+  }
+
+  /** Gives an element to the package, which knows only what concerns it. */
+  #hand(element: XmlElement, name: string, namespace: string): void {
+    this.#entity?.parser?.emit('element', asPackaged({ ...element, name, attrs: { ...element.attrs, xmlns: namespace } }));
+  }
+
+  #raw(element: Omit<XmlElement, 'children'>): void {
+    this.#socket?.write(writeXml({ ...element, children: [] }));
+  }
+
+  #isOfStreams(element: XmlElement, name: string): boolean {
+    if (this.#streamsPrefix === '') return element.name === name && (element.attrs['xmlns'] ?? STREAMS) === STREAMS;
+    return element.name === `${this.#streamsPrefix}:${name}`;
+  }
+
+  #streamError(error: XmlElement): void {
+    const condition = conditionOf(error, STREAM_ERRORS);
+    const reason = withWords(`the service ended the stream: ${condition}`, childOf(error, 'text', STREAM_ERRORS));
+    const other = childOf(error, 'see-other-host', STREAM_ERRORS);
+    const otherHost = other === undefined ? '' : textOf(other).trim().slice(0, 300);
+    this.#finish(
+      { reason, step: 'stream', condition, ...(otherHost === '' ? {} : { otherHost }) },
+      '</stream:stream>',
+    );
+  }
+
+  #failed(thrown: unknown): void {
+    const reason = thrown instanceof Error && thrown.message !== '' ? thrown.message : 'the log-in failed';
+    this.#finish({ reason });
+  }
+
+  #isOver(): boolean {
+    return this.#stage === 'over';
+  }
+
+  /** The one way out of every stage. `last` is written before the socket closes; without it the socket is cut. */
+  #finish(end: AccountStreamEnd, last?: string): void {
+    if (this.#stage === 'over') return;
+    this.#stage = 'over';
+    this.#cancelDeadline();
+    this.#reader?.stop();
+    this.#giveUp.abort();
+    const socket = this.#socket;
+    // Whatever the package still waits for is let go; our listener is there, so that this cannot throw.
+    const over = new Error(end.reason);
+    for (const { reject } of this.#entity?.iqCaller.handlers.values() ?? []) reject(over);
+    this.#entity?.emit('error', over);
+    if (socket !== undefined && !socket.destroyed) {
+      if (last === undefined) socket.destroy();
+      else {
+        socket.resume();
+        socket.end(last);
+        socket.once(
+          'close',
+          this.#options.clock.after(LINGER_MS, () => socket.destroy()),
+        );
+      }
+    }
+    this.#events.onEnd(end);
+  }
+}
+
+/** The socket as the package sees it: it writes, and what comes in is read by us. */
+class WriteOnly extends EventEmitter {
+  readonly secure = true;
+  readonly #socketOf: () => TLSSocket | undefined;
+
+  constructor(socketOf: () => TLSSocket | undefined) {
+    super();
+    this.#socketOf = socketOf;
+  }
+
+  write(text: string, done: (error?: Error | null) => void): void {
+    const socket = this.#socketOf();
+    if (socket === undefined) done(new Error('the connection was lost'));
+    else socket.write(text, done);
+  }
+}
+
+/** The features with one of them left, so that the package deals with nothing else. */
+function only(features: XmlElement, namespace: string): XmlElement {
+  const children = features.children.filter((child) => typeof child !== 'string' && child.attrs['xmlns'] === namespace);
+  return { ...features, children };
+}
+
+function asPackaged({ name, attrs, children }: XmlElement): ReturnType<typeof xml> {
+  return xml(name, { ...attrs }, ...children.map((child) => (typeof child === 'string' ? child : asPackaged(child))));
+}
+
+function conditionOf({ children }: XmlElement, namespace: string): string {
+  for (const child of children) {
+    if (typeof child === 'string' || child.name === 'text') continue;
+    if ((child.attrs['xmlns'] ?? namespace) === namespace) return child.name;
+  }
+  return 'undefined-condition';
+}
+
+function withWords(reason: string, text: XmlElement | undefined): string {
+  const words = text === undefined ? '' : textOf(text).trim().slice(0, 200);
+  return words === '' ? reason : `${reason} (${words})`;
+}
+
+function countFrom(text: string | undefined): number | undefined {
+  return text !== undefined && /^[0-9]{1,10}$/.test(text) ? Number(text) % 2 ** 32 : undefined;
+}
+
+function sessionFrom({ attrs }: XmlElement): ResumableSession | undefined {
+  const { id, resume, max } = attrs;
+  if (id === undefined || id === '' || id.length > 4_000 || (resume !== 'true' && resume !== '1')) return undefined;
+  const maxSeconds = countFrom(max);
+  return maxSeconds === undefined ? { id } : { id, maxSeconds };
+}
+
+/** Whether a connection failed for what TLS asks, and not for the way there. */
+function isSecurityFault(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
+  const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
+  return /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|EPROTO|HOSTNAME)/.test(code) || /no TLS/.test(thrown.message);
+}
+
+function isStanzaName(name: string): boolean {
+  return name === 'message' || name === 'iq' || name === 'presence';
+}
