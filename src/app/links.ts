@@ -14,24 +14,25 @@ import type { PresenceSide } from './presence.ts';
 /** A way to XMPP domains, and the names under which it stands for ours. */
 export type NamedLink = { readonly link: XmppLink; readonly domains: ComponentDomains };
 
-/** The links of the configuration by their names; none of them connects yet. */
-export function createLinks({ config, clock, random, log }: AppOptions): ReadonlyMap<string, NamedLink> {
-  return new Map(
-    Object.entries(config.links).map(([name, domains]) => {
-      const link = new ComponentLink({
-        name,
-        host: domains.host,
-        port: domains.port,
-        component: domains.name,
-        secret: domains.secret,
-        clock,
-        random,
-        log,
-        limits: { stanzaBytesMax: config.limits.stanzaBytes },
-      });
-      return [name, { link, domains }] as const;
-    }),
-  );
+/** The links of the configuration by their names, but for those of accounts; none of them connects yet. */
+export function createLinks({ config, clock, random, log }: AppOptions): Map<string, NamedLink> {
+  const links = new Map<string, NamedLink>();
+  for (const [name, domains] of Object.entries(config.links)) {
+    if (domains.type !== 'xmpp-component') continue;
+    const link = new ComponentLink({
+      name,
+      host: domains.host,
+      port: domains.port,
+      component: domains.name,
+      secret: domains.secret,
+      clock,
+      random,
+      log,
+      limits: { stanzaBytesMax: config.limits.stanzaBytes },
+    });
+    links.set(name, { link, domains });
+  }
+  return links;
 }
 
 export type LinkServices = {

@@ -31,6 +31,7 @@ export function crossFaults(values: unknown): ValueFault[] {
   return [
     ...duplicates(own),
     ...linkFaults(values, own),
+    ...accountFaults(values),
     ...peerFaults(values, own),
     ...sipFaults(values),
     ...httpFaults(values),
@@ -74,6 +75,10 @@ function linkFaults(values: unknown, own: readonly Named[]): ValueFault[] {
         text: `found the name '${key.slice(0, 64)}', expected letters, digits, . _ - and not 'sip'`,
       });
     }
+    if (textAt(link, ['type']) === 'xmpp-account') {
+      faults.push(...accountLinkFaults(values, link, path, names));
+      continue;
+    }
     const name = domainAt(link, ['name']);
     const domain = domainAt(link, ['domain']) ?? name;
     if (domain !== undefined && !names.has(domain)) {
@@ -105,6 +110,50 @@ function linkFaults(values: unknown, own: readonly Named[]): ValueFault[] {
   return faults;
 }
 
+/** A peer entry goes before an account, so that accounts of a peer's domain would be linked in vain. */
+function accountLinkFaults(
+  values: unknown,
+  link: unknown,
+  path: ConfigPath,
+  own: ReadonlySet<string>,
+): readonly ValueFault[] {
+  const peers = new Set(listAt(values, ['peers']).map(({ value }) => domainAt(value, ['domain'])));
+  const faults: ValueFault[] = [];
+  for (const { value, path: at } of listAt(link, ['domains'])) {
+    const domain = typeof value === 'string' ? parseDomain(value) : undefined;
+    if (domain === undefined) continue;
+    if (own.has(domain)) faults.push({ path: [...path, ...at], text: `${domain} is one of our domains` });
+    else if (peers.has(domain)) {
+      const text = `${domain} is a peer, and what is for it goes the way of its peer entry: take it out here or there`;
+      faults.push({ path: [...path, ...at], text });
+    }
+  }
+  for (const key of ['port', 'directTls']) {
+    const value = valueAt(link, [key]);
+    if (value !== undefined && value !== false && textAt(link, ['host']) === undefined) {
+      faults.push({ path: [...path, key], text: 'needs `host`: without it DNS says where a service is' });
+    }
+  }
+  return faults;
+}
+
+function accountFaults(values: unknown): ValueFault[] {
+  const key = textAt(values, ['accounts', 'key']);
+  if (key === undefined) return [];
+  if (textAt(values, ['accounts', 'keyFile']) !== undefined) {
+    return [{ path: ['accounts', 'key'], text: 'found `key` and `keyFile`, expected one of them' }];
+  }
+  const isKey =
+    key.trim() !== '' &&
+    key
+      .trim()
+      .split(/\s+/)
+      .every((one) => /^[A-Za-z0-9+/]{43}=$/.test(one));
+  return isKey
+    ? []
+    : [{ path: ['accounts', 'key'], text: 'is no key; expected 32 bytes in base64 (openssl rand -base64 32)' }];
+}
+
 /** No default secret works: what a manual shows is no secret. */
 export function secretFaults(secret: string, path: ConfigPath): ValueFault[] {
   if (secret === '') return [{ path, text: 'is empty; expected a secret' }];
@@ -131,6 +180,11 @@ function peerFaults(values: unknown, own: readonly Named[]): ValueFault[] {
         path: [...path, 'link'],
         text: `found '${link.slice(0, 64)}', expected one of ${known.join(', ')}${near(link, known)}`,
       });
+      continue;
+    }
+    if (link !== 'sip' && textAt(links[link], ['type']) === 'xmpp-account') {
+      const text = `${link} is for accounts that users link: its services need no peer entry`;
+      faults.push({ path: [...path, 'link'], text });
       continue;
     }
     if (link !== 'sip') {

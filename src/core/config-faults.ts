@@ -29,7 +29,10 @@ export type SchemaNode = {
   readonly anyOf?: readonly SchemaNode[];
 };
 
-export const SCHEMA_TREE = z.toJSONSchema(ConfigSchema, { io: 'input' }) as SchemaNode;
+/** Shapes that are told apart by a key are alternatives like any others here. */
+export const SCHEMA_TREE = JSON.parse(
+  JSON.stringify(z.toJSONSchema(ConfigSchema, { io: 'input' })).replaceAll('"oneOf":', '"anyOf":'),
+) as SchemaNode;
 
 /** Everything that the schema finds wrong with the values, one fault each. */
 export function schemaFaults(values: unknown, shownValues: unknown, issues: readonly z.core.$ZodIssue[]): ValueFault[] {
@@ -39,7 +42,7 @@ export function schemaFaults(values: unknown, shownValues: unknown, issues: read
 function faultsOf(values: unknown, shownValues: unknown, issue: z.core.$ZodIssue, base: ConfigPath): ValueFault[] {
   const path: ConfigPath = [...base, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], atKey: true, text: unknownKey(path, key) }));
+    return issue.keys.map((key) => ({ path: [...path, key], atKey: true, text: unknownKey(path, key, values) }));
   }
   if (issue.code === 'invalid_union') {
     // Of several shapes the one that was meant is the one whose outermost type fits.
@@ -49,7 +52,7 @@ function faultsOf(values: unknown, shownValues: unknown, issue: z.core.$ZodIssue
     if (meant !== undefined) return meant.flatMap((inner) => faultsOf(values, shownValues, inner, path));
   }
   const found = valueAt(values, path);
-  const expected = expectation(issue, path);
+  const expected = expectation(issue, path, values);
   if (found === undefined) return [{ path, text: `is missing; expected ${expected}` }];
   return [{ path, text: `found ${shown(valueAt(shownValues, path), path)}, expected ${expected}` }];
 }
@@ -58,9 +61,13 @@ function isWrongShape(issue: z.core.$ZodIssue): boolean {
   return issue.code === 'invalid_type' || issue.code === 'invalid_value';
 }
 
-function expectation(issue: z.core.$ZodIssue, path: ConfigPath): string {
+function expectation(issue: z.core.$ZodIssue, path: ConfigPath, values: unknown): string {
   if (issue.code === 'custom') return issue.message;
-  const node = schemaAt(path);
+  if (issue.code === 'invalid_union' && issue.discriminator !== undefined) {
+    const kinds = (schemaAt(path.slice(0, -1))?.anyOf ?? []).map((shape) => shape.properties?.['type']?.const ?? '');
+    return `one of ${kinds.join(', ')}`;
+  }
+  const node = schemaAt(path, values);
   return node === undefined ? issue.message : describeType(node);
 }
 
@@ -103,32 +110,39 @@ const MOVED: Readonly<Record<string, string>> = {
   'queue.redis': 'moved to `store`: write store: { type: redis, url: ... }, which keeps the queue and everything else',
 };
 
-function unknownKey(path: ConfigPath, key: string): string {
+function unknownKey(path: ConfigPath, key: string, values: unknown): string {
   const moved = MOVED[[...path, key].join('.')];
   if (moved !== undefined) return moved;
-  const keys = keysOf(schemaAt(path) ?? {});
+  const keys = keysOf(schemaAt(path, values) ?? {}, valueAt(values, path));
   const near = nearest(key, keys);
   return near === undefined
     ? `unknown key, expected one of ${keys.join(', ')}`
     : `unknown key, expected one of ${keys.join(', ')}; did you mean ${near}?`;
 }
 
-/** The schema for the values at a path; undefined where there is none. */
-export function schemaAt(path: ConfigPath): SchemaNode | undefined {
+/**
+ * The schema for the values at a path; undefined where there is none.
+ *
+ * @param values what stands in the file: of several shapes that `type` tells apart, the one meant there is taken
+ */
+export function schemaAt(path: ConfigPath, values?: unknown): SchemaNode | undefined {
   let node: SchemaNode | undefined = SCHEMA_TREE;
-  for (const part of path) {
+  for (const [depth, part] of path.entries()) {
     const shapes: readonly SchemaNode[] = node.anyOf ?? [node];
     const next: SchemaNode | undefined =
       typeof part === 'number'
         ? shapes.find((shape) => shape.items !== undefined)?.items
-        : childOf(
-            shapes.find((shape) => shape.type === 'object'),
-            part,
-          );
+        : childOf(shapeFor(node, valueAt(values, path.slice(0, depth))), part);
     if (next === undefined) return undefined;
     node = next;
   }
   return node;
+}
+
+function shapeFor(node: SchemaNode, value: unknown): SchemaNode | undefined {
+  const sections = (node.anyOf ?? [node]).filter((shape) => shape.type === 'object');
+  const type = valueAt(value, ['type']);
+  return sections.find((shape) => type !== undefined && shape.properties?.['type']?.const === type) ?? sections[0];
 }
 
 function childOf(node: SchemaNode | undefined, key: string): SchemaNode | undefined {
@@ -137,9 +151,8 @@ function childOf(node: SchemaNode | undefined, key: string): SchemaNode | undefi
   return node.additionalProperties === false ? undefined : node.additionalProperties;
 }
 
-function keysOf(node: SchemaNode): readonly string[] {
-  const object = node.anyOf?.find((shape) => shape.type === 'object') ?? node;
-  return Object.keys(object.properties ?? {});
+function keysOf(node: SchemaNode, value?: unknown): readonly string[] {
+  return Object.keys((shapeFor(node, value) ?? node).properties ?? {});
 }
 
 export function valueAt(values: unknown, path: ConfigPath): unknown {
@@ -156,7 +169,8 @@ const SECRET_KEY = /^(?:secret|token|password|sentinelPassword|url|sentinels|clu
 
 /** A value as a fault may show it: short, and never a secret. */
 function shown(value: unknown, path: ConfigPath): string {
-  if (path.some((part) => SECRET_KEY.test(String(part))) && typeof value === 'string') return 'a text';
+  const isSecret = path.some((part) => SECRET_KEY.test(String(part))) || path.join('.') === 'accounts.key';
+  if (isSecret && typeof value === 'string') return 'a text';
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a section';

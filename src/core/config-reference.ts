@@ -97,6 +97,9 @@ function exampleLines(): string[] {
   });
 }
 
+/** What a link of each kind might be called. */
+const SAMPLE_NAMES: Readonly<Record<string, string>> = { 'xmpp-component': 'office', 'xmpp-account': 'public' };
+
 type KeyLine = Line & { readonly isOptional: boolean };
 
 function written({ indent, text, kind }: Line, isShown: boolean): string[] {
@@ -113,7 +116,17 @@ function keyLines(key: string, node: SchemaNode, indent: number, isOptional = fa
   if (section !== undefined) return [about, line(`${key}:`), ...sectionLines(section, indent + 2, isOptional)];
   const named = node.additionalProperties === false ? undefined : node.additionalProperties;
   if (named !== undefined) {
-    return [about, line(`${key}:`), line('office:', indent + 2), ...sectionLines(named, indent + 4, isOptional)];
+    const shapes = named.anyOf ?? [named];
+    return [
+      about,
+      line(`${key}:`),
+      ...shapes.flatMap((shape, at): KeyLine[] => {
+        // The first kind is the example; the others stand beside it as comments.
+        const isOther = isOptional || at > 0;
+        const name = SAMPLE_NAMES[`${shape.properties?.['type']?.const ?? ''}`] ?? 'office';
+        return [{ ...line(`${name}:`, indent + 2), isOptional: isOther }, ...sectionLines(shape, indent + 4, isOther)];
+      }),
+    ];
   }
   if (node.items?.properties !== undefined) {
     return [about, line(`${key}:`), ...asItem(sectionLines(node.items, indent + 4, isOptional))];

@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { parseCidr } from './cidr.ts';
 import { commands, directory } from './config-directory.ts';
 import { expires, meta, seconds, text } from './config-meta.ts';
+import { accounts, link } from './config-links.ts';
 import { presence } from './config-presence.ts';
 import { store } from './config-store.ts';
 import { peerSecurity } from './config-trust.ts';
@@ -49,38 +50,6 @@ const ownDomain = z.union([
     ),
   }),
 ]);
-
-const xmppComponent = z.strictObject({
-  type: z
-    .literal('xmpp-component')
-    .meta(meta({ about: 'An external component of an XMPP server (XEP-0114).', sample: 'xmpp-component' })),
-  host: plain.meta(meta({ about: 'Where the XMPP server listens for components.', sample: '127.0.0.1' })),
-  port: z
-    .int()
-    .min(1)
-    .max(65_535)
-    .default(5347)
-    .meta(meta({ about: 'Its port for components.' })),
-  name: domain.meta(meta({ about: 'Our address on the XMPP side.', sample: 'sip.xmpp.example' })),
-  domain: domain.optional().meta(
-    meta({
-      about: 'The domain of ours that the link stands for; absent: the same as `name`.',
-      sample: 'sip.example',
-    }),
-  ),
-  secret: plain
-    .optional()
-    .meta(
-      meta({ about: 'The secret shared with the XMPP server; this or `secretFile`.', sample: '${INTERPRES_SECRET}' }),
-    ),
-  secretFile: plain.optional().meta(
-    meta({
-      about: 'A file whose first line is the secret; this or `secret`.',
-      sample: './component.secret',
-      commented: true,
-    }),
-  ),
-});
 
 const peer = z.strictObject({
   domain: domain.meta(meta({ about: 'The domain of somebody else.', sample: 'xmpp.example' })),
@@ -260,13 +229,18 @@ export const ConfigSchema = z.strictObject({
   ),
   sip: sip.meta(meta({ about: 'The SIP side.' })),
   links: z
-    .record(plain, xmppComponent)
+    .record(plain, link)
     .default({})
     .meta(meta({ about: 'Ways to XMPP domains, each under a name of its own.' })),
   peers: z
     .array(peer)
     .default([])
     .meta(meta({ about: 'Domains of others. One that is not named here is refused, in and out.' })),
+  accounts: accounts
+    .prefault({})
+    .meta(
+      meta({ about: 'Accounts that users have linked (links of type `xmpp-account`): how their passwords are kept.' }),
+    ),
   http: z
     .strictObject({
       listen: text('address:port', (value) => parseHostPort(value) !== undefined).meta(

@@ -32,7 +32,7 @@ export type OwnDomain = {
   readonly nextHop?: string;
 };
 
-export type LinkConfig = {
+export type ComponentLinkConfig = {
   readonly type: 'xmpp-component';
   readonly host: string;
   readonly port: number;
@@ -42,6 +42,25 @@ export type LinkConfig = {
   readonly domain: string;
   readonly secret: string;
 };
+
+/** Accounts of users of ours on public XMPP services. */
+export type AccountLinkConfig = {
+  readonly type: 'xmpp-account';
+  /** Services whose accounts may be linked, lower case. */
+  readonly domains: readonly string[];
+  /** Where they are reached; absent: found by DNS. */
+  readonly host?: string;
+  readonly port?: number;
+  readonly directTls: boolean;
+  /** PEM of the roots; absent: those of Node. */
+  readonly ca?: string;
+  readonly allowPlain: boolean;
+  readonly contacts: 'anyone' | 'roster';
+  readonly priority: number;
+  readonly accountsMax: number;
+};
+
+export type LinkConfig = ComponentLinkConfig | AccountLinkConfig;
 
 export type PeerConfig = {
   readonly domain: string;
@@ -70,6 +89,8 @@ export type Config = {
   };
   readonly links: Readonly<Record<string, LinkConfig>>;
   readonly peers: readonly PeerConfig[];
+  /** With neither, the key is in the data folder. `keyFile` is an absolute path. */
+  readonly accounts: { readonly keyFile?: string; readonly key?: string };
   /** With a token, administration is served there as well. */
   readonly http?: { readonly listen: HostPort; readonly token?: string };
   readonly dns: { readonly servers: readonly string[] };
@@ -264,17 +285,14 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
       ...(values.sip.websocket === undefined ? {} : { websocket: values.sip.websocket }),
     },
     links: Object.fromEntries(
-      Object.entries(values.links).map(([key, { secretFile, ...link }]) => [
-        key,
-        {
-          ...link,
-          name: known(parseDomain(link.name)),
-          domain: known(parseDomain(link.domain ?? link.name)),
-          secret:
-            link.secret ?? (secretFile === undefined ? '' : files.secret(secretFile, ['links', key, 'secretFile'])),
-        },
-      ]),
+      Object.entries(values.links).map(([key, link]) => [key, builtLink(link, ['links', key], files)]),
     ),
+    accounts: {
+      ...(values.accounts.key === undefined ? {} : { key: values.accounts.key }),
+      ...(values.accounts.keyFile === undefined
+        ? {}
+        : { keyFile: world.resolvePath(world.baseFolder, values.accounts.keyFile) }),
+    },
     peers: values.peers.map(({ nextHop, security, ...peer }) => ({
       ...peer,
       domain: known(parseDomain(peer.domain)),
@@ -291,6 +309,26 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     limits: values.limits,
     rateLimits: values.rateLimits,
     log: values.log,
+  };
+}
+
+function builtLink(link: ConfigValues['links'][string], path: ConfigPath, files: FileTexts): LinkConfig {
+  if (link.type === 'xmpp-account') {
+    const { host, port, ca, ...rest } = link;
+    return {
+      ...rest,
+      domains: link.domains.map((domain) => known(parseDomain(domain))),
+      ...(host === undefined ? {} : { host }),
+      ...(port === undefined ? {} : { port }),
+      ...(ca === undefined ? {} : { ca: files.pem(ca, [...path, 'ca']) }),
+    };
+  }
+  const { secretFile, ...rest } = link;
+  return {
+    ...rest,
+    name: known(parseDomain(link.name)),
+    domain: known(parseDomain(link.domain ?? link.name)),
+    secret: link.secret ?? (secretFile === undefined ? '' : files.secret(secretFile, [...path, 'secretFile'])),
   };
 }
 

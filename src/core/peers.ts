@@ -79,9 +79,22 @@ export class PeerTable {
     return this.#peers.get(domain) ?? [];
   }
 
-  /** Whether users of this domain may reach us over this link. */
+  /**
+   * Whether users of this domain may reach us over this link. Over an account (`<link>/<user>`) everybody may whom no
+   * peer entry gives another way: its service can vouch for no domain of ours and for no peer.
+   */
   isReachedOver(domain: string, link: string): boolean {
+    const slash = link.indexOf('/');
+    if (slash >= 0) {
+      const isAccount = this.links.get(link.slice(0, slash))?.type === 'xmpp-account';
+      return isAccount && this.own(domain) === undefined && this.peer(domain) === undefined;
+    }
     return this.peersOf(domain).some((peer) => peer.link === link);
+  }
+
+  /** Whether users may link accounts at all, and so be reached from domains of strangers. */
+  get hasAccounts(): boolean {
+    return [...this.links.values()].some(({ type }) => type === 'xmpp-account');
   }
 
   /**
@@ -107,7 +120,8 @@ export class PeerTable {
   }
 
   #add(entry: PeerConfig): void {
-    const standsFor = this.links.get(entry.link)?.domain;
+    const link = this.links.get(entry.link);
+    const standsFor = link?.type === 'xmpp-component' ? link.domain : undefined;
     const { security = 'none' } = entry;
     // The name of the domain, looked up for TLS alone (RFC 3263, section 4.1).
     const nextHop = entry.nextHop ?? (security === 'none' ? undefined : `sip:${entry.domain};transport=tls`);

@@ -351,7 +351,10 @@ export class AccountStream {
         this.#hand(only(element, SASL), 'features', STREAMS);
         return;
       }
-      const names = offered.filter((name) => name !== '').join(', ').slice(0, 200);
+      const names = offered
+        .filter((name) => name !== '')
+        .join(', ')
+        .slice(0, 200);
       const reason = `the service offers no way to log in that is safe enough: ${names === '' ? 'none' : names}`;
       this.#finish({ reason, step: 'sasl', condition: 'no-mechanism' }, '</stream:stream>');
     } else if (namespace === SASL && element.name === 'failure') {
@@ -432,14 +435,22 @@ export class AccountStream {
   #earlyStanza(element: XmlElement): void {
     const { type, id } = element.attrs;
     const isAnswer = element.name === 'iq' && (type === 'result' || type === 'error');
-    if (this.#stage !== 'binding' || !isAnswer || id === undefined || this.#entity?.iqCaller.handlers.has(id) !== true) {
+    if (
+      this.#stage !== 'binding' ||
+      !isAnswer ||
+      id === undefined ||
+      this.#entity?.iqCaller.handlers.has(id) !== true
+    ) {
       if (this.#early.length < EARLY_MAX) this.#early.push(element);
       return;
     }
     if (type === 'error') {
       const error = childOf(element, 'error');
       const condition = error === undefined ? 'undefined-condition' : conditionOf(error, STANZA_ERRORS);
-      this.#finish({ reason: `the service gives us no resource: ${condition}`, step: 'bind', condition }, '</stream:stream>');
+      this.#finish(
+        { reason: `the service gives us no resource: ${condition}`, step: 'bind', condition },
+        '</stream:stream>',
+      );
       return;
     }
     this.#hand(element, 'iq', CLIENT);
@@ -483,7 +494,10 @@ export class AccountStream {
 
   /** Gives an element to the package, which knows only what concerns it. */
   #hand(element: XmlElement, name: string, namespace: string): void {
-    this.#entity?.parser?.emit('element', asPackaged({ ...element, name, attrs: { ...element.attrs, xmlns: namespace } }));
+    this.#entity?.parser?.emit(
+      'element',
+      asPackaged({ ...element, name, attrs: { ...element.attrs, xmlns: namespace } }),
+    );
   }
 
   #raw(element: Omit<XmlElement, 'children'>): void {
@@ -500,10 +514,7 @@ export class AccountStream {
     const reason = withWords(`the service ended the stream: ${condition}`, childOf(error, 'text', STREAM_ERRORS));
     const other = childOf(error, 'see-other-host', STREAM_ERRORS);
     const otherHost = other === undefined ? '' : textOf(other).trim().slice(0, 300);
-    this.#finish(
-      { reason, step: 'stream', condition, ...(otherHost === '' ? {} : { otherHost }) },
-      '</stream:stream>',
-    );
+    this.#finish({ reason, step: 'stream', condition, ...(otherHost === '' ? {} : { otherHost }) }, '</stream:stream>');
   }
 
   #failed(thrown: unknown): void {
@@ -597,7 +608,10 @@ function sessionFrom({ attrs }: XmlElement): ResumableSession | undefined {
 function isSecurityFault(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false;
   const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
-  return /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|EPROTO|HOSTNAME)/.test(code) || /no TLS/.test(thrown.message);
+  return (
+    /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|EPROTO|HOSTNAME)/.test(code) ||
+    /no TLS/.test(thrown.message)
+  );
 }
 
 function isStanzaName(name: string): boolean {

@@ -24,7 +24,8 @@ const STOPS: Readonly<Record<string, string>> = {
   'not-authorized': 'the password is not the one that the service has for this account: give it the right one',
   'account-disabled': 'the service has disabled this account: let it be enabled, then give the password again',
   'credentials-expired': 'the password has expired: change it at the service, then give the new one here',
-  'invalid-authzid': 'the service does not let this account in under its own name: remove it, and add it as it is spelt there',
+  'invalid-authzid':
+    'the service does not let this account in under its own name: remove it, and add it as it is spelt there',
   'malformed-request': 'the service does not understand how we log in: tell its operator, then give the password again',
 };
 
@@ -52,7 +53,8 @@ export function outcomeOf({ step, condition = '', reason }: End): LoginOutcome {
   }
   const slow = Object.hasOwn(SLOW, condition) ? SLOW[condition] : undefined;
   if (slow !== undefined && step !== undefined) return { kind: 'slowly', remedy: slow };
-  if (step !== undefined && SLOW_STEPS.has(step)) return { kind: 'slowly', remedy: step === 'tls' ? TLS_REMEDY : BIND_REMEDY };
+  if (step !== undefined && SLOW_STEPS.has(step))
+    return { kind: 'slowly', remedy: step === 'tls' ? TLS_REMEDY : BIND_REMEDY };
   return { kind: 'again' };
 }
 

@@ -45,7 +45,8 @@ export class ScramExchange {
     const [, nonce = '', salt = '', iterations = ''] = parts ?? [];
     if (!nonce.startsWith(this.#nonce) || nonce === this.#nonce) throw fault('the challenge has not our nonce');
     const rounds = Number(iterations);
-    if (rounds < ITERATIONS_MIN || rounds > ITERATIONS_MAX) throw fault('the challenge asks for too few or too many rounds');
+    if (rounds < ITERATIONS_MIN || rounds > ITERATIONS_MAX)
+      throw fault('the challenge asks for too few or too many rounds');
     const size = this.#hash === 'sha256' ? 32 : 20;
     const salted = await derived(this.#password, Buffer.from(salt, 'base64'), rounds, size, this.#hash);
     const clientKey = this.#hmac(salted, 'Client Key');
@@ -73,7 +74,10 @@ export class ScramExchange {
 
 /** SASLprep (RFC 4013) as far as it changes what people type: forms that look alike, and blanks of every kind. */
 function prepared(text: string): string {
-  return text.replace(/[\u00A0\u1680\u2000-\u200B\u202F\u205F\u3000]/g, ' ').replace(/\u00AD/g, '').normalize('NFKC');
+  return text
+    .replace(/[\u00A0\u1680\u2000-\u200B\u202F\u205F\u3000]/g, ' ')
+    .replace(/\u00AD/g, '')
+    .normalize('NFKC');
 }
 
 function fault(reason: string): GatewayError {

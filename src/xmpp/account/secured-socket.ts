@@ -138,4 +138,3 @@ function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<v
 function localName({ name }: XmlElement): string {
   return name.slice(name.indexOf(':') + 1);
 }
-

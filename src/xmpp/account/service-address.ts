@@ -32,7 +32,10 @@ const NO_SUCH_RECORD = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME']);
  */
 export async function serviceTargets(domain: string, ask: AskSrv, random: Random): Promise<readonly ServiceTarget[]> {
   const [direct, plain] = await Promise.all([ask(`_xmpps-client._tcp.${domain}`), ask(`_xmpp-client._tcp.${domain}`)]);
-  const records = [...direct.map((srv) => ({ srv, isDirect: true })), ...plain.map((srv) => ({ srv, isDirect: false }))];
+  const records = [
+    ...direct.map((srv) => ({ srv, isDirect: true })),
+    ...plain.map((srv) => ({ srv, isDirect: false })),
+  ];
   if (records.length === 0) return [{ host: domain, port: PORT, isDirect: false }];
   return inOrder(records, random)
     .filter(({ srv }) => srv.name !== '' && srv.name !== '.')

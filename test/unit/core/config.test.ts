@@ -187,12 +187,14 @@ const SECRETS: ReadonlyArray<readonly [name: string, text: string, secret: strin
 ];
 for (const [name, text, secret] of SECRETS) {
   test(`config: a secret ${name}`, () => {
-    assert.equal(read(text).links['office']?.secret, secret);
+    const office = read(text).links['office'];
+    assert.equal(office?.type === 'xmpp-component' && office.secret, secret);
   });
 }
 
 test('config: a link without domain stands for the domain of its name', () => {
-  assert.equal(read(link('secret: rig-5f1c')).links['office']?.domain, 'sip.example');
+  const office = read(link('secret: rig-5f1c')).links['office'];
+  assert.equal(office?.type === 'xmpp-component' && office.domain, 'sip.example');
 });
 
 test('config: domains are known by their canonical form', () => {
@@ -226,7 +228,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     'an unknown key',
     `${D}${S}datta: x`,
     [
-      '3:1 datta: unknown key, expected one of domains, data, store, sip, links, peers, http, dns, registration, presence, directory, commands, queue, limits, rateLimits, log; did you mean data?',
+      '3:1 datta: unknown key, expected one of domains, data, store, sip, links, peers, accounts, http, dns, registration, presence, directory, commands, queue, limits, rateLimits, log; did you mean data?',
     ],
   ],
   [
@@ -322,7 +324,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   [
     'a link of an unknown type',
     `${D}${S}${L.replace('xmpp-component', 'xmpp')}`,
-    ["links.office.type: found 'xmpp', expected xmpp-component"],
+    ["links.office.type: found 'xmpp', expected one of xmpp-component, xmpp-account"],
   ],
   [
     'two links that are one',

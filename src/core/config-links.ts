@@ -1,0 +1,138 @@
+/** The `links` section of the configuration: ways to XMPP domains, by their type. */
+import * as z from 'zod';
+import { meta, text } from './config-meta.ts';
+import { parseDomain } from './config-values.ts';
+
+const plain = z.string().min(1);
+const domain = text('a domain name', (value) => parseDomain(value) !== undefined);
+
+const xmppComponent = z.strictObject({
+  type: z
+    .literal('xmpp-component')
+    .meta(meta({ about: 'An external component of an XMPP server (XEP-0114).', sample: 'xmpp-component' })),
+  host: plain.meta(meta({ about: 'Where the XMPP server listens for components.', sample: '127.0.0.1' })),
+  port: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .default(5347)
+    .meta(meta({ about: 'Its port for components.' })),
+  name: domain.meta(meta({ about: 'Our address on the XMPP side.', sample: 'sip.xmpp.example' })),
+  domain: domain.optional().meta(
+    meta({
+      about: 'The domain of ours that the link stands for; absent: the same as `name`.',
+      sample: 'sip.example',
+    }),
+  ),
+  secret: plain
+    .optional()
+    .meta(
+      meta({ about: 'The secret shared with the XMPP server; this or `secretFile`.', sample: '${INTERPRES_SECRET}' }),
+    ),
+  secretFile: plain.optional().meta(
+    meta({
+      about: 'A file whose first line is the secret; this or `secret`.',
+      sample: './component.secret',
+      commented: true,
+    }),
+  ),
+});
+
+const xmppAccount = z.strictObject({
+  type: z.literal('xmpp-account').meta(
+    meta({
+      about:
+        'Lets users of ours link their own accounts on public XMPP services (`interpres accounts add`): messages and presence between them and their contacts there go through these accounts. Each account is logged in as a client.',
+      sample: 'xmpp-account',
+    }),
+  ),
+  domains: z
+    .array(domain)
+    .min(1)
+    .meta(meta({ about: 'The services whose accounts may be linked, by domain; no other.', sample: ['chat.example'] })),
+  host: plain.optional().meta(
+    meta({
+      about: 'Where these services are reached; absent: found by DNS (SRV, XEP-0368), else the domain itself.',
+      sample: 'xmpp.chat.example',
+      commented: true,
+    }),
+  ),
+  port: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .optional()
+    .meta(
+      meta({
+        about: 'The port at `host`; absent: 5222, or 5223 with `directTls`.',
+        sample: 5222,
+        commented: true,
+      }),
+    ),
+  directTls: z
+    .boolean()
+    .default(false)
+    .meta(meta({ about: 'TLS from the first byte at `host`, instead of STARTTLS. One of them is always used.' })),
+  ca: plain.optional().meta(
+    meta({
+      about:
+        'PEM file with the roots that the certificates of the services are checked against; absent: those of Node.',
+      sample: './ca.pem',
+      commented: true,
+    }),
+  ),
+  allowPlain: z
+    .boolean()
+    .default(false)
+    .meta(
+      meta({
+        about:
+          'Send the password itself, over TLS, to a service that offers no SCRAM. Without it such a service is not logged in to.',
+      }),
+    ),
+  contacts: z
+    .enum(['anyone', 'roster'])
+    .default('anyone')
+    .meta(
+      meta({
+        about:
+          'Whom messages go to and come from: anyone whom the account can reach, or contacts in its roster alone. Requests to see somebody are passed on in any case.',
+      }),
+    ),
+  priority: z
+    .int()
+    .min(0)
+    .max(127)
+    .default(0)
+    .meta(
+      meta({ about: 'Priority of our resource beside the other clients of an account (RFC 6121, section 4.7.2.3).' }),
+    ),
+  accountsMax: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(1_000)
+    .meta(meta({ about: 'Accounts that may be linked over this link in total; a user has one at most.' })),
+});
+
+/** One link; which keys it has depends on its type. */
+export const link = z.discriminatedUnion('type', [xmppComponent, xmppAccount]);
+
+/** Where the passwords of linked accounts are encrypted. */
+export const accounts = z.strictObject({
+  keyFile: plain.optional().meta(
+    meta({
+      about:
+        'The file with the key that the passwords of linked accounts are encrypted with; absent: `account.key` in the data folder. Made at first use where it is not there. Several nodes need one and the same.',
+      sample: './account.key',
+    }),
+  ),
+  key: plain.optional().meta(
+    meta({
+      about:
+        'The key itself, 32 bytes in base64 (`openssl rand -base64 32`), from the environment; older ones after it, separated by blanks. This or `keyFile`.',
+      sample: '${INTERPRES_ACCOUNT_KEY}',
+      commented: true,
+    }),
+  ),
+});
