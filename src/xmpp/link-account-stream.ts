@@ -232,7 +232,7 @@ export class AccountStream {
     socket.on('drain', () => {
       if (this.#stage === 'up') this.#events.onDrain();
     });
-    socket.on('error', (error) => this.#finish({ reason: error.message }));
+    socket.on('error', (error: Error) => this.#finish({ reason: error.message }));
     socket.on('close', () => this.#finish({ reason: 'the connection was lost' }));
     const entity = this.#newEntity();
     this.#entity = entity;
@@ -536,7 +536,7 @@ export class AccountStream {
     const socket = this.#socket;
     // Whatever the package still waits for is let go; our listener is there, so that this cannot throw.
     const over = new Error(end.reason);
-    for (const { reject } of this.#entity?.iqCaller.handlers.values() ?? []) reject(over);
+    for (const waiting of this.#entity?.iqCaller.handlers.values() ?? []) waiting.reject(over);
     this.#entity?.emit('error', over);
     if (socket !== undefined && !socket.destroyed) {
       if (last === undefined) socket.destroy();
@@ -610,7 +610,7 @@ function isSecurityFault(thrown: unknown): boolean {
   const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
   return (
     /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|EPROTO|HOSTNAME)/.test(code) ||
-    /no TLS/.test(thrown.message)
+    thrown.message.includes('no TLS')
   );
 }
 

@@ -73,12 +73,12 @@ function startTls(socket: Socket, to: string): Promise<void> {
         const offer = found.children.some(
           (child) => typeof child !== 'string' && child.name === 'starttls' && child.attrs['xmlns'] === STARTTLS,
         );
-        if (!offer) return end(new Error('the service offers no TLS'));
-        stage = 'asked';
-        socket.write(`<starttls xmlns='${STARTTLS}'/>`);
+        if (offer) {
+          stage = 'asked';
+          socket.write(`<starttls xmlns='${STARTTLS}'/>`);
+        } else end(new Error('the service offers no TLS'));
       } else if (stage === 'asked' && localName(found) === 'proceed') end();
       else end(new Error(`the service does not begin TLS: ${localName(found)}`));
-      return undefined;
     };
     const reader = new XmlStreamReader(
       {
@@ -96,14 +96,13 @@ function startTls(socket: Socket, to: string): Promise<void> {
       try {
         text = decoder.decode(chunk, { stream: true });
       } catch {
-        return end(new Error('bad input from the service: not UTF-8'));
+        end(new Error('bad input from the service: not UTF-8'));
+        return;
       }
       // What follows in the clear would be taken for something said under TLS.
       if (stage === 'asked' && /proceed[^<]*>\s*(<\/[^>]*>)?\s*\S/.test(text)) {
-        return end(new Error('the service said more than that TLS begins'));
-      }
-      reader.write(text);
-      return undefined;
+        end(new Error('the service said more than that TLS begins'));
+      } else reader.write(text);
     };
     const closed = (): void => end(new Error('the connection was lost before TLS'));
     socket.on('data', read);
