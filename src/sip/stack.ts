@@ -10,6 +10,18 @@ export type SipListener = {
   readonly port: number;
 };
 
+/** How a server that carries SIP for this one stands. */
+export type SipServerState = {
+  /** `listening`: it is the server that connects; see `connections`. */
+  readonly at: 'connecting' | 'up' | 'down' | 'listening';
+  readonly sinceMs: number;
+  /** Why it is down and what to do about it. */
+  readonly reason?: string;
+  readonly version?: string;
+  /** How many servers are connected. */
+  readonly connections?: number;
+};
+
 /**
  * Carries SIP requests and their final responses; transactions are inside.
  *
@@ -32,10 +44,26 @@ export type SipListener = {
  *  9. `stop` refuses new requests with 503, waits for handlers under way at most `graceMs`, then closes everything.
  * 10. `reachableAt` gives the host and port at which a far end reaches this server over a transport, the same after a
  *     restart, for a Contact; undefined when no listener of that transport is there for it.
+ *
+ * Where a drachtio server carries SIP (`stack-drachtio`) its own stack does, and these are not kept:
+ *  2. An answer goes to the port a request came from, also without rport.
+ *  3. No provisional answer is sent to other requests than INVITE: the first answer ends the server's transaction.
+ *  4. How a response is matched is the server's ground.
+ *  5. Requests are repeated over UDP once less, and `expectNames` is the server's to check.
+ *  6. Bodies are UTF-8 without NUL: others are refused by the server on their way in (400), here on their way out
+ *     ('content-unsupported'). A message of more than about 11 kB is refused ('content-too-large').
+ *  9. New requests go to other applications of the server; where there is none the server refuses them itself,
+ *     without Retry-After. Connections of far ends are the server's.
+ * A route set of its own cannot be written either: such a request goes to its one loose router without it, or is
+ * refused ('feature-unsupported'). Requests of methods without a specification never arrive. A flow is the place a
+ * request came from and the server it came to; `peerNames` is never there.
  */
 export interface SipStack {
+  /** The list is kept up to date where listeners come and go. */
   start(handler: SipHandler): Promise<readonly SipListener[]>;
   request(outgoing: SipOutgoing): Promise<SipResponse>;
   reachableAt(transport: SipTransport, remoteAddress: string): Promise<string | undefined>;
   stop(graceMs: number): Promise<void>;
+  /** The servers that carry SIP for this one, by name; absent where it does so itself. */
+  servers?(): Readonly<Record<string, SipServerState>>;
 }

@@ -1,10 +1,11 @@
 import { createEmbeddedStack } from '../../src/sip/stack-embedded.ts';
-import { sipStackKeepsItsPromises } from '../contract/sip-stack.ts';
+import { EVERY_ABILITY, sipStackKeepsItsPromises } from '../contract/sip-stack.ts';
 import { FakeClock, settled } from '../support/fake-clock.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 
 sipStackKeepsItsPromises({
   name: 'embedded stack',
+  abilities: EVERY_ABILITY,
   async make() {
     const clock = new FakeClock();
     const stack = createEmbeddedStack({

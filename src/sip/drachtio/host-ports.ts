@@ -1,0 +1,54 @@
+import { parseHost } from '../host.ts';
+import { bare, canonicalAddress } from '../engine/certificate-names.ts';
+import { hostPort } from '../engine/channel.ts';
+import type { SipTransport } from '../message.ts';
+import type { SipListener } from '../stack.ts';
+
+const TRANSPORTS: ReadonlySet<string> = new Set(['udp', 'tcp', 'tls']);
+
+/**
+ * Reads where a drachtio server says it listens: `udp/192.0.2.1:5060,tcp/[2001:db8::1]:5060`. What it says of other
+ * transports, and what cannot be read, is left out.
+ */
+export function parseHostPorts(text: string): readonly SipListener[] {
+  return text.split(',').flatMap((entry) => {
+    const found = /^([a-z]+)\/(.+):(\d{1,5})$/.exec(entry.trim());
+    const [, transport, host, portText] = found ?? [];
+    const port = Number(portText);
+    if (transport === undefined || host === undefined || !isTransport(transport) || port < 1 || port > 65_535)
+      return [];
+    if (parseHost(host) === undefined) return [];
+    return [{ transport, address: canonicalAddress(bare(host)), port }];
+  });
+}
+
+/**
+ * Where a far end reaches one of these listeners over this transport, as it stands in a URI: the first of its family,
+ * and one on loopback only from loopback.
+ */
+export function listenerFor(
+  listeners: readonly SipListener[],
+  transport: SipTransport,
+  remoteAddress: string,
+): string | undefined {
+  const isV6 = remoteAddress.includes(':');
+  const found = listeners.find(
+    (listener) =>
+      listener.transport === transport &&
+      (isName(listener.address) || listener.address.includes(':') === isV6) &&
+      (!isLoopback(listener.address) || isLoopback(remoteAddress)),
+  );
+  return found === undefined ? undefined : hostPort(found.address, found.port);
+}
+
+function isTransport(text: string): text is SipTransport {
+  return TRANSPORTS.has(text);
+}
+
+function isName(address: string): boolean {
+  return !/^[0-9.]+$/.test(address) && !address.includes(':');
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.');
+}
