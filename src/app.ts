@@ -10,6 +10,7 @@ import { Admission } from './core/admission.ts';
 import { DeliveryService } from './core/delivery-service.ts';
 import { MessageService } from './core/message-service.ts';
 import { PeerTable } from './core/peers.ts';
+import type { HopId } from './core/ports.ts';
 import { RegistrationService } from './core/registration-service.ts';
 import { Router } from './core/router.ts';
 import { UserTable } from './core/user-table.ts';
@@ -48,14 +49,16 @@ export class App {
   static async create(options: AppOptions): Promise<App> {
     const stores = await openStores(options);
     try {
-      return new App(options, stores);
+      const stack = await createSipStack(options, { onUp: () => app.#sipIsUp() });
+      const app = new App(options, stores, stack);
+      return app;
     } catch (thrown) {
       await stores.close();
       throw thrown;
     }
   }
 
-  private constructor(options: AppOptions, stores: Stores) {
+  private constructor(options: AppOptions, stores: Stores, stack: SipStack) {
     const { config, clock, random, log } = options;
     const { store, queue } = stores;
     this.#options = options;
@@ -76,7 +79,7 @@ export class App {
     });
 
     this.#certificates = new CertificateWatch(watchedCertificates(config), clock, log);
-    this.#stack = createSipStack(options);
+    this.#stack = stack;
     const proof = senderProof({ peers: this.#peers, credentials: store.credentials, clock, log });
     this.#links = createLinks(options);
     this.#contacts = createContacts({ store, isUser, contactsOf, presence: () => this.#presence.service }, options);
@@ -223,6 +226,13 @@ export class App {
     await this.#stores.close();
   }
 
+  /** What waits for SIP peers and for the contacts of users may go. */
+  #sipIsUp(): void {
+    for (const hop of Object.keys(this.#stores.queue.figures().perHop) as HopId[]) {
+      if (!hop.startsWith('link:')) this.#delivery.hopUp(hop);
+    }
+  }
+
   #isStopping(): boolean {
     return this.#status === 'stopping';
   }
@@ -235,6 +245,7 @@ export class App {
         presence: this.#presence.service,
         bindings: this.#stores.store.bindings,
         links: this.#links,
+        stack: this.#stack,
         listeners: this.#listeners,
         certificates: this.#certificates,
         status: this.#status,

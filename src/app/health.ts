@@ -3,7 +3,7 @@ import type { BindingStore, DeliveryQueue, HopId } from '../core/ports.ts';
 import type { PresenceService } from '../core/presence/presence-service.ts';
 import { linkHop, sipHop } from '../core/router.ts';
 import type { Health, LinkHealth } from '../http/routes-health.ts';
-import type { SipListener } from '../sip/stack.ts';
+import type { SipListener, SipStack } from '../sip/stack.ts';
 import type { CertificateWatch } from './certificate-watch.ts';
 import type { AppOptions } from './options.ts';
 import type { NamedLink } from './links.ts';
@@ -14,6 +14,7 @@ export type HealthSources = {
   readonly presence: PresenceService;
   readonly bindings: BindingStore;
   readonly links: ReadonlyMap<string, NamedLink>;
+  readonly stack: Pick<SipStack, 'servers'>;
   readonly listeners: readonly SipListener[];
   readonly certificates: CertificateWatch;
   readonly status: Health['status'];
@@ -25,6 +26,7 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
   const { queue, delivery, presence, bindings, status, startedAtMs, listeners } = sources;
   const nowMs = clock.nowMs();
   const figures = queue.figures();
+  const sipServers = sources.stack.servers?.();
   const links: Record<string, LinkHealth> = {};
   for (const [name, { link }] of sources.links) links[name] = link.state();
   const peers: Record<string, { reachable: boolean; waiting: number }> = {};
@@ -41,6 +43,7 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
     version,
     uptimeSeconds: Math.floor((nowMs - startedAtMs) / 1_000),
     sip: listeners,
+    ...(sipServers === undefined ? {} : { sipServers }),
     links,
     peers,
     certificates: sources.certificates.health(),

@@ -1,9 +1,22 @@
 import { createEmbeddedStack } from '../sip/stack-embedded.ts';
 import type { SipStack } from '../sip/stack.ts';
+import type { Config } from '../core/config.ts';
+import type { Log } from '../core/log.ts';
 import type { AppOptions } from './options.ts';
 
+/** @param onUp SIP can be sent again after it could not */
+export type SipStackEvents = { readonly onUp: () => void };
+
 /** The SIP engine that the configuration wants; it does not listen yet. */
-export function createSipStack({ config, version, clock, log }: AppOptions): SipStack {
+export async function createSipStack(options: AppOptions, events: SipStackEvents): Promise<SipStack> {
+  const { config, version, clock, random, log } = options;
+  const serverName = `Interpres/${version}`;
+  if (config.sip.engine === 'drachtio') {
+    // Loaded when wanted: a server with the embedded engine does not pay for the library at its start.
+    const { createDrachtioStack } = await import('../sip/stack-drachtio.ts');
+    sayWhoIsNotBelieved(config, log);
+    return createDrachtioStack({ servers: config.sip.drachtio, clock, random, log, serverName, onUp: events.onUp });
+  }
   return createEmbeddedStack({
     listeners: config.sip.listen,
     ...(config.sip.tls === undefined ? {} : { tls: config.sip.tls }),
@@ -11,6 +24,16 @@ export function createSipStack({ config, version, clock, log }: AppOptions): Sip
     dnsServers: config.dns.servers,
     clock,
     log,
-    serverName: `Interpres/${version}`,
+    serverName,
   });
+}
+
+/** A peer that only a certificate would prove can be sent to, and nothing is taken from it. */
+function sayWhoIsNotBelieved({ peers }: Config, log: Log): void {
+  const domains = peers.filter(({ link, trust }) => link === 'sip' && trust.length === 0).map(({ domain }) => domain);
+  if (domains.length === 0) return;
+  log.warn(
+    { domains },
+    'nothing is taken from these peers: a drachtio server does not tell whose certificate it was shown; give their addresses in `trust`',
+  );
 }

@@ -1,3 +1,4 @@
+import type { Config } from '../core/config.ts';
 import { loadConfig } from './load-config.ts';
 
 /** Reads a configuration as `serve` would and says what it understood; a wrong file ends with all its faults. */
@@ -6,9 +7,21 @@ export function check(configPath: string): void {
   const lines = [
     `${configPath}: in order`,
     `  our domains: ${config.domains.map((domain) => domain.name).join(', ')}`,
-    `  SIP listens: ${config.sip.listen.map((listener) => `${listener.transport}://${listener.address}:${listener.port}`).join(', ')}`,
+    `  ${sipLine(config)}`,
     `  links: ${Object.keys(config.links).join(', ') || 'none'}`,
     `  peers: ${config.peers.map((peer) => `${peer.domain} over ${peer.link}`).join(', ') || 'none'}`,
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+function sipLine({ sip }: Config): string {
+  if (sip.engine === 'embedded') {
+    return `SIP listens: ${sip.listen.map(({ transport, address, port }) => `${transport}://${address}:${port}`).join(', ')}`;
+  }
+  const servers = sip.drachtio.map((server) => {
+    if ('host' in server) return `${server.host}:${server.port}${server.tls === undefined ? '' : ' (TLS)'}`;
+    const { transport, address, port } = server.listen;
+    return `whoever connects to ${transport}://${address}:${port}`;
+  });
+  return `SIP is carried by drachtio: ${servers.join(', ')}; no Route headers, no bodies that are no text, no messages above 11 kB`;
 }

@@ -1,4 +1,5 @@
 import { parseCidr } from './cidr.ts';
+import { drachtioFaults } from './config-drachtio-checks.ts';
 import { nearest, valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
 import { isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './config-values.ts';
 
@@ -7,9 +8,11 @@ export type ReadFile = (path: string) => string;
 
 /** Texts that examples and other servers' manuals use for a secret, without what is no letter or digit. */
 const KNOWN_SECRETS: ReadonlySet<string> = new Set([
+  'admin',
   'alongrandomtext',
   'changeme',
   'component',
+  'cymru',
   'default',
   'example',
   'interpres',
@@ -34,6 +37,7 @@ export function crossFaults(values: unknown): ValueFault[] {
     ...accountFaults(values),
     ...peerFaults(values, own),
     ...sipFaults(values),
+    ...drachtioFaults(values, secretFaults),
     ...httpFaults(values),
     ...storeFaults(values),
     ...nextHopFaults(values),
@@ -297,7 +301,9 @@ function securityFaults(values: unknown): ValueFault[] {
       const text = `found '${nextHop}', expected TLS (sip:host;transport=tls), which \`security: ${security}\` asks for`;
       faults.push({ path: [...path, 'nextHop'], text });
     }
-    if (valueAt(values, ['sip', 'tls']) === undefined) {
+    // A drachtio server has a certificate of its own.
+    const isEmbedded = valueAt(values, ['sip', 'engine']) !== 'drachtio';
+    if (isEmbedded && valueAt(values, ['sip', 'tls']) === undefined) {
       const text = `found ${security}, expected a section sip.tls with certificate and key`;
       faults.push({ path: [...path, 'security'], text });
     }

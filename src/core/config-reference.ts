@@ -112,6 +112,10 @@ function written({ indent, text, kind }: Line, isShown: boolean): string[] {
 function keyLines(key: string, node: SchemaNode, indent: number, isOptional = false): KeyLine[] {
   const about: KeyLine = { indent, text: node.description ?? key, kind: 'about', isOptional };
   const line = (text: string, at = indent): KeyLine => ({ indent: at, text, kind: 'key', isOptional });
+  // Fits only where another choice is made than the example's: a comment even when the section is taken.
+  if (node.commented === true) {
+    return [about, ...yamlOf(key, node).map((text): KeyLine => ({ ...line(text), kind: 'about' }))];
+  }
   const section = sectionOf(node);
   if (section !== undefined) return [about, line(`${key}:`), ...sectionLines(section, indent + 2, isOptional)];
   const named = node.additionalProperties === false ? undefined : node.additionalProperties;
@@ -131,15 +135,12 @@ function keyLines(key: string, node: SchemaNode, indent: number, isOptional = fa
   if (node.items?.properties !== undefined) {
     return [about, line(`${key}:`), ...asItem(sectionLines(node.items, indent + 4, isOptional))];
   }
-  const value = yamlOf(key, node);
-  // Fits only where another choice is made than the example's: a comment even when the section is taken.
-  if (node.commented === true) return [about, ...value.map((text): KeyLine => ({ ...line(text), kind: 'about' }))];
-  return [about, ...value.map((text) => line(text))];
+  return [about, ...yamlOf(key, node).map((text) => line(text))];
 }
 
 function sectionLines(node: SchemaNode, indent: number, isOptional: boolean): KeyLine[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
-    const isRequired = node.required?.includes(key) === true;
+    const isRequired = node.required?.includes(key) === true || child.shown === true;
     return keyLines(key, child, indent, isOptional || !isRequired);
   });
 }
@@ -159,8 +160,9 @@ function yamlOf(key: string, node: SchemaNode): string[] {
   return lines.trimEnd().split('\n');
 }
 
-/** A text in lines of at most so many characters. */
+/** A text in lines of at most so many characters, each indented as the first. */
 function wrapped(text: string, width: number): string[] {
+  const margin = /^ */.exec(text)?.[0] ?? '';
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {
@@ -170,5 +172,5 @@ function wrapped(text: string, width: number): string[] {
     }
     line += line === '' ? word : ` ${word}`;
   }
-  return [...lines, line];
+  return [...lines, line].map((each) => margin + each);
 }

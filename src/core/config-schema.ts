@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { parseCidr } from './cidr.ts';
 import { commands, directory } from './config-directory.ts';
+import { drachtio, engine } from './config-drachtio.ts';
 import { expires, meta, seconds, text } from './config-meta.ts';
 import { accounts, link } from './config-links.ts';
 import { presence } from './config-presence.ts';
@@ -75,13 +76,17 @@ const peer = z.strictObject({
 });
 
 const sip = z.strictObject({
+  engine,
   listen: z
     .array(text('udp|tcp|tls|ws|wss://address:port', (value) => parseListen(value) !== undefined))
     .min(1)
+    .optional()
     .meta(
       meta({
-        about: 'Where SIP is listened for: udp, tcp, tls, and ws or wss for browsers (WebSocket), IPv6 in brackets.',
+        about:
+          'Where SIP is listened for: udp, tcp, tls, and ws or wss for browsers (WebSocket), IPv6 in brackets. Needed with `engine: embedded`.',
         sample: ['udp://127.0.0.1:5060', 'tcp://127.0.0.1:5060'],
+        shown: true,
       }),
     ),
   tls: z
@@ -125,6 +130,7 @@ const sip = z.strictObject({
     })
     .optional()
     .meta(meta({ about: 'Needed by ws and wss listeners (RFC 7118).' })),
+  drachtio,
 });
 
 const queue = z.strictObject({

@@ -11,6 +11,7 @@ import {
   type YAMLError,
 } from 'yaml';
 import { crossFaults } from './config-checks.ts';
+import { builtDrachtio, type DrachtioConfig } from './config-drachtio.ts';
 import { schemaFaults, type ConfigPath, type ValueFault } from './config-faults.ts';
 import { FileTexts, type ConfigWorld, type TlsConfig } from './config-files.ts';
 import { ConfigSchema, type ConfigValues } from './config-schema.ts';
@@ -81,11 +82,15 @@ export type Config = {
   /** Where everything durable is kept instead of the folder. */
   readonly store?: StoreConfig;
   readonly sip: {
+    readonly engine: 'embedded' | 'drachtio';
+    /** Empty with `engine: drachtio`. */
     readonly listen: readonly SipListen[];
     /** `warnDays`: before the end of the certificate. */
     readonly tls?: TlsConfig & { readonly warnDays: number };
     /** Origins of the pages that may connect; `*`: any. */
     readonly websocket?: { readonly origins: readonly string[] };
+    /** Empty with `engine: embedded`. */
+    readonly drachtio: readonly DrachtioConfig[];
   };
   readonly links: Readonly<Record<string, LinkConfig>>;
   readonly peers: readonly PeerConfig[];
@@ -280,7 +285,9 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     data: world.resolvePath(world.baseFolder, values.data),
     ...(store === undefined ? {} : { store }),
     sip: {
-      listen: values.sip.listen.map((listen) => known(parseListen(listen))),
+      engine: values.sip.engine,
+      drachtio: builtDrachtio(values.sip.drachtio, files),
+      listen: (values.sip.listen ?? []).map((listen) => known(parseListen(listen))),
       ...(tls === undefined || named === undefined ? {} : { tls: { ...tls, warnDays: named.warnDays } }),
       ...(values.sip.websocket === undefined ? {} : { websocket: values.sip.websocket }),
     },

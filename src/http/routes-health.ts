@@ -16,12 +16,26 @@ export type CertificateHealth = {
   readonly daysLeft: number;
 };
 
+/** How a server that carries SIP for this one stands, a drachtio server. */
+export type SipServerHealth = {
+  /** `up`, `connecting`, `down`; `listening`: such servers connect here. */
+  readonly at: string;
+  readonly sinceMs: number;
+  /** Why it is down and what to do about it. */
+  readonly reason?: string;
+  readonly version?: string;
+  /** How many are connected, with `listening`. */
+  readonly connections?: number;
+};
+
 export type Health = {
   /** `starting` until SIP listens and every link has been tried once, `stopping` once asked to end. */
   readonly status: 'starting' | 'ok' | 'stopping';
   readonly version: string;
   readonly uptimeSeconds: number;
   readonly sip: ReadonlyArray<{ readonly transport: string; readonly address: string; readonly port: number }>;
+  /** With `sip.engine: drachtio`: its servers by their names. */
+  readonly sipServers?: Readonly<Record<string, SipServerHealth>>;
   readonly links: Readonly<Record<string, LinkHealth>>;
   readonly peers: Readonly<Record<string, { readonly reachable: boolean; readonly waiting: number }>>;
   /** Certificates of this server, by their keys in the configuration. */

@@ -11,6 +11,7 @@ import type { LibraryRequest } from './drachtio/outgoing.ts';
 import { refusalError } from './drachtio/refusal.ts';
 import type { LibraryReply } from './drachtio/reply.ts';
 import type { SipHeaders } from './message.ts';
+import { NoWayOut } from './stack.ts';
 import { reasonPhrase } from './engine/reason-phrases.ts';
 import {
   parseSipMessage,
@@ -367,11 +368,11 @@ function sourceOf({ protocol, source_address, source_port }: LibraryMeta): Contr
 
 function failureText(failure: unknown): string | undefined {
   if (failure === null || failure === undefined) return undefined;
-  return failure instanceof Error ? failure.message : String(failure);
+  return failure instanceof Error ? failure.message : typeof failure === 'string' ? failure : 'not sent';
 }
 
 function connectionGone(reason: string | undefined): GatewayError {
-  return new GatewayError('peer-unreachable', reason ?? 'the control connection to the drachtio server is gone');
+  return new NoWayOut(reason ?? 'the control connection to the drachtio server is gone');
 }
 
 /** Since 0.8.2; a version in another form says nothing. */

@@ -15,7 +15,7 @@ import { bare, canonicalAddress } from './engine/certificate-names.ts';
 import { TRANSACTION_MS } from './engine/timers.ts';
 import { canonicalName } from './headers.ts';
 import type { SipFlow, SipOutgoing, SipReply, SipRequest, SipResponse, SipTransport } from './message.ts';
-import type { SipHandler, SipListener, SipServerState, SipStack } from './stack.ts';
+import { NoWayOut, type SipHandler, type SipListener, type SipServerState, type SipStack } from './stack.ts';
 import {
   DrachtioSession,
   type ControlRequest,
@@ -137,7 +137,7 @@ class DrachtioStack implements SipStack {
     // Before anybody is looked for: what is wrong with a request is wrong wherever it goes.
     const asKnown = this.#mapped(outgoing, flow, knowing?.isOpen === true);
     const members = this.#membersFor(flow, knowing);
-    let refusal: unknown = new GatewayError('peer-unreachable', 'no drachtio server is there to send the request');
+    let refusal: unknown = new NoWayOut('no drachtio server is there to send the request');
     for (const { name, session } of members) {
       const mapped = session === knowing ? asKnown : this.#mapped(outgoing, flow, false);
       try {
@@ -403,8 +403,11 @@ function valueOf({ headers }: SipOutgoing, name: string): string | undefined {
   return headers.find(([field]) => canonicalName(field) === name)?.[1];
 }
 
-/** What the server calls `ws` is a stream without TLS, `wss` one with it. */
+/** A protocol that is not known, or not said, is taken for UDP: nothing that needs a connection is done over it. */
 function transportOf(protocol: string): SipTransport {
-  if (protocol === 'tls' || protocol === 'wss') return 'tls';
-  return protocol === 'tcp' || protocol === 'ws' ? 'tcp' : 'udp';
+  return isTransport(protocol) ? protocol : 'udp';
+}
+
+function isTransport(text: string): text is SipTransport {
+  return ['udp', 'tcp', 'tls', 'ws', 'wss'].includes(text);
 }

@@ -1,3 +1,4 @@
+import { GatewayError } from '../core/errors.ts';
 import type { SipOutgoing, SipReply, SipRequest, SipResponse, SipTransport } from './message.ts';
 
 /** Answers one request. Returning is answering: there is no second way to reply, and no way to forget. */
@@ -9,6 +10,13 @@ export type SipListener = {
   /** The port in use: the one the system chose where the configuration says 0. */
   readonly port: number;
 };
+
+/** No request can leave at present, to nobody: 'peer-unreachable', and it says nothing about the far end. */
+export class NoWayOut extends GatewayError {
+  constructor(message: string) {
+    super('peer-unreachable', message);
+  }
+}
 
 /** How a server that carries SIP for this one stands. */
 export type SipServerState = {

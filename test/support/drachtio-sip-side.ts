@@ -6,6 +6,7 @@ import type { Clock } from '../../src/core/ports.ts';
 import { viaToldItsSource } from '../../src/sip/engine/answers.ts';
 import type { Channel, MessageSink } from '../../src/sip/engine/channel.ts';
 import { ClientTransactions } from '../../src/sip/engine/client-transactions.ts';
+import { ConnectionGate } from '../../src/sip/engine/connection-gate.ts';
 import { ENGINE_LIMITS } from '../../src/sip/engine/limits.ts';
 import { parseSipMessage, type ParsedRequest } from '../../src/sip/engine/parser.ts';
 import { serializeRequest, serializeResponse } from '../../src/sip/engine/serializer.ts';
@@ -85,7 +86,7 @@ export class DrachtioSipSide implements MessageSink {
     this.#wheel = new TimerWheel(clock);
     this.#clients = new ClientTransactions(this.#wheel, log);
     const context = { wheel: this.#wheel, sink: this, limits: ENGINE_LIMITS, log };
-    this.#streams = new StreamTransport(context, undefined, this.#tokens);
+    this.#streams = new StreamTransport(context, undefined, this.#tokens, new ConnectionGate(ENGINE_LIMITS, log));
   }
 
   async start(udpPort: number, tcpPort: number): Promise<void> {

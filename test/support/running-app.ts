@@ -46,6 +46,8 @@ export type RunningAppOptions = {
   readonly homeTrust?: readonly string[];
   /** YAML lines at the top level; `limits: { … }` and the like. */
   readonly extra?: string;
+  /** YAML of the section `sip`, as flow; it listens itself when absent. */
+  readonly sip?: string;
   readonly rateLimits?: 'off';
   /** YAML within `presence:`, as flow: `default: allow, notifyIntervalSeconds: 0`. With it the operator's door is open. */
   readonly presence?: string;
@@ -161,7 +163,7 @@ export class RunningApp {
     const nextHop = homeCore === undefined ? '' : `, nextHop: 'sip:${PLACES.home}:${home};transport=tcp'`;
     return `domains: [{ name: sip.example, trust: ${atHome}${nextHop} }, { name: core.example, trust: ${core} }]
 data: ${JSON.stringify(this.#dataFolder)}
-sip: { listen: ['udp://${PLACES.server}:${udp}', 'tcp://${PLACES.server}:${tcp}'] }
+sip: ${this.#options.sip ?? `{ listen: ['udp://${PLACES.server}:${udp}', 'tcp://${PLACES.server}:${tcp}'] }`}
 links:
   office: { type: xmpp-component, host: 127.0.0.1, port: ${this.xmpp.port}, name: ${COMPONENT}, domain: sip.example, secret: ${this.secret} }
 peers:

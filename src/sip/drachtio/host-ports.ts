@@ -4,7 +4,7 @@ import { hostPort } from '../engine/channel.ts';
 import type { SipTransport } from '../message.ts';
 import type { SipListener } from '../stack.ts';
 
-const TRANSPORTS: ReadonlySet<string> = new Set(['udp', 'tcp', 'tls']);
+const TRANSPORTS: ReadonlySet<string> = new Set(['udp', 'tcp', 'tls', 'ws', 'wss']);
 
 /**
  * Reads where a drachtio server says it listens: `udp/192.0.2.1:5060,tcp/[2001:db8::1]:5060`. What it says of other

@@ -27,7 +27,8 @@ export class LibrarySocket extends Socket {
   override write(chunk: unknown, ...rest: unknown[]): boolean {
     const text = String(chunk);
     this.#onWrite(text.slice(text.indexOf('#') + 1));
-    for (const done of rest) if (typeof done === 'function') done();
+    const done = rest.find((each) => typeof each === 'function');
+    if (done !== undefined) (done as () => void)();
     return true;
   }
 

@@ -76,8 +76,12 @@ export class ServerLink {
     if (this.#session === undefined) this.#socket?.destroy();
   }
 
+  #isOver(): boolean {
+    return this.#isStopped;
+  }
+
   async #try(): Promise<void> {
-    if (this.#isStopped) return;
+    if (this.#isOver()) return;
     const { clock, openSession, onUp } = this.#options;
     this.#say({ at: 'connecting' });
     try {
@@ -96,8 +100,7 @@ export class ServerLink {
       onUp(session);
     } catch (thrown) {
       this.#socket?.destroy();
-      if (this.#isStopped) return;
-      this.#failed(reasonOf(thrown, this.#options));
+      if (!this.#isOver()) this.#failed(reasonOf(thrown, this.#options));
     }
   }
 
@@ -169,7 +172,7 @@ function reasonOf(thrown: unknown, { host, port, tls }: ServerLinkOptions): stri
   if (text === WRONG_SECRET) {
     return `${text}: make \`secret\` and the secret of the admin section in drachtio.conf.xml the same`;
   }
-  if (/ECONNREFUSED/.test(text)) {
+  if (text.includes('ECONNREFUSED')) {
     return `nothing listens at ${host}:${port}: start the drachtio server, or correct host and port`;
   }
   if (tls !== undefined && /certificate|self.signed|altname|SSL|TLS|wrong version/i.test(text)) {

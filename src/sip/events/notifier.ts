@@ -5,6 +5,7 @@ import type { Clock } from '../../core/ports.ts';
 import type { Notification, Notifier, NotifyOutcome } from '../../core/presence/subscription.ts';
 import { parseRetryAfter } from '../header-values.ts';
 import type { SipOutgoing, SipResponse } from '../message.ts';
+import { NoWayOut } from '../stack.ts';
 import { parseSipUri } from '../uri.ts';
 import { contactUriOf, replaceTarget, requestInDialog, targetOf } from './dialog.ts';
 import { notifyParts, verdictOf } from './map-notify.ts';
@@ -57,7 +58,7 @@ export class SipNotifier implements Notifier {
       return this.#outcomeOf(await this.#send(notification, lease), notification, lease);
     } catch (thrown) {
       const error = GatewayError.of(thrown);
-      if (flow === undefined || error.code !== 'peer-unreachable') {
+      if (flow === undefined || error.code !== 'peer-unreachable' || error instanceof NoWayOut) {
         return this.#outcomeOfFailure(error, notification, lease);
       }
     }
@@ -138,7 +139,7 @@ export class SipNotifier implements Notifier {
     const { code } = error;
     const fields = { ...fieldsOf(notification, lease.dialog.callId), code };
     if (code === 'peer-timeout') return this.#unanswered(fields, lease);
-    if (code === 'store-unavailable' || code === 'shutting-down') {
+    if (code === 'store-unavailable' || code === 'shutting-down' || error instanceof NoWayOut) {
       // Whoever cannot says so himself.
       log.debug(fields, 'notification cannot go now');
       return { kind: 'again', afterMs: AFTER_STORE_FAILURE_MS };

@@ -234,7 +234,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   [
     'an unknown key inside',
     `${D}sip:\n  lissen: []\n  listen: ['udp://127.0.0.1:1']`,
-    ['3:3 sip.lissen: unknown key, expected one of listen, tls, websocket; did you mean listen?'],
+    ['3:3 sip.lissen: unknown key, expected one of engine, listen, tls, websocket, drachtio; did you mean listen?'],
   ],
   [
     'an unknown key in a list',
