@@ -1,4 +1,5 @@
 import { CertificateWatch, watchedCertificates } from './app/certificate-watch.ts';
+import { createCommands, type CommandSide } from './app/commands.ts';
 import { createContacts, type ContactSide } from './app/contacts.ts';
 import { healthOf } from './app/health.ts';
 import { createLinks, startLink, type NamedLink } from './app/links.ts';
@@ -37,6 +38,7 @@ export class App {
   readonly #stack: SipStack;
   readonly #sip: SipApplication;
   readonly #contacts: ContactSide;
+  readonly #commands: CommandSide;
   readonly #presence: PresenceSide;
   readonly #door: OperatorDoor;
   readonly #certificates: CertificateWatch;
@@ -83,6 +85,19 @@ export class App {
     const proof = senderProof({ peers: this.#peers, credentials: store.credentials, clock, log });
     this.#links = createLinks(options);
     this.#contacts = createContacts({ store, isUser, contactsOf, presence: () => this.#presence.service }, options);
+    this.#commands = createCommands(
+      {
+        peers: this.#peers,
+        credentials: store.credentials,
+        queue,
+        router,
+        isUser,
+        contactsOf,
+        presence: () => this.#presence.service,
+        delivery: () => this.#delivery,
+      },
+      options,
+    );
     this.#presence = createPresence(
       {
         store,
@@ -118,6 +133,7 @@ export class App {
         link: linkSender({ linkOf: (name) => this.#links.get(name), clock }),
       },
       contactsOf,
+      isService: (address) => this.#commands.services.isService(address),
       clock,
       random,
       log,
@@ -140,6 +156,7 @@ export class App {
       isUser,
       contactsOf,
       queue,
+      chat: this.#commands.chat,
       delivery: this.#delivery,
       clock,
       log,
@@ -177,6 +194,7 @@ export class App {
         delivery: this.#delivery,
         presence: this.#presence,
         contacts: this.#contacts,
+        commands: this.#commands,
         startedAtMs: this.#startedAtMs,
       };
       await Promise.all([...this.#links].map(([name, link]) => startLink(name, link, services, this.#options)));
@@ -219,6 +237,7 @@ export class App {
     await this.#stores.queue.stop(GRACE_MS.queue);
     await Promise.all([...this.#links.values()].map(({ link }) => link.stop(GRACE_MS.links)));
     this.#delivery.stop();
+    this.#commands.adhoc.stop();
     this.#certificates.stop();
     this.#registrations.stop();
     // Before the store: it removes the control socket, and once the folder is let go that may be another server's.

@@ -6,6 +6,7 @@ import { xmppDispatch } from '../xmpp/dispatch.ts';
 import { ComponentLink } from '../xmpp/link-component.ts';
 import type { XmppLink } from '../xmpp/link.ts';
 import type { ComponentDomains } from '../xmpp/map-address.ts';
+import type { CommandSide } from './commands.ts';
 import type { ContactSide } from './contacts.ts';
 import { createIqDesk } from './iq.ts';
 import type { AppOptions } from './options.ts';
@@ -41,6 +42,7 @@ export type LinkServices = {
   readonly delivery: DeliveryService;
   readonly presence: PresenceSide;
   readonly contacts: ContactSide;
+  readonly commands: CommandSide;
   /** Of the server, ms since the epoch. */
   readonly startedAtMs: number;
 };
@@ -53,7 +55,7 @@ export function startLink(
   options: AppOptions,
 ): Promise<void> {
   const { clock, log } = options;
-  const { peers, messages, delivery, presence } = services;
+  const { peers, messages, delivery, presence, commands } = services;
   const linkPresence = presence.xmpp.forLink(name);
   if (linkPresence === undefined) throw new Error('a link that XMPP presence does not know');
   const hop = linkHop(name);
@@ -66,6 +68,7 @@ export function startLink(
       accept: (message, origin) => messages.accept(message, origin),
       presence: linkPresence,
       failedLater: (id, error, from) => delivery.failedLater(id, error, from),
+      isService: (address) => commands.services.isService(address),
       iq: createIqDesk(name, domains, services, options),
       clock,
       log,

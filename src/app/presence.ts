@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Admission } from '../core/admission.ts';
 import type { PeerTable } from '../core/peers.ts';
 import { PresenceService, type PresenceServiceDeps } from '../core/presence/presence-service.ts';
@@ -12,6 +11,7 @@ import type { ContactSide } from './contacts.ts';
 import type { NamedLink } from './links.ts';
 import type { AppOptions } from './options.ts';
 import type { Stores } from './stores.ts';
+import { newToken } from './token.ts';
 
 export type PresenceParts = {
   readonly store: Pick<Stores['store'], 'records'>;
@@ -38,9 +38,6 @@ export type PresenceSide = {
   /** Tells nobody any more; waits for answers at most so long. */
   stop(graceMs: number): Promise<void>;
 };
-
-/** Of a token that nobody guesses. */
-const TOKEN_BYTES = 15;
 
 /** Puts presence together; reads what an earlier process left. */
 export function createPresence(parts: PresenceParts, { config, clock, random, log }: AppOptions): PresenceSide {
@@ -122,9 +119,4 @@ export function createPresence(parts: PresenceParts, { config, clock, random, lo
       xmpp.stop();
     },
   };
-}
-
-/** A token of `A-Z a-z 0-9 - _` that begins with a letter, so that none is an option of the command line. */
-function newToken(): string {
-  return `t${randomBytes(TOKEN_BYTES).toString('base64url')}`;
 }

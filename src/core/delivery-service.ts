@@ -24,6 +24,8 @@ export type DeliveryDeps = {
   readonly router: Router;
   readonly senders: Readonly<Record<Route['kind'], OperationSender>>;
   readonly contactsOf: (userKey: string) => readonly Binding[];
+  /** Whether an address is the server itself: what it says and cannot deliver is reported to nobody. */
+  readonly isService?: (address: Address) => boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -288,7 +290,8 @@ export class DeliveryService {
 
   /** Queues the report of a failure. @returns why it could not be queued for now; undefined when all is done. */
   async #report(about: Reportable, error: GatewayError): Promise<GatewayError | undefined> {
-    const { router, queue, clock, log, lifetimeMs } = this.#deps;
+    const { router, queue, clock, log, lifetimeMs, isService } = this.#deps;
+    if (isService?.(about.source.address) === true) return undefined;
     try {
       const { hop, kind } = router.routeOf(about.destination.address, about.source.address);
       if (kind === 'sip' && isPostmaster(about.source.address)) {

@@ -56,7 +56,7 @@ export function failureReport(
   const said = text === undefined ? '' : withoutControls(text).slice(0, SAID_LENGTH_MAX);
   return {
     op: 'report',
-    id: reportId(about.id),
+    id: derivedId('r', about.id),
     source: about.destination,
     destination: about.source,
     acceptedAtMs: nowMs,
@@ -87,10 +87,13 @@ export function reportEntry(report: FailureReport, hop: HopId, lifetimeMs: numbe
   };
 }
 
-/** `r-` and the message's id; one too long for that is shortened, with a sum of the whole so that ids stay apart. */
-function reportId(messageId: string): string {
-  const id = `r-${messageId}`;
-  return id.length <= ID_LENGTH_MAX ? id : `r-${messageId.slice(-(ID_LENGTH_MAX - 10))}-${sumOf(messageId)}`;
+/**
+ * The id of what is said about a message: a letter and the message's id; one too long for that is shortened, with a sum
+ * of the whole so that ids stay apart.
+ */
+export function derivedId(letter: 'r' | 'c', messageId: string): string {
+  const id = `${letter}-${messageId}`;
+  return id.length <= ID_LENGTH_MAX ? id : `${letter}-${messageId.slice(-(ID_LENGTH_MAX - 10))}-${sumOf(messageId)}`;
 }
 
 /** FNV-1a, 32 bits, 7 characters. */

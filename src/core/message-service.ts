@@ -4,6 +4,7 @@ import type { Content } from '../cpim/content.ts';
 import type { InstantMessage } from '../cpim/operation.ts';
 import { readableFromContent } from '../cpim/readable.ts';
 import { isReturn, type Admission, type Origin } from './admission.ts';
+import type { ChatDesk } from './commands/chat-desk.ts';
 import { contentFailure } from './content-failure.ts';
 import type { DeliveryService } from './delivery-service.ts';
 import { GatewayError } from './errors.ts';
@@ -18,6 +19,8 @@ export type MessageServiceDeps = {
   readonly isUser: (address: Address) => boolean;
   readonly contactsOf: (userKey: string) => readonly Binding[];
   readonly queue: Pick<DeliveryQueue, 'add' | 'show'>;
+  /** Takes what is for the server itself; absent: it takes nothing. */
+  readonly chat?: Pick<ChatDesk, 'isFor' | 'take'>;
   readonly delivery: Pick<DeliveryService, 'whenSettled' | 'settledLately'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
@@ -55,8 +58,9 @@ export class MessageService {
   }
 
   #accepted(message: InstantMessage, origin: Origin): Promise<'delivered' | 'queued'> {
-    const { admission, router, clock, lifetimeMs } = this.#deps;
+    const { admission, router, chat, clock, lifetimeMs } = this.#deps;
     admission.admit(message, origin);
+    if (chat?.isFor(message) === true) return chat.take(message, origin);
     const route = router.routeOf(message.source.address, message.destination.address);
     if (isReturn(route, origin)) throw new GatewayError('loop-detected', 'neither this server nor the core knows him');
     this.#checkRecipient(message, route);

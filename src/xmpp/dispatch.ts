@@ -42,6 +42,8 @@ export type XmppDispatchDeps = {
   readonly failedLater: (id: string, error: GatewayError, from: Address) => void;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
+  /** Whether an address is the server itself, which takes commands as messages. */
+  readonly isService: (address: Address) => boolean;
   /** Answers iq requests. */
   readonly iq: IqDesk;
 };
@@ -102,7 +104,12 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
       log.debug({ stanzaId: stanza.id ?? '' }, 'message without a text has nothing to carry');
       return undefined;
     }
-    if (stanza.to.local === undefined) throw new GatewayError('service-refused', 'message to the domain itself');
+    const isForService = deps.isService(operation.destination.address);
+    if (stanza.to.local === undefined && !isForService) {
+      throw new GatewayError('service-refused', 'message to the domain itself');
+    }
+    // RFC 6121, section 5.2.2: nobody waits for an answer to it.
+    if (isForService && stanza.type === 'headline') return undefined;
     const origin = { kind: 'link', link: deps.link, domain: stanza.from.domain } as const;
     return deps.accept(operation, origin).then(
       () => undefined,

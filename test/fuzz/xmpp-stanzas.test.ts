@@ -90,6 +90,7 @@ function check(number: number): void {
     failedLater: () => undefined,
     clock: { nowMs: () => 1_700_000_000_000 },
     log,
+    isService: () => false,
     iq: anIqDesk(),
   });
   for (const stanza of readStanzas(mutated(number))) {

@@ -81,6 +81,7 @@ class World {
       failedLater: () => undefined,
       clock,
       log: this.log,
+      isService: () => false,
       iq: anIqDesk(),
     });
     this.core.load();

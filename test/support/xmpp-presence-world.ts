@@ -64,6 +64,7 @@ export class XmppPresenceWorld {
       failedLater: () => undefined,
       clock: this.clock,
       log: this.log,
+      isService: () => false,
       iq: anIqDesk(),
     });
   }

@@ -45,6 +45,7 @@ function aWorld(
     failedLater: (id, error, from) => void failed.push(`${id} ${error.code} ${from}`),
     clock: { nowMs: () => 1_700_000_000_000 },
     log,
+    isService: () => false,
     iq: anIqDesk(),
   });
   return {
