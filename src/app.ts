@@ -3,6 +3,7 @@ import { createCommands, type CommandSide } from './app/commands.ts';
 import { createContacts, type ContactSide } from './app/contacts.ts';
 import { healthOf } from './app/health.ts';
 import { createLinks, startLink, type NamedLink } from './app/links.ts';
+import { numberPlan } from './app/numbers.ts';
 import type { AppOptions } from './app/options.ts';
 import { createSipStack } from './app/sip-stack.ts';
 import { createPresence, type PresenceSide } from './app/presence.ts';
@@ -72,6 +73,7 @@ export class App {
     const users = new UserTable({ peers: this.#peers, credentials: store.credentials, contactsOf });
     const isUser = users.isUser.bind(users);
     const router = new Router(this.#peers, users.isKnownHere.bind(users));
+    const numbers = numberPlan(this.#peers, users, options);
     const admission = new Admission({
       peers: this.#peers,
       limits: config.limits,
@@ -110,6 +112,7 @@ export class App {
         isUser,
         contactsOf,
         contacts: this.#contacts,
+        numbers,
       },
       options,
     );
@@ -121,6 +124,7 @@ export class App {
       accept: (message, origin) => this.#messages.accept(message, origin),
       listeners: () => this.#listeners,
       presence: this.#presence.sipHandlers,
+      telDomain: config.telDomain,
       clock,
       log,
     });
@@ -158,6 +162,7 @@ export class App {
       queue,
       chat: this.#commands.chat,
       delivery: this.#delivery,
+      numbers,
       clock,
       log,
       lifetimeMs,

@@ -1,4 +1,5 @@
 import type { Admission } from '../core/admission.ts';
+import type { NumberPlan } from '../core/number-plan.ts';
 import type { PeerTable } from '../core/peers.ts';
 import { PresenceService, type PresenceServiceDeps } from '../core/presence/presence-service.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
@@ -24,6 +25,7 @@ export type PresenceParts = {
   readonly isUser: PresenceServiceDeps['isUser'];
   readonly contactsOf: RegistrationService['contactsOf'];
   readonly contacts: Pick<ContactSide, 'directory' | 'lastSeen'>;
+  readonly numbers: NumberPlan;
 };
 
 /** Presence with both its faces: everything that holds subscriptions in memory. */
@@ -60,6 +62,8 @@ export function createPresence(parts: PresenceParts, { config, clock, random, lo
       return service.publish(request);
     },
     isUser,
+    numbers: parts.numbers,
+    telDomain: config.telDomain,
     upstreamRecords: store.records('sip-upstream'),
     onReport: (pair, report) => service.upstreamReported(pair, report),
     isWanted: (pair) => service.isWanted(pair, xmpp.isStillThere),

@@ -1,5 +1,6 @@
 import { parseCidr } from './cidr.ts';
 import { drachtioFaults } from './config-drachtio-checks.ts';
+import { numberFaults } from './config-number-faults.ts';
 import { nearest, valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
 import { isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './config-values.ts';
 
@@ -42,6 +43,7 @@ export function crossFaults(values: unknown): ValueFault[] {
     ...storeFaults(values),
     ...nextHopFaults(values),
     ...securityFaults(values),
+    ...numberFaults(values, new Set(own.map(({ name }) => name))),
     ...trustFaults(values),
     ...orderFaults(values),
   ];

@@ -10,6 +10,7 @@ import { expires, meta, seconds, text } from './config-meta.ts';
 import { accounts, link } from './config-links.ts';
 import { presence } from './config-presence.ts';
 import { store } from './config-store.ts';
+import { aliases, numbers } from './config-numbers.ts';
 import { peerSecurity } from './config-trust.ts';
 import {
   BEARER_TOKEN_FORM,
@@ -286,6 +287,12 @@ export const ConfigSchema = z.strictObject({
     })
     .prefault({})
     .meta(meta({ about: 'Finding SIP peers (RFC 3263).' })),
+  enum: numbers.optional().meta(
+    meta({
+      about: 'Finding whom a telephone number stands for (ENUM, RFC 6116); absent: numbers are not looked up.',
+    }),
+  ),
+  aliases,
   registration: z
     .strictObject({
       expires: expires('How long a contact stays registered.', 'a REGISTER'),

@@ -10,11 +10,13 @@ import {
   type Node,
   type YAMLError,
 } from 'yaml';
+import type { Address } from '../cpim/address.ts';
 import { crossFaults } from './config-checks.ts';
 import { builtDrachtio, type DrachtioConfig } from './config-drachtio.ts';
 import { schemaFaults, type ConfigPath, type ValueFault } from './config-faults.ts';
 import { FileTexts, type ConfigWorld, type TlsConfig } from './config-files.ts';
 import { ConfigSchema, type ConfigValues } from './config-schema.ts';
+import { builtAliases, builtNumbers, type NumbersConfig } from './config-numbers.ts';
 import { builtStore, type StoreConfig } from './config-store.ts';
 import type { SipSecurity } from './config-trust.ts';
 import { parseDomain, parseHostPort, parseListen, type HostPort, type SipListen } from './config-values.ts';
@@ -99,6 +101,12 @@ export type Config = {
   /** With a token, administration is served there as well. */
   readonly http?: { readonly listen: HostPort; readonly token?: string };
   readonly dns: { readonly servers: readonly string[] };
+  /** Absent: telephone numbers are not looked up. */
+  readonly enum?: NumbersConfig;
+  /** Other addresses of users of ours, by key, with the user. */
+  readonly aliases: ReadonlyMap<string, Address>;
+  /** The domain of ours that a `tel:` URI belongs to; absent: there is no use for one here. */
+  readonly telDomain?: string;
   readonly registration: {
     /** Seconds. */
     readonly expires: { readonly min: number; readonly default: number; readonly max: number };
@@ -269,6 +277,9 @@ function substituted(value: unknown, env: ConfigWorld['env'], path: ConfigPath, 
 
 /** Takes the checked texts apart. The schema has seen each, so a text that still does not parse is its mistake. */
 function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Config {
+  const own = values.domains.map((domain) => known(parseDomain(typeof domain === 'string' ? domain : domain.name)));
+  const hasNumbers = values.enum !== undefined || values.aliases.some(({ address }) => address.startsWith('+'));
+  const telDomain = hasNumbers ? parseDomain(values.enum?.defaultDomain ?? own[0] ?? '') : undefined;
   const named = values.sip.tls;
   const tls = files.tls(named);
   const store = values.store === undefined ? undefined : builtStore(values.store, files);
@@ -308,6 +319,9 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     })),
     ...(values.http === undefined ? {} : { http: builtHttp(values.http, files) }),
     dns: values.dns,
+    ...(values.enum === undefined ? {} : { enum: builtNumbers(values.enum, own, values.dns.servers) }),
+    aliases: builtAliases(values.aliases, own),
+    ...(telDomain === undefined ? {} : { telDomain }),
     registration: values.registration,
     presence: values.presence,
     directory: values.directory,

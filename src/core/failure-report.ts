@@ -13,13 +13,13 @@ const SAID_LENGTH_MAX = 300;
 const URI = /^[^\s\u0000-\u001f\u007f-\u009f]{1,512}$/;
 
 /** What of a message its report needs, small enough to be kept for many messages. */
-export type Reportable = Pick<InstantMessage, 'id' | 'source' | 'destination' | 'thread' | 'senderId'> & {
+export type Reportable = Pick<InstantMessage, 'id' | 'source' | 'destination' | 'writtenTo' | 'thread' | 'senderId'> & {
   readonly subject?: string;
   readonly excerpt?: string;
 };
 
 export function reportableOf(message: InstantMessage): Reportable {
-  const { id, source, destination, thread, senderId, subjects, content } = message;
+  const { id, source, destination, writtenTo, thread, senderId, subjects, content } = message;
   const readable = readableOf(content);
   const subject = (subjects ?? readable.subjects)?.[0]?.text;
   const excerpt = firstWords(readable.text);
@@ -27,6 +27,7 @@ export function reportableOf(message: InstantMessage): Reportable {
     id,
     source,
     destination,
+    ...(writtenTo === undefined ? {} : { writtenTo }),
     ...(thread === undefined ? {} : { thread }),
     ...(senderId === undefined ? {} : { senderId }),
     ...(subject === undefined ? {} : { subject: firstWords(subject) }),
@@ -57,7 +58,7 @@ export function failureReport(
   return {
     op: 'report',
     id: derivedId('r', about.id),
-    source: about.destination,
+    source: about.writtenTo ?? about.destination,
     destination: about.source,
     acceptedAtMs: nowMs,
     expiresAtMs: nowMs + lifetimeMs,

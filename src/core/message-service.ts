@@ -9,8 +9,10 @@ import { contentFailure } from './content-failure.ts';
 import type { DeliveryService } from './delivery-service.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
+import type { NumberPlan } from './number-plan.ts';
 import type { Binding, Clock, DeliveryQueue, Route } from './ports.ts';
 import type { Router } from './router.ts';
+import { Turns } from './turns.ts';
 
 export type MessageServiceDeps = {
   readonly admission: Pick<Admission, 'admit'>;
@@ -22,6 +24,8 @@ export type MessageServiceDeps = {
   /** Takes what is for the server itself; absent: it takes nothing. */
   readonly chat?: Pick<ChatDesk, 'isFor' | 'take'>;
   readonly delivery: Pick<DeliveryService, 'whenSettled' | 'settledLately'>;
+  /** Who is meant by an address of ours. */
+  readonly numbers: Pick<NumberPlan, 'isLookedUp' | 'destinationOf'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
   /** Of a message that names none itself. */
@@ -33,6 +37,8 @@ const ID_LENGTH_MAX = 40;
 /** Takes messages over from both sides. */
 export class MessageService {
   readonly #deps: MessageServiceDeps;
+  /** By lane: a message to a number that is being looked up is not overtaken by the next one, for which it is known. */
+  readonly #lookUps = new Turns();
 
   constructor(deps: MessageServiceDeps) {
     this.#deps = deps;
@@ -58,9 +64,24 @@ export class MessageService {
   }
 
   #accepted(message: InstantMessage, origin: Origin): Promise<'delivered' | 'queued'> {
-    const { admission, router, chat, clock, lifetimeMs } = this.#deps;
+    const { admission, chat, numbers } = this.#deps;
     admission.admit(message, origin);
     if (chat?.isFor(message) === true) return chat.take(message, origin);
+    const { address } = message.destination;
+    if (!numbers.isLookedUp(address)) {
+      return this.#addressed(message, known(numbers.destinationOf(address, 'im')), origin);
+    }
+    const lane = `${addressKey(message.source.address)}\n${addressKey(address)}`;
+    return this.#lookUps
+      .run(lane, () => numbers.destinationOf(address, 'im'))
+      .then((found) => this.#addressed(message, found, origin));
+  }
+
+  #addressed(written: InstantMessage, to: Address, origin: Origin): Promise<'delivered' | 'queued'> {
+    const { router, clock, lifetimeMs } = this.#deps;
+    const { destination } = written;
+    const message: InstantMessage =
+      to === destination.address ? written : { ...written, destination: { address: to }, writtenTo: destination };
     const route = router.routeOf(message.source.address, message.destination.address);
     if (isReturn(route, origin)) throw new GatewayError('loop-detected', 'neither this server nor the core knows him');
     this.#checkRecipient(message, route);
@@ -110,8 +131,8 @@ export class MessageService {
     const fields = { messageId: message.id, operation: 'message', nextHop: route.hop, origin: origin.kind };
     log.info(fields, added === 'added' ? 'operation accepted' : 'operation known already');
     // A repeated request gets the answer that the first one got.
-    const known = added === 'known' && waiting !== undefined ? delivery.settledLately(message.id) : undefined;
-    if (known !== undefined) waiting?.leave();
+    const earlier = added === 'known' && waiting !== undefined ? delivery.settledLately(message.id) : undefined;
+    if (earlier !== undefined) waiting?.leave();
     else if (added === 'known' && (await this.#hasFailed(message.id))) {
       waiting?.leave();
       const anew = sentAnew(message);
@@ -119,7 +140,7 @@ export class MessageService {
       if (anew.id !== message.id) return this.#queued(anew, expiresAtMs, route, origin);
     }
     if (waiting === undefined) return 'queued';
-    const outcome = known ?? (await waiting.settled);
+    const outcome = earlier ?? (await waiting.settled);
     if (outcome.kind === 'failed') throw outcome.error;
     return outcome.kind === 'delivered' ? 'delivered' : 'queued';
   }
@@ -137,6 +158,12 @@ function sentAnew(message: InstantMessage): InstantMessage {
   const mark = `-${message.acceptedAtMs.toString(36)}`;
   if (message.id.endsWith(mark)) return message;
   return { ...message, id: `${message.id.slice(0, ID_LENGTH_MAX - mark.length)}${mark}` };
+}
+
+/** What needs no look-up is there at once. */
+function known(address: Address | Promise<Address>): Address {
+  if (typeof address === 'string') return address;
+  throw new GatewayError('internal', 'an address that was known has to be looked up');
 }
 
 /** What goes to XMPP must have a text in it. @throws GatewayError 'content-unsupported' or 'content-malformed'. */

@@ -28,6 +28,8 @@ export type InstantMessage = {
   readonly id: string;
   readonly source: Entity;
   readonly destination: Entity;
+  /** Whom its author wrote to, where that is another address: an alias, or a telephone number. He knows no other. */
+  readonly writtenTo?: Entity;
   /** How many more hops it may make; what SIP calls Max-Forwards. Refused when it would fall below zero. */
   readonly hops: number;
   /** When this server took it over, ms since the epoch. */

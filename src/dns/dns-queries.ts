@@ -5,6 +5,8 @@ export type NaptrRecord = {
   readonly preference: number;
   readonly flags: string;
   readonly service: string;
+  /** The substitution expression; absent or empty: there is none, and `replacement` counts. */
+  readonly regexp?: string;
   readonly replacement: string;
 };
 export type SrvRecord = {

@@ -33,6 +33,8 @@ export type SipApplicationDeps = {
   /** Who sends, as `senderProof` makes it. */
   readonly proof: SenderProofDeps;
   readonly presence: PresenceHandlers;
+  /** See `NumberUris`. */
+  readonly telDomain?: string | undefined;
 };
 
 export type SipApplication = {
@@ -79,6 +81,7 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
       accept: deps.accept,
       clock,
       bodyBytesMax,
+      numbers: { telDomain: deps.telDomain, isOwn },
     }),
     REGISTER: registerHandler({
       ...proofDeps,
@@ -100,6 +103,7 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
     accept: READABLE_TYPES,
     acceptEncoding: ACCEPTED_ENCODINGS,
     allowEvents: EVENT_PACKAGES,
+    servesNumbers: deps.telDomain !== undefined,
     textOf: failureText,
     warnAgent: mainDomain,
     log,

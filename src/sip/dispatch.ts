@@ -19,6 +19,8 @@ export type DispatchOptions = {
   readonly allowEvents: readonly string[];
   /** Words for a human, without anything internal. */
   readonly textOf: (code: ErrorCode) => string;
+  /** Whether somebody is to be found here by his telephone number. */
+  readonly servesNumbers?: boolean;
   /** Host name that signs warnings: a domain of ours. */
   readonly warnAgent: string;
   readonly log: Log;
@@ -32,6 +34,8 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set(
 const ENDS_HERE: ReadonlySet<string> = new Set(['OPTIONS', 'REGISTER', 'PUBLISH', 'NOTIFY']);
 /** A presentity may be asked for by its pres URI (RFC 3856, section 5). */
 const OF_PRESENCE: ReadonlySet<string> = new Set(['SUBSCRIBE', 'PUBLISH']);
+/** Who may be asked for by a telephone number. */
+const BY_NUMBER: ReadonlySet<string> = new Set(['SUBSCRIBE', 'MESSAGE']);
 /** Without a handler each of them is about a dialog that is none of ours (RFC 6665, section 4.1.3). */
 const DIALOG_ONLY: ReadonlySet<string> = new Set(['NOTIFY', 'BYE']);
 
@@ -54,7 +58,7 @@ export function dispatcher(options: DispatchOptions): SipHandler {
   const allow = Object.keys(options.handlers).sort().join(', ');
   return async (request): Promise<SipReply> => {
     try {
-      const refusal = refusalOf(request, options.handlers);
+      const refusal = refusalOf(request, options);
       if (refusal !== undefined) {
         options.log.info({ ...fieldsOf(request), status: refusal.status }, 'request refused');
         return replyTo(refusal, allow);
@@ -92,14 +96,18 @@ function fieldsOf(request: SipRequest): { method: string; callId: string; peer: 
   };
 }
 
-function refusalOf(request: SipRequest, handlers: DispatchOptions['handlers']): Refusal | undefined {
+function refusalOf(request: SipRequest, { handlers, servesNumbers }: DispatchOptions): Refusal | undefined {
   const { method } = request;
   if (!Object.hasOwn(handlers, method)) {
     if (DIALOG_ONLY.has(method)) return { status: 481 };
     return KNOWN_METHODS.has(method) ? { status: isInDialog(request) ? 481 : 405, allow: true } : { status: 501 };
   }
   const scheme = schemeOf(request.uri);
-  const isServed = scheme === 'sip' || scheme === 'sips' || (scheme === 'pres' && OF_PRESENCE.has(method));
+  const isServed =
+    scheme === 'sip' ||
+    scheme === 'sips' ||
+    (scheme === 'pres' && OF_PRESENCE.has(method)) ||
+    (scheme === 'tel' && servesNumbers === true && BY_NUMBER.has(method));
   if (!isServed) return { status: 416 };
   // RFC 3261, section 26.2.2: every hop of it over TLS. One that was not cannot be mended by those that follow.
   if (scheme === 'sips' && !isSecureTransport(request.flow.transport)) return { status: 400, reason: 'SIPS Needs TLS' };

@@ -3,6 +3,7 @@ import type { Origin } from '../core/admission.ts';
 import type { Clock } from '../core/ports.ts';
 import { messageFromRequest } from './map-message.ts';
 import type { SipReply, SipRequest } from './message.ts';
+import { withPlainNumber, type NumberUris } from './numbers.ts';
 import type { SenderProof } from './sender-proof.ts';
 import type { SipHandler } from './stack.ts';
 
@@ -12,6 +13,8 @@ export type MessageDeps = {
   readonly accept: (message: InstantMessage, origin: Origin) => Promise<'delivered' | 'queued'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly bodyBytesMax: number;
+  /** Absent: nobody is found by a number. */
+  readonly numbers?: NumberUris;
 };
 
 /**
@@ -26,7 +29,8 @@ export function messageHandler(deps: MessageDeps): SipHandler {
     if (proof.kind === 'challenge') return { status: 401, headers: proof.headers };
     if (request.body.length === 0) return { status: 200 };
     const { bodyBytesMax, clock } = deps;
-    const message = messageFromRequest(request, { sender: proof.sender, nowMs: clock.nowMs(), bodyBytesMax });
+    const plain = deps.numbers === undefined ? request : withPlainNumber(request, deps.numbers);
+    const message = messageFromRequest(plain, { sender: proof.sender, nowMs: clock.nowMs(), bodyBytesMax });
     const outcome = await deps.accept(message, proof.origin);
     return { status: outcome === 'delivered' ? 200 : 202 };
   };

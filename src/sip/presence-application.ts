@@ -3,6 +3,7 @@ import { addressKey, domainOf } from '../cpim/address.ts';
 import { parseImUri } from '../cpim/im-uri.ts';
 import { parseIpAddress } from '../core/cidr.ts';
 import type { Log } from '../core/log.ts';
+import type { NumberPlan } from '../core/number-plan.ts';
 import type { PeerTable } from '../core/peers.ts';
 import type { Clock, Random, Records } from '../core/ports.ts';
 import type { Published, PublishRequest } from '../core/presence/publication.ts';
@@ -34,6 +35,10 @@ export type SipPresenceDeps = {
   readonly subscriptions: Pick<Subscriptions, 'subscribe' | 'refresh' | 'fetch' | 'find' | 'saveLease'>;
   readonly publish: (request: PublishRequest) => Promise<Published>;
   readonly isUser: IsUser;
+  /** Who is meant by an address of ours; absent: whoever has it. */
+  readonly numbers?: Pick<NumberPlan, 'destinationOf'>;
+  /** See `NumberUris`. */
+  readonly telDomain?: string | undefined;
   /** Kind `sip-upstream`. */
   readonly upstreamRecords: Records<UpstreamRecord>;
   readonly onReport: OnUpstreamReport;
@@ -113,13 +118,15 @@ type PresenceParts = {
 };
 
 function presenceHandlers(
-  { peers, proof: proofDeps, clock, log, subscriptions, publish, isUser, documentBytesMax }: SipPresenceDeps,
+  { peers, proof: proofDeps, clock, log, subscriptions, publish, isUser, documentBytesMax, ...deps }: SipPresenceDeps,
   { notifier, upstream, contacts, run, mainDomain }: PresenceParts,
 ): PresenceHandlers {
   const watcherDeps = { ...proofDeps, trustedDomain: peers.domainActedFor.bind(peers) };
   const subscribe = subscribeHandler({
     prove: (request) => proveWatcher(request, watcherDeps),
     subscriptions,
+    numbers: { telDomain: deps.telDomain, isOwn: proofDeps.isOwn },
+    presentityOf: (address) => deps.numbers?.destinationOf(address, 'pres') ?? address,
     notify: (notification) => notifier.notify(notification),
     contactFor: ({ uri, flow }) => {
       const parsed = parseSipUri(uri);

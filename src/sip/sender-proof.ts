@@ -6,7 +6,7 @@ import type { PeerEvidence } from '../core/peers.ts';
 import type { DigestOutcome } from './digest-check.ts';
 import { parseNameAddr, parseNameAddrList, type NameAddr } from './header-values.ts';
 import { entityFromUriText } from './map-address.ts';
-import { isWebSocketTransport, type HeaderField, type SipRequest } from './message.ts';
+import { isSecureTransport, isWebSocketTransport, type HeaderField, type SipRequest } from './message.ts';
 import { parseSipUri, schemeOf } from './uri.ts';
 
 /** Who sent a request and how that is known, or the header fields of the 401 that asks him for a proof. */
@@ -31,7 +31,7 @@ export function evidenceOf(request: SipRequest): PeerEvidence {
   return {
     address: remoteAddress,
     ...(peerNames === undefined ? {} : { peerNames }),
-    ...(transport === 'tls' ? { isTls: true } : {}),
+    ...(isSecureTransport(transport) ? { isTls: true } : {}),
   };
 }
 

@@ -2,6 +2,7 @@ import { Admission } from '../../src/core/admission.ts';
 import type { Config } from '../../src/core/config.ts';
 import { DeliveryService } from '../../src/core/delivery-service.ts';
 import { MessageService } from '../../src/core/message-service.ts';
+import { NumberPlan, type NumberDirectory } from '../../src/core/number-plan.ts';
 import { PeerTable } from '../../src/core/peers.ts';
 import type { Binding, DeliveryQueue, QueueBounds } from '../../src/core/ports.ts';
 import { UserTable } from '../../src/core/user-table.ts';
@@ -22,6 +23,7 @@ export type CoreWorldOptions = {
   readonly config?: Config;
   readonly lifetimeMs?: number;
   readonly concurrency?: number;
+  readonly directory?: NumberDirectory;
 };
 
 /** The core as app.ts puts it together, with a queue in memory, senders that record, and time that the test moves. */
@@ -86,6 +88,13 @@ export class CoreWorld {
       contactsOf,
       queue: this.queue,
       delivery: this.delivery,
+      numbers: new NumberPlan({
+        peers: this.peers,
+        isKnownHere: users.isKnownHere.bind(users),
+        aliases: config.aliases,
+        domains: new Set(this.peers.ownDomains),
+        ...(options.directory === undefined ? {} : { directory: options.directory }),
+      }),
       clock: this.clock,
       log: this.log,
       lifetimeMs,

@@ -51,3 +51,8 @@ export function naptr(
 export function srv(priority: number, weight: number, port: number, name: string): SrvRecord {
   return { priority, weight, port, name };
 }
+
+/** A record of ENUM that ends the search (RFC 6116): order, preference, service and substitution expression. */
+export function enumRecord(order: number, preference: number, service: string, regexp: string): NaptrRecord {
+  return { order, preference, flags: 'u', service, regexp, replacement: '' };
+}

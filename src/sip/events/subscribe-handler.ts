@@ -17,6 +17,7 @@ import { contactFlow } from '../contact-flow.ts';
 import { parseExpires, parseNameAddr } from '../header-values.ts';
 import { entityFromUriText } from '../map-address.ts';
 import type { HeaderField, SipReply, SipRequest } from '../message.ts';
+import { withPlainNumber, type NumberUris } from '../numbers.ts';
 import type { WatcherProof } from '../sender-proof.ts';
 import type { SipHandler } from '../stack.ts';
 import type { SipUri } from '../uri.ts';
@@ -29,6 +30,10 @@ import { asSipLease, reserveWithSubscribe, type SipLease } from './subscription-
 export type SubscribeDeps = {
   readonly prove: (request: SipRequest) => WatcherProof;
   readonly subscriptions: Pick<Subscriptions, 'subscribe' | 'refresh' | 'fetch' | 'find'>;
+  /** Absent: nobody is found by a number. */
+  readonly numbers?: NumberUris;
+  /** Who is meant by an address of ours; absent: whoever has it. @throws GatewayError as `NumberPlan.destinationOf` */
+  readonly presentityOf?: (address: Address) => Address | Promise<Address>;
   /** For those who look once: nothing of them is kept. */
   readonly notify: Notifier['notify'];
   /** The URI of our Contact for whoever sent the request. */
@@ -100,7 +105,7 @@ async function begin(request: SipRequest, asked: Asked, deps: SubscribeDeps): Pr
     failed: 0,
   };
   reserveWithSubscribe(lease, run);
-  const wish = fetchRequestFrom(request, asked);
+  const wish = fetchRequestFrom(request, asked, await presentityFrom(request, deps));
   const hasBody = knownBody(request, format);
   let seconds = 0;
   try {
@@ -127,6 +132,12 @@ async function begin(request: SipRequest, asked: Asked, deps: SubscribeDeps): Pr
     ['Allow-Events', EVENT_PACKAGES.join(', ')],
   );
   return { status: 200, toTag: id, headers };
+}
+
+function presentityFrom(request: SipRequest, { numbers, presentityOf }: SubscribeDeps): Address | Promise<Address> {
+  const { uri } = numbers === undefined ? request : withPlainNumber(request, numbers);
+  const { address } = entityFromUriText(uri);
+  return presentityOf?.(address) ?? address;
 }
 
 /** Tells one who looks once what he may see now, after he has been answered (RFC 6665, section 4.4.3). */
@@ -233,11 +244,11 @@ function watcherOf({ watcher }: Asked): Address {
   return watcher.kind === 'anonymous' ? ANONYMOUS : watcher.sender.address;
 }
 
-function fetchRequestFrom(request: SipRequest, asked: Asked): FetchRequest {
+function fetchRequestFrom(request: SipRequest, asked: Asked, presentity: Address): FetchRequest {
   const displayName = asked.watcher.kind === 'anonymous' ? undefined : displayNameOf(request);
   return {
     watcher: watcherOf(asked),
-    presentity: entityFromUriText(request.uri).address,
+    presentity,
     package: asked.package,
     origin: asked.watcher.origin,
     ...(displayName === undefined ? {} : { displayName }),

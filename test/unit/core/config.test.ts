@@ -228,7 +228,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     'an unknown key',
     `${D}${S}datta: x`,
     [
-      '3:1 datta: unknown key, expected one of domains, data, store, sip, links, peers, accounts, http, dns, registration, presence, directory, commands, queue, limits, rateLimits, log; did you mean data?',
+      '3:1 datta: unknown key, expected one of domains, data, store, sip, links, peers, accounts, http, dns, enum, aliases, registration, presence, directory, commands, queue, limits, rateLimits, log; did you mean data?',
     ],
   ],
   [
