@@ -138,9 +138,7 @@ get the new password. A file with a faulty line is refused whole, every such lin
 
   const queue = root
     .command('queue')
-    .description(
-      'what waits for delivery, and what could not be delivered; of the running server, or of its data folder',
-    );
+    .description('what waits for delivery, and what could not be delivered; of the running server, or of its store');
   withConfig(queue.command('list').description('list entries, oldest first'))
     .option('--dead', 'dead letters instead of live entries')
     .option('--hop <hop>', 'only those for this next hop, as `queue list` shows it')

@@ -1,36 +1,45 @@
-import type { DeliveryQueue } from '../core/ports.ts';
-import { openSqliteStore, type SqliteStore } from '../store/sqlite-store.ts';
+import type { Config } from '../core/config.ts';
+import type { CredentialStore, DeliveryQueue, Store } from '../core/ports.ts';
+import type { RedisConnection } from '../store/redis-connection.ts';
+import { lockFolder } from '../store/sqlite-database.ts';
+import { openCredentials, openSqliteStore } from '../store/sqlite-store.ts';
 import type { AppOptions } from './options.ts';
 
 type StoreNeeds = Pick<AppOptions, 'config' | 'clock' | 'log'>;
 
 /** What outlives the process: the stores and the queue. `close` lets go of both, the queue first. */
 export type Stores = {
-  readonly store: SqliteStore;
+  readonly store: Store;
   readonly queue: DeliveryQueue;
+  /** Where the store is in Redis, which other nodes may share. */
+  readonly redis?: RedisConnection;
   close(): Promise<void>;
 };
 
 /**
- * Opens the stores and the queue where the configuration wants them.
+ * Opens the stores and the queue where the configuration wants them, and keeps a second server out of the data folder.
  *
  * @param commits `here`: without a thread for writing, for a command that writes little and ends.
  * @throws GatewayError 'store-unavailable'; nothing stays open.
  */
 export async function openStores(options: StoreNeeds, commits?: 'here'): Promise<Stores> {
-  const store = await openSqliteStore({ ...storeOptions(options), ...(commits === undefined ? {} : { commits }) });
+  const { config, clock, log } = options;
+  if (config.store === undefined) {
+    const store = await openSqliteStore({
+      folder: config.data,
+      clock,
+      log,
+      ...queueOptions(config),
+      ...(commits === undefined ? {} : { commits }),
+    });
+    return { store, queue: store.queue, close: () => store.close() };
+  }
+  // The control socket is there, of one server.
+  const unlock = lockFolder(config.data);
   try {
-    const { queue, close } = await openQueue(options, store);
-    return {
-      store,
-      queue,
-      close: async () => {
-        await close();
-        await store.close();
-      },
-    };
+    return await openInRedis(options, config.store, unlock);
   } catch (thrown) {
-    await store.close();
+    unlock();
     throw thrown;
   }
 }
@@ -39,41 +48,46 @@ export async function openStores(options: StoreNeeds, commits?: 'here'): Promise
 export async function openQueueOffline(
   options: StoreNeeds,
 ): Promise<{ readonly queue: DeliveryQueue; close(): Promise<void> }> {
-  return openStores(options, 'here');
+  if (options.config.store === undefined) return openStores(options, 'here');
+  // Other servers may be at it: whatever is asked for here they do.
+  return openInRedis(options, options.config.store, () => undefined);
 }
 
-function storeOptions({ config, clock, log }: StoreNeeds) {
-  return { folder: config.data, clock, log, ...queueOptions(config) };
+/** The users alone, beside whatever server is running. @throws GatewayError 'store-unavailable' */
+export async function openUsers({
+  config,
+  clock,
+  log,
+}: StoreNeeds): Promise<{ readonly credentials: CredentialStore; readonly close: () => Promise<void> }> {
+  if (config.store === undefined) return openCredentials(config.data);
+  const { openRedisCredentials } = await import('../store/redis-store.ts');
+  return openRedisCredentials({ config: config.store, clock, log });
 }
 
-function queueOptions({ queue }: StoreNeeds['config']) {
+async function openInRedis(
+  { config, clock, log }: StoreNeeds,
+  redis: NonNullable<Config['store']>,
+  unlock: () => void,
+): Promise<Stores> {
+  // Loaded when wanted: a server on the embedded store does not pay for BullMQ at its start.
+  const { openRedisStore } = await import('../store/redis-store.ts');
+  const store = await openRedisStore({ config: redis, clock, log, ...queueOptions(config) });
+  return {
+    store,
+    queue: store.queue,
+    redis: store.connection,
+    close: async () => {
+      await store.close();
+      unlock();
+    },
+  };
+}
+
+function queueOptions({ queue }: Config) {
   const { limits, rememberSeconds, deadLetterSeconds } = queue;
   return {
     bounds: { total: limits.total, perHop: limits.perPeer, perOwner: limits.perSender },
     rememberSeconds,
     deadLetterSeconds,
-  };
-}
-
-/** The queue where the configuration wants it: in the data folder, or in Redis. */
-async function openQueue(
-  { config, clock, log }: StoreNeeds,
-  store: SqliteStore,
-): Promise<{ queue: DeliveryQueue; close: () => Promise<void> }> {
-  if (config.store === undefined) return { queue: store.queue, close: () => Promise.resolve() };
-  // Loaded when wanted: a server on the embedded store does not pay for BullMQ at its start.
-  const [{ RedisConnection }, { RedisQueue }] = await Promise.all([
-    import('../store/redis-connection.ts'),
-    import('../store/redis-queue.ts'),
-  ]);
-  const connection = await RedisConnection.open(config.store, log);
-  const queue = new RedisQueue(connection, { clock, log, ...queueOptions(config) });
-  await queue.refresh();
-  return {
-    queue,
-    close: async () => {
-      await queue.close();
-      connection.close();
-    },
   };
 }

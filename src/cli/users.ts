@@ -2,7 +2,9 @@ import { addressKey, parseAddress, type Address } from '../cpim/address.ts';
 import type { Config } from '../core/config.ts';
 import type { CredentialStore } from '../core/ports.ts';
 import { credentialOf } from '../sip/digest.ts';
-import { openCredentials } from '../store/sqlite-store.ts';
+import { openUsers } from '../app/stores.ts';
+import { createPinoLog, errorDestination } from '../pino-log.ts';
+import { systemClock } from '../system-clock.ts';
 import { CommandError } from './command-error.ts';
 import { askServer, refusalOf } from './control-client.ts';
 import { controlSocketPath } from './control-socket.ts';
@@ -92,7 +94,7 @@ async function forgetPresence(user: Address, config: Config): Promise<void> {
 }
 
 async function withUsers(config: Config, work: (credentials: CredentialStore) => Promise<void> | void): Promise<void> {
-  const opened = await openCredentials(config.data);
+  const opened = await openUsers({ config, clock: systemClock, log: createPinoLog('error', errorDestination()) });
   try {
     await work(opened.credentials);
   } finally {

@@ -153,12 +153,15 @@ export type Binding = {
  * Bindings of local users.
  *
  * 1. `replace` resolves only after the new set would survive what the adapter claims to survive.
- * 2. `of` answers from memory, at once, with what `replace` last resolved for that user, expired ones left out.
+ * 2. `of` answers from memory, at once, with what `replace` last resolved for that user, expired ones left out; what
+ *    another process has stored since it knows within a second (`Store.isCurrent`).
  * 3. What was replaced is found again after a restart.
  * 4. An empty set removes the user's row.
  * 5. `users` gives every user with bindings, expired ones included, also those that did while no process ran.
  * 6. After `removeExpired` the user has no expired binding; one who has none left is not found again after a restart,
  *    unless the process ends within some milliseconds.
+ * 7. `replace` never undoes what another process has stored since `of` last answered here: it throws
+ *    GatewayError('conflict') and changes nothing, and `of` answers with the other's from then on.
  */
 export interface BindingStore {
   of(userKey: string, nowMs: number): readonly Binding[];
@@ -186,7 +189,8 @@ export type Credential = {
  * Credentials of local users.
  *
  * 1. `put` resolves after all of them are durable, all or none; a user that exists is overwritten.
- * 2. `find` sees what another process put, at once.
+ * 2. `find` sees what another process put: at once where it asks a file, within a second where it is told
+ *    (`Store.isCurrent`).
  * 3. `remove` says whether the user was there; 4. `list` is sorted by user and bounded.
  */
 export interface CredentialStore {
@@ -195,6 +199,30 @@ export interface CredentialStore {
   remove(user: string): Promise<boolean>;
   /** Sorted; those after `after`, at most `limit`. */
   list(limit: number, after?: string): readonly string[];
+}
+
+/**
+ * Everything of a server that outlives its process. Where several processes share one, what `records`, `bindings` and
+ * `credentials` answer from memory follows what the others store.
+ */
+export interface Store {
+  readonly queue: DeliveryQueue;
+  readonly bindings: BindingStore;
+  readonly credentials: CredentialStore;
+  /** Records of one kind; whoever asks for a kind owns it. */
+  readonly records: <T>(kind: string) => Records<T>;
+  /**
+   * Tells what another process has changed, when the answers have followed: in the order of the changes of one key.
+   *
+   * @param kind `bindings` (the key is a user's), `credentials`, or a kind of records
+   * @param listener `isThere`: whether it was put, not removed; must not throw
+   * @returns stops telling
+   */
+  readonly onChange: (kind: string, listener: (key: string, isThere: boolean) => void) => () => void;
+  /** Whether the medium is there, and what other processes stored a few seconds ago is known here. */
+  readonly isCurrent: () => boolean;
+  /** Stops the queue if that was not done, writes what is left to write, and lets go of the medium. */
+  readonly close: () => Promise<void>;
 }
 
 /** The way an operation goes, as the router finds it for one source and destination. */

@@ -54,6 +54,9 @@ export type RegistrationDeps = {
   readonly changed: (userKey: string) => void;
 };
 
+/** So often a REGISTER starts again because another node was faster with one of the same user. */
+const CONFLICTS_MAX = 5;
+
 /** Who is registered where. */
 export class RegistrationService {
   readonly #deps: RegistrationDeps;
@@ -89,13 +92,23 @@ export class RegistrationService {
   async register(user: Address, request: RegisterRequest): Promise<readonly Binding[]> {
     const userKey = addressKey(user);
     // One that fails has changed nothing, so the next starts from the same set.
-    return this.#turns.run(userKey, () => this.#apply(userKey, request));
+    return this.#turns.run(userKey, () => this.#applyOnce(userKey, request, CONFLICTS_MAX));
   }
 
   /** The contacts of a user that have not expired, best first. Answers from memory. */
   contactsOf(userKey: string): readonly Binding[] {
     const bindings = this.#deps.store.of(userKey, this.#deps.clock.nowMs());
     return bindings.length < 2 ? bindings : [...bindings].sort((a, b) => b.q - a.q);
+  }
+
+  /** Another node may have taken a REGISTER of the same user meanwhile: then again, on top of what came of that. */
+  async #applyOnce(userKey: string, request: RegisterRequest, conflictsLeft: number): Promise<readonly Binding[]> {
+    try {
+      return await this.#apply(userKey, request);
+    } catch (thrown) {
+      if (!(thrown instanceof GatewayError) || thrown.code !== 'conflict' || conflictsLeft === 0) throw thrown;
+      return this.#applyOnce(userKey, request, conflictsLeft - 1);
+    }
   }
 
   async #apply(userKey: string, request: RegisterRequest): Promise<readonly Binding[]> {

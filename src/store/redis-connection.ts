@@ -127,8 +127,8 @@ export class RedisConnection extends EventEmitter<Events> {
     this.client.defineCommand(`interpres-${name}`, { numberOfKeys: 1, lua });
   }
 
-  /** Runs a script. KEYS[1] is what `key('')` gives. @throws GatewayError 'store-unavailable' whatever fails. */
-  run(name: string, ...values: ReadonlyArray<string | number>): Promise<unknown> {
+  /** Runs a script. KEYS[1] is what `key('')` gives; a list stands for its values. @throws GatewayError 'store-unavailable' whatever fails. */
+  run(name: string, ...values: ReadonlyArray<string | number | readonly string[]>): Promise<unknown> {
     const commands = this.client as unknown as Record<string, (...values: unknown[]) => Promise<unknown>>;
     return this.ask(async () => commands[`interpres-${name}`]?.(this.key(''), ...values));
   }

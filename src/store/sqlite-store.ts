@@ -1,5 +1,5 @@
 import type { Log } from '../core/log.ts';
-import type { BindingStore, Clock, CredentialStore, DeliveryQueue, QueueBounds, Records } from '../core/ports.ts';
+import type { Clock, CredentialStore, QueueBounds, Store } from '../core/ports.ts';
 import { EmbeddedQueue } from './embedded-queue.ts';
 import { SqliteBindings } from './sqlite-bindings.ts';
 import { SqliteCredentials } from './sqlite-credentials.ts';
@@ -27,15 +27,8 @@ export type SqliteStoreOptions = {
   readonly pragmas?: string;
 };
 
-export type SqliteStore = {
-  readonly queue: DeliveryQueue;
-  readonly bindings: BindingStore;
-  readonly credentials: CredentialStore;
-  /** Records of one kind; whoever asks for a kind owns it. */
-  readonly records: <T>(kind: string) => Records<T>;
-  /** Stops the queue if that was not done, writes what is left to write, and lets the folder go. */
-  readonly close: () => Promise<void>;
-};
+/** The store in a folder of one server. */
+export type SqliteStore = Store;
 
 const REMEMBER_SECONDS = 900;
 const DEAD_LETTER_SECONDS = 30 * 86_400;
@@ -47,7 +40,7 @@ const REMEMBER_MAX = 1_000_000;
  *
  * @throws GatewayError 'store-unavailable' naming the file and the remedy
  */
-export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const unlock = lockFolder(options.folder);
   try {
     return await openLocked(options, unlock);
@@ -75,7 +68,7 @@ export function openCredentials(
   });
 }
 
-async function openLocked(options: SqliteStoreOptions, unlock: () => void): Promise<SqliteStore> {
+async function openLocked(options: SqliteStoreOptions, unlock: () => void): Promise<Store> {
   const { folder, clock, log, bounds, operationSizeMax } = options;
   const file = databaseFile(folder);
   const connection = openDatabase(folder, clock.nowMs());
@@ -105,6 +98,9 @@ async function openLocked(options: SqliteStoreOptions, unlock: () => void): Prom
       bindings,
       credentials,
       records: <T>(kind: string) => new SqliteRecords<T>(connection, writer, kind, log),
+      // One server at a time has the folder; what the command line changes beside it is asked for each time.
+      onChange: () => () => undefined,
+      isCurrent: () => !writer.isFailing,
       close: async () => {
         await queue.stop(0);
         await writer.close();

@@ -71,6 +71,11 @@ export class SqliteWriter {
     this.#options = options;
   }
 
+  /** Whether the medium refused what was last written. */
+  get isFailing(): boolean {
+    return this.#isFailing;
+  }
+
   /**
    * Resolves with the number of changed rows (for the writes that count them) when it is durable.
    *

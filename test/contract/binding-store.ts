@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { GatewayError } from '../../src/core/errors.ts';
 import type { Binding, BindingStore } from '../../src/core/ports.ts';
 
 export interface BindingWorld {
   readonly bindings: BindingStore;
   /** The process ends without a word; what a new one finds. */
   crash(): Promise<BindingStore>;
+  /** The store as another process sees it at the same time, where there can be one. */
+  beside?(): Promise<BindingStore>;
+  /** Resolves when what one has stored is known to the other. */
+  told?(isKnown: () => boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -16,8 +21,14 @@ export function aBinding(contact: string, expiresAtMs = NOW_MS + 60_000): Bindin
   return { contact, q: 1_000, expiresAtMs, callId: 'a84b4c76e66710', cseq: 1, userAgent: 'a "phone"/1.0' };
 }
 
-/** The promises of BindingStore, run against one implementation. `make` gives a fresh, empty world. */
-export function bindingStoreContract(name: string, make: () => Promise<BindingWorld>): void {
+const isConflict = (thrown: unknown): boolean => thrown instanceof GatewayError && thrown.code === 'conflict';
+
+/**
+ * The promises of BindingStore, run against one implementation. `make` gives a fresh, empty world.
+ *
+ * @param isShared whether several processes may use it at once
+ */
+export function bindingStoreContract(name: string, make: () => Promise<BindingWorld>, isShared = false): void {
   const promise = (title: string, body: (world: BindingWorld) => Promise<void>): void => {
     void test(title, async () => {
       const world = await make();
@@ -105,6 +116,55 @@ export function bindingStoreContract(name: string, make: () => Promise<BindingWo
       // Durable with the next write.
       await bindings.replace(USER, [live]);
       assert.deepEqual([...(await world.crash()).users()], [USER]);
+    });
+
+    if (!isShared) return;
+    promise('2: what another process stores is known, in its order', async (world) => {
+      const [one, beside] = [world.bindings, await world.beside!()];
+      const contactsOf = (store: BindingStore): string[] => store.of(USER, NOW_MS).map(({ contact }) => contact);
+      await beside.replace(USER, [aBinding('sip:one@192.0.2.1')]);
+      await world.told!(() => one.count(NOW_MS) === 1);
+      await one.replace(USER, [aBinding('sip:two@192.0.2.1')]);
+      await world.told!(() => contactsOf(beside)[0] === 'sip:two@192.0.2.1');
+      for (let n = 0; n < 50; n += 1) await beside.replace(USER, [aBinding(`sip:${n}@192.0.2.1`)]);
+      await world.told!(() => contactsOf(one)[0] === 'sip:49@192.0.2.1');
+      await beside.replace(USER, []);
+      await world.told!(() => contactsOf(one).length === 0);
+      assert.deepEqual([...one.users()], []);
+    });
+
+    promise('6: removeExpired does not remove who has registered elsewhere meanwhile', async (world) => {
+      const [one, beside] = [world.bindings, await world.beside!()];
+      await one.replace(USER, [aBinding('sip:one@192.0.2.1', NOW_MS)]);
+      await world.told!(() => [...beside.users()].length === 1);
+      const registered = beside.replace(USER, [aBinding('sip:two@192.0.2.1')]);
+      one.removeExpired(USER, NOW_MS);
+      await registered.catch(async (thrown: unknown) => {
+        // It was removed first: as the service does, again from what is there.
+        assert.ok(isConflict(thrown));
+        await beside.replace(USER, [aBinding('sip:two@192.0.2.1')]);
+      });
+      await world.told!(() => one.count(NOW_MS) === 1);
+      assert.equal((await world.crash()).count(NOW_MS), 1);
+    });
+
+    promise('7: a set that was not made from what another process has stored is refused', async (world) => {
+      const [one, beside] = [world.bindings, await world.beside!()];
+      await one.replace(USER, [aBinding('sip:one@192.0.2.1')]);
+      await world.told!(() => beside.count(NOW_MS) === 1);
+      const sets = await Promise.allSettled(
+        [one, beside].map((store, n) =>
+          store.replace(USER, [...store.of(USER, NOW_MS), aBinding(`sip:${n}@192.0.2.9`)]),
+        ),
+      );
+      const [stored, refused] = [...sets].sort((a, b) => (a.status < b.status ? -1 : 1));
+      assert.deepEqual([stored?.status, refused?.status], ['fulfilled', 'rejected']);
+      assert.ok(refused?.status === 'rejected' && isConflict(refused.reason));
+      const loser = sets[0]?.status === 'rejected' ? one : beside;
+      // It knows now what the other has stored, and goes on from there.
+      assert.equal(loser.of(USER, NOW_MS).length, 2);
+      await loser.replace(USER, [...loser.of(USER, NOW_MS), aBinding('sip:three@192.0.2.9')]);
+      assert.equal((await world.crash()).of(USER, NOW_MS).length, 3);
     });
   });
 }

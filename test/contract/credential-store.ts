@@ -6,6 +6,8 @@ export interface CredentialWorld {
   readonly credentials: CredentialStore;
   /** The store as another process sees it, at the same time. */
   beside(): Promise<CredentialStore>;
+  /** Resolves when what one has put is known to the other: at once, or within a second. */
+  told(isKnown: () => boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -44,13 +46,19 @@ export function credentialStoreContract(name: string, make: () => Promise<Creden
       assert.notEqual(credentials.find('good@sip.example'), undefined);
     });
 
-    promise('2: find sees what another process put, at once', async (world) => {
+    promise('2: find sees what another process put and removed', async (world) => {
       const beside = await world.beside();
       assert.equal(world.credentials.find('romeo@sip.example'), undefined);
       await beside.put([aCredential('romeo@sip.example')]);
+      await world.told(() => world.credentials.find('romeo@sip.example') !== undefined);
       assert.deepEqual(world.credentials.find('romeo@sip.example'), aCredential('romeo@sip.example'));
       await world.credentials.put([aCredential('romeo@sip.example', 'd')]);
+      await world.told(() => beside.find('romeo@sip.example')?.md5.startsWith('d') === true);
       assert.deepEqual(beside.find('romeo@sip.example'), aCredential('romeo@sip.example', 'd'));
+      assert.equal(await beside.remove('romeo@sip.example'), true);
+      await world.told(() => world.credentials.find('romeo@sip.example') === undefined);
+      assert.equal(world.credentials.find('romeo@sip.example'), undefined);
+      assert.deepEqual(world.credentials.list(10), []);
     });
 
     promise('3: remove says whether the user was there', async ({ credentials }) => {

@@ -9,7 +9,7 @@ export interface RecordsWorld {
   crash(): Promise<Pick<RecordsWorld, 'records'>>;
   /** Lets some milliseconds pass, and whatever is tried again be tried. */
   pass(): Promise<void>;
-  setFailing(isFailing: boolean): void;
+  setFailing(isFailing: boolean): Promise<void> | void;
   close(): Promise<void>;
 }
 
@@ -162,7 +162,7 @@ export function recordsContract(name: string, make: () => Promise<RecordsWorld>)
       async (world) => {
         const records = world.records<number>('subscription');
         await records.put('old', 0);
-        world.setFailing(true);
+        await world.setFailing(true);
         await assert.rejects(records.put('refused', 1), isUnavailable);
         await assert.rejects(records.remove('old'), isUnavailable);
         records.putLater('kept', 1);
@@ -172,7 +172,7 @@ export function recordsContract(name: string, make: () => Promise<RecordsWorld>)
         await world.pass();
         await assert.rejects(records.put('refused', 2), isUnavailable);
         assert.deepEqual([...found((await world.crash()).records<number>('subscription'))], [['old', 0]]);
-        world.setFailing(false);
+        await world.setFailing(false);
         await world.pass();
         await records.put('new', 3);
         assert.deepEqual(

@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import type { StoreConfig } from '../../src/core/config.ts';
 import { freePort } from './ports.ts';
 import { commandPath } from './peers.ts';
@@ -10,10 +11,12 @@ export type RedisServer = {
   readonly url: string;
   readonly port: number;
   /** The section `store` of a server that keeps its keys apart by `prefix`. */
-  config(prefix: string): StoreConfig;
+  readonly config: (prefix: string) => StoreConfig;
   /** Ends the server in order; `start` brings it back with what it had. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Sends one command as its operator would. */
+  command(...words: string[]): Promise<void>;
 };
 
 export async function startRedis(): Promise<RedisServer> {
@@ -47,6 +50,11 @@ export async function startRedis(): Promise<RedisServer> {
       prefix,
     }),
     start,
+    command: async (...words) => {
+      const client = new Redis({ port, lazyConnect: true });
+      await client.call(words[0] ?? '', ...words.slice(1));
+      client.disconnect();
+    },
     stop: async () => {
       await server?.stop();
     },

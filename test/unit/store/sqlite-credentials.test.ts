@@ -19,6 +19,7 @@ credentialStoreContract('SqliteCredentials', async () => {
       opened.push(close);
       return credentials;
     },
+    told: () => Promise.resolve(),
     close: async () => {
       for (const close of opened) await close();
     },
