@@ -5,7 +5,8 @@ import { healthOf } from './app/health.ts';
 import { createLinks, startLink, type NamedLink } from './app/links.ts';
 import { numberPlan } from './app/numbers.ts';
 import type { AppOptions } from './app/options.ts';
-import { createSipStack } from './app/sip-stack.ts';
+import { createSipStack, registerSettings } from './app/sip-stack.ts';
+import { durableSecret } from './app/durable-secret.ts';
 import { createPresence, type PresenceSide } from './app/presence.ts';
 import { openStores, type Stores } from './app/stores.ts';
 import { Admission } from './core/admission.ts';
@@ -19,6 +20,7 @@ import { UserTable } from './core/user-table.ts';
 import type { Health } from './http/routes-health.ts';
 import { OperatorDoor } from './http/server.ts';
 import { senderProof, sipApplication, type SipApplication } from './sip/application.ts';
+import { Gruus } from './sip/gruu.ts';
 import type { SipListener, SipStack } from './sip/stack.ts';
 import { sameSipUri, parseSipUri } from './sip/uri.ts';
 import { linkSender } from './xmpp/message-sender.ts';
@@ -53,7 +55,8 @@ export class App {
     const stores = await openStores(options);
     try {
       const stack = await createSipStack(options, { onUp: () => app.#sipIsUp() });
-      const app = new App(options, stores, stack);
+      const gruuSecret = await durableSecret(stores.store.records('secret'), 'gruu');
+      const app = new App(options, stores, stack, gruuSecret);
       return app;
     } catch (thrown) {
       await stores.close();
@@ -61,7 +64,7 @@ export class App {
     }
   }
 
-  private constructor(options: AppOptions, stores: Stores, stack: SipStack) {
+  private constructor(options: AppOptions, stores: Stores, stack: SipStack, gruuSecret: Uint8Array) {
     const { config, clock, random, log } = options;
     const { store, queue } = stores;
     this.#options = options;
@@ -70,6 +73,9 @@ export class App {
     this.#peers = new PeerTable(config);
     const lifetimeMs = config.queue.lifetimeSeconds * 1_000;
     const contactsOf = (userKey: string) => this.#registrations.contactsOf(userKey);
+    const reachableOf = (userKey: string, device?: string) => this.#registrations.reachableOf(userKey, device);
+    const isOwn = (domain: string) => this.#peers.own(domain) !== undefined;
+    const gruus = new Gruus({ secret: gruuSecret, isOwn, contactsOf });
     const users = new UserTable({ peers: this.#peers, credentials: store.credentials, contactsOf });
     const isUser = users.isUser.bind(users);
     const router = new Router(this.#peers, users.isKnownHere.bind(users));
@@ -113,6 +119,8 @@ export class App {
         contactsOf,
         contacts: this.#contacts,
         numbers,
+        reachableOf,
+        gruus,
       },
       options,
     );
@@ -120,7 +128,10 @@ export class App {
       stack: this.#stack,
       peers: this.#peers,
       proof,
-      registrations: { register: (user, request) => this.#registrations.register(user, request), contactsOf },
+      register: (user, request) => this.#registrations.register(user, request),
+      contactsOf: reachableOf,
+      gruus,
+      registerSettings: registerSettings(config.registration),
       accept: (message, origin) => this.#messages.accept(message, origin),
       listeners: () => this.#listeners,
       presence: this.#presence.sipHandlers,
@@ -136,7 +147,7 @@ export class App {
         sip: this.#sip.peerSender,
         link: linkSender({ linkOf: (name) => this.#links.get(name), clock }),
       },
-      contactsOf,
+      contactsOf: reachableOf,
       isService: (address) => this.#commands.services.isService(address),
       clock,
       random,
@@ -148,6 +159,7 @@ export class App {
       store: store.bindings,
       limits: config.registration,
       sameContact,
+      isFlowOpen: (flow) => this.#stack.isFlowOpen(flow),
       clock,
       log,
       wake: (hop) => this.#delivery.hopUp(hop),
@@ -158,7 +170,7 @@ export class App {
       admission,
       router,
       isUser,
-      contactsOf,
+      contactsOf: reachableOf,
       queue,
       chat: this.#commands.chat,
       delivery: this.#delivery,

@@ -4,6 +4,7 @@ import type { PeerTable } from '../core/peers.ts';
 import { PresenceService, type PresenceServiceDeps } from '../core/presence/presence-service.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
 import type { Router } from '../core/router.ts';
+import type { Gruus } from '../sip/gruu.ts';
 import { sipPresence, type PresenceHandlers } from '../sip/presence-application.ts';
 import type { SenderProofDeps } from '../sip/sender-proof.ts';
 import type { SipStack } from '../sip/stack.ts';
@@ -26,6 +27,8 @@ export type PresenceParts = {
   readonly contactsOf: RegistrationService['contactsOf'];
   readonly contacts: Pick<ContactSide, 'directory' | 'lastSeen'>;
   readonly numbers: NumberPlan;
+  readonly reachableOf: RegistrationService['reachableOf'];
+  readonly gruus: Gruus;
 };
 
 /** Presence with both its faces: everything that holds subscriptions in memory. */
@@ -43,12 +46,13 @@ export type PresenceSide = {
 
 /** Puts presence together; reads what an earlier process left. */
 export function createPresence(parts: PresenceParts, { config, clock, random, log }: AppOptions): PresenceSide {
-  const { store, stack, peers, router, admission, isUser, contactsOf } = parts;
+  const { store, stack, peers, router, admission, isUser, contactsOf, reachableOf, gruus } = parts;
   const sip = sipPresence({
     stack,
     peers,
     proof: parts.proof,
-    contactsOf,
+    contactsOf: reachableOf,
+    gruus,
     // Not the thing itself: it needs the SIP side to be there first.
     subscriptions: {
       subscribe: (request) => service.subscriptions.subscribe(request),

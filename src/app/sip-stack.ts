@@ -1,4 +1,6 @@
 import { createEmbeddedStack } from '../sip/stack-embedded.ts';
+import { parseCidr } from '../core/cidr.ts';
+import type { RegisterSettings } from '../sip/register-handler.ts';
 import type { SipStack } from '../sip/stack.ts';
 import type { Config } from '../core/config.ts';
 import type { Log } from '../core/log.ts';
@@ -36,4 +38,14 @@ function sayWhoIsNotBelieved({ peers }: Config, log: Log): void {
     { domains },
     'nothing is taken from these peers: a drachtio server does not tell whose certificate it was shown; give their addresses in `trust`',
   );
+}
+
+/** What the configuration says about registration, beside its limits. */
+export function registerSettings(registration: Config['registration']): RegisterSettings {
+  const { serviceRoute, flowTimerSeconds, edges } = registration;
+  return {
+    serviceRoute,
+    ...(flowTimerSeconds === undefined ? {} : { flowTimerSeconds }),
+    edges: edges.map(parseCidr).filter((block) => block !== undefined),
+  };
 }

@@ -6,9 +6,10 @@ import * as z from 'zod';
 import { parseCidr } from './cidr.ts';
 import { commands, directory } from './config-directory.ts';
 import { drachtio, engine } from './config-drachtio.ts';
-import { expires, meta, seconds, text } from './config-meta.ts';
+import { meta, seconds, text } from './config-meta.ts';
 import { accounts, link } from './config-links.ts';
 import { presence } from './config-presence.ts';
+import { registration } from './config-registration.ts';
 import { store } from './config-store.ts';
 import { aliases, numbers } from './config-numbers.ts';
 import { peerSecurity } from './config-trust.ts';
@@ -293,18 +294,7 @@ export const ConfigSchema = z.strictObject({
     }),
   ),
   aliases,
-  registration: z
-    .strictObject({
-      expires: expires('How long a contact stays registered.', 'a REGISTER'),
-      contactsMax: z
-        .int()
-        .min(1)
-        .max(1_000)
-        .default(10)
-        .meta(meta({ about: 'Contacts one user may have at once.' })),
-    })
-    .prefault({})
-    .meta(meta({ about: 'Registration of local users.' })),
+  registration: registration.prefault({}).meta(meta({ about: 'Registration of local users.' })),
   presence: presence.prefault({}).meta(meta({ about: 'Presence of local users, and who may see it.' })),
   directory: directory.prefault({}).meta(meta({ about: 'What users are called and look like, and who is told.' })),
   commands,

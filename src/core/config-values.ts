@@ -84,6 +84,11 @@ export function parseNextHop(text: string): NextHop | undefined {
   return port === undefined || host === undefined ? undefined : { scheme, host, port };
 }
 
+/** Whether a text is a SIP URI for a Route: one of a proxy, with `lr` (RFC 3261, section 19.1.1). */
+export function isLooseRoute(text: string): boolean {
+  return parseNextHop(text) !== undefined && /;lr(;|$)/i.test(text);
+}
+
 /** An IP address (v6 in brackets) or a domain; v6 comes back without brackets. */
 function parseHost(text: string): string | undefined {
   if (text.startsWith('[')) {

@@ -111,6 +111,11 @@ export type Config = {
     /** Seconds. */
     readonly expires: { readonly min: number; readonly default: number; readonly max: number };
     readonly contactsMax: number;
+    /** SIP URIs with `lr`. */
+    readonly serviceRoute: readonly string[];
+    readonly flowTimerSeconds?: number;
+    /** Addresses and CIDR blocks. */
+    readonly edges: readonly string[];
   };
   readonly presence: PresenceConfig;
   readonly directory: DirectoryConfig;
@@ -322,7 +327,7 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     ...(values.enum === undefined ? {} : { enum: builtNumbers(values.enum, own, values.dns.servers) }),
     aliases: builtAliases(values.aliases, own),
     ...(telDomain === undefined ? {} : { telDomain }),
-    registration: values.registration,
+    registration: builtRegistration(values.registration),
     presence: values.presence,
     directory: values.directory,
     commands: values.commands,
@@ -351,6 +356,10 @@ function builtLink(link: ConfigValues['links'][string], path: ConfigPath, files:
     domain: known(parseDomain(link.domain ?? link.name)),
     secret: link.secret ?? (secretFile === undefined ? '' : files.secret(secretFile, [...path, 'secretFile'])),
   };
+}
+
+function builtRegistration({ flowTimerSeconds, ...rest }: ConfigValues['registration']): Config['registration'] {
+  return { ...rest, ...(flowTimerSeconds === undefined ? {} : { flowTimerSeconds }) };
 }
 
 function builtHttp(

@@ -1,5 +1,6 @@
 import { addressKey, domainOf, localpartOf, type Address } from '../cpim/address.ts';
 import { pauseMs, type Backoff } from './backoff.ts';
+import { onlyDeviceOf } from './devices.ts';
 import { GatewayError } from './errors.ts';
 import { failureReport, reportableOf, reportEntry, type Reportable } from './failure-report.ts';
 import { HopStates, type HopState } from './hop-states.ts';
@@ -23,7 +24,8 @@ export type DeliveryDeps = {
   readonly queue: Pick<DeliveryQueue, 'add' | 'wake'>;
   readonly router: Router;
   readonly senders: Readonly<Record<Route['kind'], OperationSender>>;
-  readonly contactsOf: (userKey: string) => readonly Binding[];
+  /** Contacts that can be reached now; of one device alone where it is named. */
+  readonly contactsOf: (userKey: string, device?: string) => readonly Binding[];
   /** Whether an address is the server itself: what it says and cannot deliver is reported to nobody. */
   readonly isService?: (address: Address) => boolean;
   readonly clock: Clock;
@@ -161,7 +163,9 @@ export class DeliveryService {
         hop.breaker?.skipped();
         return await this.#dead(delivery, GatewayError.of(thrown));
       }
-      if (route.kind === 'local' && contactsOf(route.userKey).length === 0) return this.#held(delivery, route);
+      if (route.kind === 'local' && contactsOf(route.userKey, onlyDeviceOf(delivery.operation)).length === 0) {
+        return this.#held(delivery, route);
+      }
       if (route.kind === 'link' && !this.#hops.isReachable(route.hop)) return this.#held(delivery, route);
       if (hop.breaker?.isOpen === true) return this.#held(delivery, route);
       return await this.#sent(delivery, route, hop);

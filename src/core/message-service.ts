@@ -7,6 +7,7 @@ import { isReturn, type Admission, type Origin } from './admission.ts';
 import type { ChatDesk } from './commands/chat-desk.ts';
 import { contentFailure } from './content-failure.ts';
 import type { DeliveryService } from './delivery-service.ts';
+import { laneKeyOf, onlyDeviceOf } from './devices.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { NumberPlan } from './number-plan.ts';
@@ -19,7 +20,8 @@ export type MessageServiceDeps = {
   readonly router: Pick<Router, 'routeOf'>;
   /** Whether somebody in a domain of ours is served here. */
   readonly isUser: (address: Address) => boolean;
-  readonly contactsOf: (userKey: string) => readonly Binding[];
+  /** Contacts that can be reached now; of one device alone where it is named. */
+  readonly contactsOf: (userKey: string, device?: string) => readonly Binding[];
   readonly queue: Pick<DeliveryQueue, 'add' | 'show'>;
   /** Takes what is for the server itself; absent: it takes nothing. */
   readonly chat?: Pick<ChatDesk, 'isFor' | 'take'>;
@@ -110,7 +112,8 @@ export class MessageService {
     origin: Origin,
   ): Promise<'delivered' | 'queued'> {
     const { queue, delivery, contactsOf, log } = this.#deps;
-    const waits = origin.kind !== 'link' && route.kind === 'local' && contactsOf(route.userKey).length > 0;
+    const waits =
+      origin.kind !== 'link' && route.kind === 'local' && contactsOf(route.userKey, onlyDeviceOf(message)).length > 0;
     // Before the entry is there: its first attempt may end before `add` has resolved.
     const waiting = waits ? delivery.whenSettled(message.id) : undefined;
     const owner = addressKey(message.source.address);
@@ -118,7 +121,7 @@ export class MessageService {
     try {
       added = await queue.add({
         id: message.id,
-        lane: `${owner}\n${addressKey(message.destination.address)}`,
+        lane: `${owner}\n${laneKeyOf(message, addressKey(message.destination.address))}`,
         hop: route.hop,
         owner,
         expiresAtMs,

@@ -144,8 +144,20 @@ export type Binding = {
   readonly cseq: number;
   /** The instance (+sip.instance) where the contact named one. */
   readonly instance?: string;
+  /** Which flow of its instance this is (RFC 5626, section 6): such a binding is known by both, not by its contact. */
+  readonly regId?: number;
   /** Where the REGISTER came from, for answering over the same connection: an opaque name of the SIP engine. */
   readonly flow?: string;
+  /** The contact is nowhere but at the end of `flow`: when that is gone, nothing leads there until the next REGISTER. */
+  readonly isFlowOnly?: true;
+  /** Route values that lead to the contact, the nearest first (RFC 3327, section 5.3). */
+  readonly path?: readonly string[];
+  /** The phone has asked for addresses of its own (RFC 5627). */
+  readonly hasGruu?: true;
+  /** Since when temporary GRUUs of the instance have been valid, ms since the epoch (RFC 5627, section 5.1). */
+  readonly gruusSinceMs?: number;
+  /** When it was made or refreshed, ms since the epoch. */
+  readonly refreshedAtMs?: number;
   readonly userAgent?: string;
 };
 

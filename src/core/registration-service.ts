@@ -1,5 +1,6 @@
 import { addressKey, type Address } from '../cpim/address.ts';
 import { Alarms } from './alarms.ts';
+import { contactsOfDevice } from './devices.ts';
 import { GatewayError } from './errors.ts';
 import { grantedSeconds, type ExpiresLimits } from './granted-seconds.ts';
 import type { Log } from './log.ts';
@@ -15,6 +16,8 @@ export type RegisterContact = {
   /** The `expires` parameter, seconds. */
   readonly expiresSeconds?: number;
   readonly instance?: string;
+  /** Present where the contact is one flow of its instance (RFC 5626); needs `instance`. */
+  readonly regId?: number;
 };
 
 /** What a REGISTER asks for, whoever sent it having proved that he may (RFC 3261, section 10.2). */
@@ -26,6 +29,11 @@ export type RegisterRequest = {
   /** The Expires header field, seconds. */
   readonly expiresSeconds?: number;
   readonly flow?: string;
+  /** The contacts are reached over that flow and in no other way. */
+  readonly isFlowOnly?: boolean;
+  readonly path?: readonly string[];
+  /** Whether instances get GRUUs. */
+  readonly hasGruu?: boolean;
   readonly userAgent?: string;
 };
 
@@ -41,6 +49,8 @@ export type RegistrationDeps = {
   readonly store: BindingStore;
   readonly limits: RegistrationLimits;
   readonly sameContact: SameContact;
+  /** Whether requests can go over a flow at this moment. */
+  readonly isFlowOpen: (flow: string) => boolean;
   readonly clock: Clock;
   readonly log: Log;
   /** Told of each user who has just come or come again, so that what waits for him can go. */
@@ -101,6 +111,19 @@ export class RegistrationService {
     return bindings.length < 2 ? bindings : [...bindings].sort((a, b) => b.q - a.q);
   }
 
+  /**
+   * Those of them to which a request can be sent now: not contacts at the end of a connection that is gone (RFC 5626,
+   * section 7).
+   *
+   * @param device those of this device alone, by its URN
+   */
+  reachableOf(userKey: string, device?: string): readonly Binding[] {
+    const { isFlowOpen } = this.#deps;
+    const bindings = this.contactsOf(userKey);
+    const wanted = device === undefined ? bindings : contactsOfDevice(bindings, device);
+    return wanted.filter(({ isFlowOnly, flow }) => isFlowOnly !== true || (flow !== undefined && isFlowOpen(flow)));
+  }
+
   /** Another node may have taken a REGISTER of the same user meanwhile: then again, on top of what came of that. */
   async #applyOnce(userKey: string, request: RegisterRequest, conflictsLeft: number): Promise<readonly Binding[]> {
     try {
@@ -147,7 +170,8 @@ function isSameToOthers(before: readonly Binding[], after: readonly Binding[]): 
   if (before.length !== after.length) return false;
   return after.every((binding) =>
     before.some(
-      ({ contact, instance, q }) => contact === binding.contact && instance === binding.instance && q === binding.q,
+      ({ contact, instance, q, hasGruu }) =>
+        contact === binding.contact && instance === binding.instance && q === binding.q && hasGruu === binding.hasGruu,
     ),
   );
 }
@@ -170,17 +194,44 @@ export function bindingsAfter(
   let isReachable = false;
   for (const contact of request.contacts) {
     const seconds = grantedSeconds(contact.expiresSeconds ?? request.expiresSeconds, limits.expires);
-    const stored = live.find((binding) => sameContact(binding.contact, contact.uri));
-    if (stored !== undefined) refuseOlder(stored, request);
-    bindings = bindings.filter((binding) => !sameContact(binding.contact, contact.uri));
+    const isReplaced = (binding: Binding): boolean => isSameBinding(binding, contact, sameContact);
+    for (const binding of live.filter(isReplaced)) refuseOlder(binding, request);
+    bindings = bindings.filter((binding) => !isReplaced(binding));
     if (seconds === 0) continue;
-    bindings.push(bindingOf(contact, request, nowMs + seconds * 1_000));
+    bindings.push({
+      ...bindingOf(contact, request, nowMs + seconds * 1_000),
+      refreshedAtMs: nowMs,
+      ...(request.hasGruu === true && contact.instance !== undefined
+        ? { hasGruu: true, gruusSinceMs: gruusSinceMs(live, contact.instance, request.callId, nowMs) }
+        : {}),
+    });
     isReachable = true;
   }
   if (bindings.length > limits.contactsMax) {
     throw new GatewayError('policy-violated', `more than ${limits.contactsMax} contacts for one user`);
   }
   return { bindings, isReachable };
+}
+
+/**
+ * Whether a contact takes the place of a binding: one flow of an instance the one it had (RFC 5626, section 6), any other
+ * that with the same URI (RFC 3261, section 10.3). A contact that a phone has first registered without naming a flow is
+ * no second one; and one that is taken away goes whatever it was registered as.
+ */
+function isSameBinding(binding: Binding, contact: RegisterContact, sameContact: SameContact): boolean {
+  const isSameUri = sameContact(binding.contact, contact.uri);
+  if (contact.regId === undefined) return isSameUri;
+  const isSameInstance = contact.instance?.toLowerCase() === binding.instance?.toLowerCase();
+  if (binding.regId === undefined) return isSameUri;
+  return isSameInstance && binding.regId === contact.regId;
+}
+
+/** Since when: a new Call-ID says that the phone has started anew, and ends those it had before (RFC 5627, section 5.1). */
+function gruusSinceMs(live: readonly Binding[], instance: string, callId: string, nowMs: number): number {
+  const [last] = live
+    .filter((binding) => binding.instance?.toLowerCase() === instance.toLowerCase())
+    .sort((a, b) => (b.refreshedAtMs ?? 0) - (a.refreshedAtMs ?? 0));
+  return last?.callId === callId ? (last.gruusSinceMs ?? nowMs) : nowMs;
 }
 
 /** RFC 3261, section 10.3, step 7: within one Call-ID only a higher CSeq may change a binding. */
@@ -198,7 +249,10 @@ function bindingOf(contact: RegisterContact, request: RegisterRequest, expiresAt
     callId: request.callId,
     cseq: request.cseq,
     ...(contact.instance === undefined ? {} : { instance: contact.instance }),
+    ...(contact.regId === undefined ? {} : { regId: contact.regId }),
     ...(request.flow === undefined ? {} : { flow: request.flow }),
+    ...(request.flow !== undefined && request.isFlowOnly === true ? { isFlowOnly: true } : {}),
+    ...(request.path === undefined || request.path.length === 0 ? {} : { path: request.path }),
     ...(request.userAgent === undefined ? {} : { userAgent: request.userAgent }),
   };
 }

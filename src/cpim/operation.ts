@@ -50,6 +50,11 @@ export type InstantMessage = {
   /** Language of the content: Content-Language, xml:lang of the chosen body. */
   readonly language?: string;
   readonly content: Content;
+  /**
+   * The destination's instance, and no other, may have it: it was addressed to a GRUU (RFC 5627, section 6.1). Otherwise
+   * the instance is who it is for if he is there (RFC 6121, section 8.5.3).
+   */
+  readonly isForInstanceOnly?: true;
   /** Asked for by a sips: URI: it may travel over TLS only, and not into XMPP (RFC 7247, section 8). */
   readonly secure?: true;
   /** End-to-end SIP header fields that we do not interpret; carried between SIP hops only, name and value as sent. */

@@ -5,24 +5,29 @@ import type { Origin } from '../core/admission.ts';
 import { failureText } from '../core/failure-text.ts';
 import type { Log } from '../core/log.ts';
 import type { PeerTable } from '../core/peers.ts';
-import type { Binding, Clock, CredentialStore, OperationSender } from '../core/ports.ts';
+import type { Clock, CredentialStore, OperationSender } from '../core/ports.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
 import { ACCEPTED_ENCODINGS } from './content-encoding.ts';
 import { DigestCheck } from './digest-check.ts';
 import { dispatcher } from './dispatch.ts';
 import { EVENT_PACKAGES } from './events/event-header.ts';
+import type { Gruus } from './gruu.ts';
 import { messageHandler } from './message-handler.ts';
 import { MessageSender } from './message-sender.ts';
 import { optionsHandler } from './options-handler.ts';
 import type { PresenceHandlers } from './presence-application.ts';
-import { registerHandler } from './register-handler.ts';
+import { registerHandler, type RegisterSettings } from './register-handler.ts';
 import { proveSender, type SenderProofDeps } from './sender-proof.ts';
 import type { SipHandler, SipListener, SipStack } from './stack.ts';
 
 export type SipApplicationDeps = {
   readonly stack: Pick<SipStack, 'request'>;
   readonly peers: PeerTable;
-  readonly registrations: Pick<RegistrationService, 'register' | 'contactsOf'>;
+  readonly register: RegistrationService['register'];
+  /** Contacts that can be reached now; of one device alone where it is named. */
+  readonly contactsOf: RegistrationService['reachableOf'];
+  readonly gruus: Gruus;
+  readonly registerSettings: RegisterSettings;
   readonly accept: (message: InstantMessage, origin: Origin) => Promise<'delivered' | 'queued'>;
   /** Where the stack listens; asked for each request, since ports may be known late. */
   readonly listeners: () => readonly SipListener[];
@@ -74,10 +79,11 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
   const { isOwn } = proofDeps;
   const mainDomain = peers.ownDomains[0] ?? 'localhost';
   const bodyBytesMax = deps.bodyBytesMax ?? BODY_BYTES_MAX;
-  const contactsOf = (userKey: string): readonly Binding[] => deps.registrations.contactsOf(userKey);
+  const { contactsOf, gruus } = deps;
   const handlers: Record<string, SipHandler> = {
     MESSAGE: messageHandler({
       prove: (request) => proveSender(request, proofDeps),
+      addressed: (uri) => gruus.withoutTemporary(uri),
       accept: deps.accept,
       clock,
       bodyBytesMax,
@@ -85,8 +91,10 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
     }),
     REGISTER: registerHandler({
       ...proofDeps,
-      register: (user, request) => deps.registrations.register(user, request),
+      register: deps.register,
       listeners: deps.listeners,
+      gruus,
+      settings: deps.registerSettings,
       clock,
     }),
     ...presence,

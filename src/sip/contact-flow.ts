@@ -22,10 +22,30 @@ export function contactFlow(uris: readonly SipUri[], flow: SipFlow): string | un
   const isStream = flow.transport !== 'udp';
   const isTheirs = uris.every((uri) => {
     if (isAtAddress(uri.host, flow.remoteAddress)) return isStream;
+    if (isNowhere(uri.host)) return true;
     const address = parseIpAddress(uri.host);
     return address === undefined ? isStream : PRIVATE.some((block) => cidrHolds(block, address));
   });
   return isTheirs ? flow.id : undefined;
+}
+
+/**
+ * Whether contacts with a flow (`contactFlow`) are nowhere else, so that a connection to their URIs would end at nobody, or
+ * at somebody else who has the same address in another network.
+ */
+export function isOnlyOverFlow(uris: readonly SipUri[], flow: SipFlow): boolean {
+  if (isWebSocketTransport(flow.transport)) return true;
+  return uris.some(({ host }) => {
+    if (isAtAddress(host, flow.remoteAddress)) return false;
+    if (isNowhere(host)) return true;
+    const address = parseIpAddress(host);
+    return address !== undefined && PRIVATE.some((block) => cidrHolds(block, address));
+  });
+}
+
+/** Names that no name server will ever know (RFC 2606, section 2): clients without an address of their own use them. */
+export function isNowhere(host: string): boolean {
+  return /(^|\.)invalid\.?$/i.test(host);
 }
 
 /** Whether the host of a URI is an IP address as a flow has it, without brackets. */

@@ -137,12 +137,15 @@ export function maxForwards(request: SipRequest): number | undefined {
   return value === undefined ? 70 : parseDigits(value, 255);
 }
 
-/** Option tags that whoever answers or forwards must know; we know none yet. */
+/** Extensions that a REGISTER may ask for (RFC 3327, section 5.1; RFC 5626, section 4.2.1; RFC 5627, section 5.1). */
+const OF_REGISTER: ReadonlySet<string> = new Set(['path', 'outbound', 'gruu']);
+
+/** Option tags that whoever answers or forwards must know, and that we do not. */
 function unsupportedOptions(request: SipRequest): string[] {
   const tags = [...request.headers.all('Require'), ...request.headers.all('Proxy-Require')]
     .flatMap((value) => value.split(','))
     .map((tag) => tag.trim().slice(0, 64))
-    .filter((tag) => tag !== '');
+    .filter((tag) => tag !== '' && !(request.method === 'REGISTER' && OF_REGISTER.has(tag.toLowerCase())));
   return [...new Set(tags)].slice(0, 16);
 }
 

@@ -1,12 +1,15 @@
+import { contactsByDevice } from '../core/devices.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Binding } from '../core/ports.ts';
+import { tryFlows } from './towards-contact.ts';
 
 /** How an attempt at one contact went wrong. */
 type Failure = { readonly error: GatewayError };
 
 /**
  * Tries the contacts of a user until one takes it (RFC 3261, section 16.6 and 16.7; RFC 3428, section 6): those of the
- * highest q at once, the next only when all of those have failed.
+ * highest q at once, the next only when all of those have failed. A device is tried once, over the flow it has registered
+ * last, and over another only while flows are gone (RFC 5626, section 7).
  *
  * Resolves at the first success; what is still under way then goes on unheeded. No contact after a 6xx, which speaks
  * for the user wherever he is.
@@ -19,7 +22,7 @@ export async function tryContacts(
 ): Promise<void> {
   const failures: GatewayError[] = [];
   for (const group of groupsByQ(contacts)) {
-    const results = await firstSuccess(group.map(attempt));
+    const results = await firstSuccess(group.map((flows) => tryFlows(flows, attempt)));
     if (results === 'success') return;
     failures.push(...results.map(({ error }) => error));
     if (results.some(({ error }) => error.details.wholeUser === true)) break;
@@ -27,12 +30,14 @@ export async function tryContacts(
   throw bestFailure(failures);
 }
 
-function groupsByQ(contacts: readonly Binding[]): Binding[][] {
-  const groups = new Map<number, Binding[]>();
-  for (const contact of [...contacts].sort((a, b) => b.q - a.q)) {
-    const group = groups.get(contact.q);
-    if (group === undefined) groups.set(contact.q, [contact]);
-    else group.push(contact);
+/** The contacts of each device, the best devices first; a device is as good as the best of its contacts. */
+function groupsByQ(contacts: readonly Binding[]): Array<Array<readonly Binding[]>> {
+  const devices = contactsByDevice(contacts).map((flows) => ({ flows, q: Math.max(...flows.map(({ q }) => q)) }));
+  const groups = new Map<number, Array<readonly Binding[]>>();
+  for (const { flows, q } of devices.sort((a, b) => b.q - a.q)) {
+    const group = groups.get(q);
+    if (group === undefined) groups.set(q, [flows]);
+    else group.push(flows);
   }
   return [...groups.values()];
 }

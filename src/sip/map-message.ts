@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { domainOf, localpartOf } from '../cpim/address.ts';
 import { bytesOf, contentFromBytes, mediaTypeOf } from '../cpim/content.ts';
 import type { Entity, FailureReport, InstantMessage } from '../cpim/operation.ts';
+import { isDeviceName } from '../core/devices.ts';
 import { GatewayError } from '../core/errors.ts';
 import { failureText } from '../core/failure-text.ts';
 import { parseDigits } from './characters.ts';
@@ -86,6 +87,7 @@ export function messageFromRequest(request: SipRequest, context: MessageContext)
     ...(subject === '' ? {} : { subjects: [{ text: subject }] }),
     ...(language === undefined ? {} : { language }),
     content: contentFromBytes(type, decodedBody(request.body, headers, context.bodyBytesMax)),
+    ...(destination.instance !== undefined && isDeviceName(destination.instance) ? { isForInstanceOnly: true } : {}),
     ...(isSecure ? { secure: true } : {}),
     ...(extras.length === 0 ? {} : { extras }),
   };

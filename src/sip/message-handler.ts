@@ -10,6 +10,8 @@ import type { SipHandler } from './stack.ts';
 /** What MESSAGE needs of the core, and nothing else. */
 export type MessageDeps = {
   readonly prove: (request: SipRequest) => SenderProof;
+  /** The Request-URI with a temporary address replaced by whose it is. @throws GatewayError where it is nobody's */
+  readonly addressed: (uri: string) => string;
   readonly accept: (message: InstantMessage, origin: Origin) => Promise<'delivered' | 'queued'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly bodyBytesMax: number;
@@ -29,7 +31,9 @@ export function messageHandler(deps: MessageDeps): SipHandler {
     if (proof.kind === 'challenge') return { status: 401, headers: proof.headers };
     if (request.body.length === 0) return { status: 200 };
     const { bodyBytesMax, clock } = deps;
-    const plain = deps.numbers === undefined ? request : withPlainNumber(request, deps.numbers);
+    // After the proof, which covers the Request-URI as it was sent.
+    const addressed = { ...request, uri: deps.addressed(request.uri) };
+    const plain = deps.numbers === undefined ? addressed : withPlainNumber(addressed, deps.numbers);
     const message = messageFromRequest(plain, { sender: proof.sender, nowMs: clock.nowMs(), bodyBytesMax });
     const outcome = await deps.accept(message, proof.origin);
     return { status: outcome === 'delivered' ? 200 : 202 };

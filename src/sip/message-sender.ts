@@ -1,5 +1,6 @@
 import { addressFrom, domainOf, type Address } from '../cpim/address.ts';
 import type { Operation } from '../cpim/operation.ts';
+import { isDeviceName, onlyDeviceOf } from '../core/devices.ts';
 import { GatewayError, type ErrorDetails } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Binding, Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
@@ -9,11 +10,13 @@ import { sipUriFromEntity } from './map-address.ts';
 import { outgoingFromMessage, outgoingFromReport } from './map-message.ts';
 import type { SipOutgoing, SipResponse } from './message.ts';
 import { errorFromStatus } from './status.ts';
-import { parseSipUri, requestUriFrom, uriParam } from './uri.ts';
+import { requestToContact } from './towards-contact.ts';
+import { parseSipUri, uriParam } from './uri.ts';
 
 export type MessageSenderDeps = {
   readonly request: (outgoing: SipOutgoing) => Promise<SipResponse>;
-  readonly contactsOf: (userKey: string) => readonly Binding[];
+  /** Contacts that can be reached now. */
+  readonly contactsOf: (userKey: string, device?: string) => readonly Binding[];
   readonly isOwn: (domain: string) => boolean;
   /** The domain of ours whose postmaster writes to users of other domains. */
   readonly mainDomain: string;
@@ -50,23 +53,24 @@ export class MessageSender implements OperationSender {
 
   async #sendToContacts(delivery: Delivery, userKey: string): Promise<void> {
     const isSecure = wantsTls(delivery.operation);
-    const contacts = this.#deps.contactsOf(userKey).filter(({ contact }) => !isSecure || isOverTls(contact));
+    const contacts = this.#contactsFor(delivery.operation, userKey).filter(
+      ({ contact }) => !isSecure || isOverTls(contact),
+    );
     await tryContacts(contacts, async (binding) => {
-      const uri = parseSipUri(binding.contact);
-      if (uri === undefined) throw new GatewayError('recipient-unavailable', 'stored contact is no SIP URI');
-      const outgoing = this.#outgoing(delivery, requestUriFrom(uri), true);
-      if (binding.flow !== undefined) {
-        try {
-          await this.#exchange({ ...outgoing, nextHop: { flow: binding.flow } }, delivery);
-          return;
-        } catch (thrown) {
-          const error = GatewayError.of(thrown);
-          // Only a connection that is gone leads to the URI: after silence the phone may have it already.
-          if (error.code !== 'peer-unreachable' || error.details.status !== undefined) throw error;
-        }
-      }
-      await this.#exchange(outgoing, delivery);
+      const outgoing = this.#outgoing(delivery, binding.contact, true);
+      const { request } = this.#deps;
+      this.#check(await requestToContact(binding, outgoing, request), delivery);
     });
+  }
+
+  /** The contacts of the device that is meant, where it is there; else all, unless no other may have it. */
+  #contactsFor(operation: Operation, userKey: string): readonly Binding[] {
+    const { contactsOf } = this.#deps;
+    const only = onlyDeviceOf(operation);
+    if (only !== undefined) return contactsOf(userKey, only);
+    const { instance } = operation.destination;
+    const meant = instance !== undefined && isDeviceName(instance) ? contactsOf(userKey, instance) : [];
+    return meant.length > 0 ? meant : contactsOf(userKey);
   }
 
   async #sendToPeer(delivery: Delivery, domain: string, nextHop: string | undefined): Promise<void> {
@@ -78,14 +82,12 @@ export class MessageSender implements OperationSender {
     const uri = sipUriFromEntity(operation.destination, isSecure ? 'sips' : 'sip');
     const outgoing = this.#outgoing(delivery, uri, false);
     const host = nextHop === undefined ? undefined : parseSipUri(nextHop)?.host;
-    await this.#exchange(
-      {
-        ...outgoing,
-        ...(nextHop === undefined ? {} : { nextHop: { uri: nextHop } }),
-        expectNames: host === undefined ? [domain] : [domain, host],
-      },
-      delivery,
-    );
+    const response = await this.#deps.request({
+      ...outgoing,
+      ...(nextHop === undefined ? {} : { nextHop: { uri: nextHop } }),
+      expectNames: host === undefined ? [domain] : [domain, host],
+    });
+    this.#check(response, delivery);
   }
 
   #outgoing(delivery: Delivery, uri: string, isPhone: boolean): SipOutgoing {
@@ -103,9 +105,9 @@ export class MessageSender implements OperationSender {
     return postmaster;
   }
 
-  async #exchange(outgoing: SipOutgoing, delivery: Delivery): Promise<void> {
-    const { request, log } = this.#deps;
-    const response = await request(outgoing);
+  /** @throws GatewayError what an answer that is no success amounts to */
+  #check(response: SipResponse, delivery: Delivery): void {
+    const { log } = this.#deps;
     const { status } = response;
     if (status < 300) return;
     const fields = { messageId: delivery.id, nextHop: delivery.hop, peer: response.flow.remoteAddress, status };

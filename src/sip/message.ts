@@ -67,6 +67,11 @@ export type SipReply = {
   readonly reason?: string;
   readonly headers?: readonly HeaderField[];
   readonly body?: Uint8Array;
+  /**
+   * The client has been told to say something at least this often over the connection (RFC 5626, section 5.4: Flow-Timer):
+   * if it does not, the connection is closed. Without meaning over UDP and WebSocket.
+   */
+  readonly flowTimerSeconds?: number;
   /** The tag for a To that has none: a token. Absent: the engine makes one. */
   readonly toTag?: string;
 };

@@ -10,6 +10,7 @@ import type { Published, PublishRequest } from '../core/presence/publication.ts'
 import type { Notifier, OnUpstreamReport, Pair } from '../core/presence/subscription.ts';
 import type { IsUser, Subscriptions } from '../core/presence/subscriptions.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
+import { deviceRequests } from './device-requests.ts';
 import { bare } from './engine/certificate-names.ts';
 import { LocalContacts, type FarEnd } from './events/local-contact.ts';
 import { SipNotifier } from './events/notifier.ts';
@@ -19,6 +20,7 @@ import { subscribeHandler } from './events/subscribe-handler.ts';
 import type { SipRoute } from './events/subscribe-request.ts';
 import { SipSubscriber } from './events/subscriber.ts';
 import type { UpstreamRecord } from './events/subscriber-records.ts';
+import type { Gruus } from './gruu.ts';
 import { paced, PRESENCE_PACE } from './paced-handler.ts';
 import { proveSender, proveWatcher, type SenderProofDeps } from './sender-proof.ts';
 import type { SipHandler, SipStack } from './stack.ts';
@@ -29,7 +31,9 @@ export type SipPresenceDeps = {
   readonly stack: Pick<SipStack, 'request' | 'reachableAt'>;
   readonly peers: PeerTable;
   readonly proof: SenderProofDeps;
-  readonly contactsOf: RegistrationService['contactsOf'];
+  /** Contacts that can be reached now; of one device alone where it is named. */
+  readonly contactsOf: RegistrationService['reachableOf'];
+  readonly gruus: Pick<Gruus, 'entityOf'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly subscriptions: Pick<Subscriptions, 'subscribe' | 'refresh' | 'fetch' | 'find' | 'saveLease'>;
@@ -77,7 +81,7 @@ export function sipPresence(deps: SipPresenceDeps): SipPresence {
   const mainDomain = peers.ownDomains[0] ?? 'localhost';
   const run = randomInt(RUN_MAX);
   const notifier = new SipNotifier({
-    request: (outgoing) => deps.stack.request(outgoing),
+    request: deviceRequests({ request: (outgoing) => deps.stack.request(outgoing), gruus: deps.gruus, contactsOf }),
     saveLease: (id) => deps.subscriptions.saveLease(id),
     flowOf: (user, contact) => contactsOf(addressKey(user)).find((binding) => binding.contact === contact)?.flow,
     nextHopOf: (domain) => nextHopOf(domain, peers),

@@ -155,6 +155,12 @@ class DrachtioStack implements SipStack {
     return Promise.resolve(listenerFor(this.#listeners, transport, canonicalAddress(bare(remoteAddress))));
   }
 
+  /** Connections are the server's: nobody hears when one is gone, before a request over it has failed. */
+  isFlowOpen(flow: string): boolean {
+    const known = parseFlowId(flow);
+    return known !== undefined && this.#membersFor(known, undefined).length > 0;
+  }
+
   servers(): Readonly<Record<string, SipServerState>> {
     return Object.fromEntries([...this.#links, ...this.#doors].map(({ name, state }) => [name, state]));
   }

@@ -148,6 +148,10 @@ class EmbeddedStack implements SipStack, MessageSink {
     return (await this.#ends?.listening(transport, canonicalAddress(bare(remoteAddress))))?.sentBy;
   }
 
+  isFlowOpen(flow: string): boolean {
+    return this.#channelOf(flow)?.isUsable === true;
+  }
+
   async stop(graceMs: number): Promise<void> {
     if (this.#running === undefined || this.#isStopped) return;
     const { servers, clients } = this.#running;

@@ -52,6 +52,8 @@ export type SipServerState = {
  *  9. `stop` refuses new requests with 503, waits for handlers under way at most `graceMs`, then closes everything.
  * 10. `reachableAt` gives the host and port at which a far end reaches this server over a transport, the same after a
  *     restart, for a Contact; undefined when no listener of that transport is there for it.
+ * 11. `isFlowOpen` says whether a request could go over a flow now: false the moment its connection is gone, and for
+ *     connections of an earlier process; true over UDP as long as its listener is there.
  *
  * Where a drachtio server carries SIP (`stack-drachtio`) its own stack does, and these are not kept:
  *  2. An answer goes to the port a request came from, also without rport.
@@ -62,7 +64,8 @@ export type SipServerState = {
  *     ('content-unsupported'). A message of more than about 11 kB is refused ('content-too-large').
  *  9. New requests go to other applications of the server; where there is none the server refuses them itself,
  *     without Retry-After. Connections of far ends are the server's.
- * A route set of its own cannot be written either: such a request goes to its one loose router without it, or is
+ * 11. A flow counts as open as long as the server that it came to is connected: of connections nobody is told.
+ * `SipReply.flowTimerSeconds` has no effect. A route set of its own cannot be written either: such a request goes to its one loose router without it, or is
  * refused ('feature-unsupported'). Requests of methods without a specification never arrive. A flow is the place a
  * request came from and the server it came to; `peerNames` is never there.
  */
@@ -71,6 +74,7 @@ export interface SipStack {
   start(handler: SipHandler): Promise<readonly SipListener[]>;
   request(outgoing: SipOutgoing): Promise<SipResponse>;
   reachableAt(transport: SipTransport, remoteAddress: string): Promise<string | undefined>;
+  isFlowOpen(flow: string): boolean;
   stop(graceMs: number): Promise<void>;
   /** The servers that carry SIP for this one, by name; absent where it does so itself. */
   servers?(): Readonly<Record<string, SipServerState>>;

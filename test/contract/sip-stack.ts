@@ -572,4 +572,26 @@ export function sipStackKeepsItsPromises(world: SipStackWorld): void {
     assert.equal(await stack.reachableAt('tls', '127.0.0.1'), undefined);
     assert.equal(await stack.reachableAt('udp', '192.0.2.1'), undefined);
   });
+
+  test(
+    name('11. a flow is open while its connection is, and one over UDP as long as there is a listener'),
+    async (t) => {
+      const { stack, seen, udpPort, tcpPort } = await stage(t);
+      const datagrams = await udpPeer(t);
+      datagrams.send(rawRequest(), udpPort);
+      await datagrams.next();
+      const peer = await streamPeer(t, tcpPort);
+      peer.send(rawRequest({ via: 'SIP/2.0/TCP 127.0.0.1:1;branch=z9hG4bKflow' }));
+      await peer.next();
+      const [overUdp = '', overTcp = ''] = seen.map(({ flow }) => flow.id);
+      assert.deepEqual(
+        [overUdp, overTcp, 'no such flow'].map((flow) => stack.isFlowOpen(flow)),
+        [true, true, false],
+      );
+      peer.close();
+      if (abilities.ownsConnections)
+        await until(() => !stack.isFlowOpen(overTcp), { what: 'the flow is gone', everyMs: 2 });
+      assert.equal(stack.isFlowOpen(overUdp), true);
+    },
+  );
 }

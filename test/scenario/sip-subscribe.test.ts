@@ -38,7 +38,7 @@ class Server {
         stack: stage.stack,
         peers: new PeerTable({ domains: [{ name: 'core.example', trust: ['127.0.0.1'] }], links: {}, peers: [] }),
         credentials: { find: () => undefined },
-        registrations: { register: async () => [], contactsOf: () => [] },
+        contactsOf: () => [],
         accept: async () => 'queued',
         listeners: () => [],
         clock: stage.clock,

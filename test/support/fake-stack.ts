@@ -37,6 +37,10 @@ export class FakeStack implements SipStack {
     return Promise.resolve(transport === 'tls' ? undefined : '192.0.2.10:5060');
   }
 
+  isFlowOpen(): boolean {
+    return true;
+  }
+
   stop(): Promise<void> {
     return Promise.resolve();
   }

@@ -9,6 +9,8 @@ export interface Channel {
   readonly isUsable: boolean;
   /** Takes bytes to be sent, in order; false when the channel is gone. */
   send(bytes: Buffer): boolean;
+  /** The far end has promised to say something at least this often; one that is silent for longer is gone. */
+  expectEvery?(ms: number): void;
   /** From now on `rider` hears when the channel is gone; a channel that was never connected has nothing to tell. */
   board(rider: Rider): void;
   leave(rider: Rider): void;

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 
 import { GatewayError } from '../../core/errors.ts';
 import type { Clock, Random } from '../../core/ports.ts';
+import { isNowhere } from '../contact-flow.ts';
 import type { DialledTransport } from '../message.ts';
 import { uriParam, type SipUri } from '../uri.ts';
 import { canonicalAddress } from './certificate-names.ts';
@@ -66,6 +67,8 @@ export class Resolver {
     const host = hostOf(uri);
     const wanted = transportOf(uri);
     if (wanted === 'none') throw unknownTransport();
+    // Not asked for anywhere: whoever is named so is reached over his own connection or not at all (RFC 2606, section 2).
+    if (isNowhere(host)) throw new GatewayError('peer-unreachable', 'the next hop is a name for nowhere');
     const found = await this.#withinDeadline(this.#find(uri, host, wanted));
     if (found.length === 0) throw new GatewayError('peer-unreachable', 'the next hop has no address');
     return found;

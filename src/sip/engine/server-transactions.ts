@@ -25,6 +25,8 @@ export type ServerContext = {
 /** Requests that are the same but for the way they took; more of them at once is no honest forking. */
 const SIBLINGS_MAX = 8;
 const RETRY_AFTER_SECONDS = 5;
+/** What a sign of life may take on its way beyond the time that was told (RFC 5626, section 5.4). */
+const FLOW_GRACE_MS = 10_000;
 
 /** One request and its answer (RFC 3261, section 17.2.2). */
 class ServerTransaction extends Timed {
@@ -167,6 +169,7 @@ export class ServerTransactions {
     transaction.bytes = bytes;
     transaction.request = undefined;
     if (bytes !== undefined && !transaction.channel.send(bytes)) this.#context.sendElsewhere(bytes, request, channel);
+    if (reply.flowTimerSeconds !== undefined) channel.expectEvery?.(reply.flowTimerSeconds * 1_000 + FLOW_GRACE_MS);
     // Timer J is zero on streams (RFC 3261, section 17.2.2).
     const size = (bytes?.length ?? 0) + transaction.key.length + transaction.identity.length;
     const isTooMuch =

@@ -20,7 +20,14 @@ export type StreamContext = {
 };
 
 /** Why a connection was closed by us, as the log has it. */
-type CloseReason = 'silent' | 'idle' | 'message unfinished' | 'reader too slow' | 'not opened in time' | 'stream fault';
+type CloseReason =
+  | 'no sign of life'
+  | 'silent'
+  | 'idle'
+  | 'message unfinished'
+  | 'reader too slow'
+  | 'not opened in time'
+  | 'stream fault';
 
 /**
  * One TCP or TLS connection, whichever side opened it: messages in, messages out, and an end when it is of no use.
@@ -44,6 +51,9 @@ export class StreamConnection extends Timed implements Channel {
   #isDeaf = false;
   #hasSpoken = false;
   #activeAtMs: number;
+  /** When anything last came, and how long the far end may be silent after that. */
+  #heardAtMs: number;
+  #silenceMaxMs: number | undefined;
   /** Since when a message has been unfinished. */
   #partialSinceMs: number | undefined;
   /** Called once when nothing can be sent any more. */
@@ -58,7 +68,7 @@ export class StreamConnection extends Timed implements Channel {
     this.#isInbound = isInbound;
     this.#context = context;
     this.#framer = new StreamFramer(context.limits);
-    this.#activeAtMs = context.wheel.elapsedMs;
+    this.#activeAtMs = this.#heardAtMs = context.wheel.elapsedMs;
     socket.on('error', (error) => context.log.debug({ peer: flow.remoteAddress, error }, 'connection failed'));
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
@@ -97,6 +107,11 @@ export class StreamConnection extends Timed implements Channel {
     if (this.#earlyBytes > this.#context.limits.pendingBytesMax) return false;
     this.#early.push(bytes);
     return true;
+  }
+
+  expectEvery(ms: number): void {
+    this.#silenceMaxMs = ms;
+    this.#context.wheel.arm(this, this.#nextLookMs());
   }
 
   board(rider: Rider): void {
@@ -142,6 +157,7 @@ export class StreamConnection extends Timed implements Channel {
     if (this.#isInbound && !this.#hasSpoken) return 'silent';
     const partialMs = this.#partialSinceMs === undefined ? 0 : wheel.elapsedMs - this.#partialSinceMs;
     if (partialMs >= limits.partialMs) return 'message unfinished';
+    if (wheel.elapsedMs - this.#heardAtMs >= (this.#silenceMaxMs ?? Infinity)) return 'no sign of life';
     return wheel.elapsedMs - this.#activeAtMs >= limits.idleMs && this.#riders.size === 0 ? 'idle' : undefined;
   }
 
@@ -149,13 +165,14 @@ export class StreamConnection extends Timed implements Channel {
     const { wheel, limits } = this.#context;
     const idleAtMs = this.#activeAtMs + limits.idleMs;
     const partialAtMs = this.#partialSinceMs === undefined ? idleAtMs : this.#partialSinceMs + limits.partialMs;
-    return Math.max(Math.min(idleAtMs, partialAtMs) - wheel.elapsedMs, 1_000);
+    const silentAtMs = this.#heardAtMs + (this.#silenceMaxMs ?? Infinity);
+    return Math.max(Math.min(idleAtMs, partialAtMs, silentAtMs) - wheel.elapsedMs, 1_000);
   }
 
   #read(chunk: Buffer): void {
     if (this.#state !== 'open' || this.#isDeaf) return;
     const { wheel, sink } = this.#context;
-    this.#activeAtMs = wheel.elapsedMs;
+    this.#activeAtMs = this.#heardAtMs = wheel.elapsedMs;
     let frames: readonly StreamFrame[] = [];
     try {
       frames = this.#framer.push(chunk);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 
 import type { Log } from '../../core/log.ts';
 import type { SipFlow } from '../message.ts';
+import { isStun, stunAnswer } from './stun.ts';
 import { hostPort, type Channel, type MessageSink } from './channel.ts';
 
 /** A burst of a second at full rate; the system cuts it to what it allows. */
@@ -95,8 +96,15 @@ export class UdpListener {
     this.#socket.on('error', (error) => this.#log.warn({ error }, 'udp socket failed'));
     this.#socket.on('message', (bytes, { address, port }) => {
       // Port 0 can stand in a forged datagram, and nothing can be sent there.
-      if (port !== 0) this.#sink.onMessage(bytes, this.channelTo(address, port));
+      if (port === 0) return;
+      if (isStun(bytes)) this.#keepAlive(bytes, address, port);
+      else this.#sink.onMessage(bytes, this.channelTo(address, port));
     });
+  }
+
+  #keepAlive(bytes: Buffer, address: string, port: number): void {
+    const answer = stunAnswer(bytes, address, port);
+    if (answer !== undefined) this.sendTo(answer, address, port);
   }
 
   channelTo(address: string, port: number): UdpChannel {

@@ -108,7 +108,12 @@ test('config: what is not said has its default', () => {
   assert.equal(config.http, undefined);
   assert.equal(config.queue.lifetimeSeconds, 7 * 86_400);
   assert.deepEqual(config.queue.retry, { firstSeconds: 2, maxSeconds: 600 });
-  assert.deepEqual(config.registration, { expires: { min: 60, default: 3_600, max: 86_400 }, contactsMax: 10 });
+  assert.deepEqual(config.registration, {
+    expires: { min: 60, default: 3_600, max: 86_400 },
+    contactsMax: 10,
+    serviceRoute: [],
+    edges: [],
+  });
   assert.notEqual(config.rateLimits, 'off');
   assert.equal(config.log.level, 'info');
   assert.deepEqual(config.links, {});

@@ -200,6 +200,7 @@ function aService(store = new SlowStore()): World {
     store,
     limits: LIMITS,
     sameContact: same,
+    isFlowOpen: (flow) => flow !== 'gone',
     clock,
     log: new RecordingLog(),
     wake: (hop) => woken.push(hop),
@@ -226,6 +227,7 @@ test('registration: a stored contact is found under the key of the user, and wak
       instance: 'i',
       flow: 'f',
       userAgent: 'ua',
+      refreshedAtMs: NOW,
     },
   ]);
   assert.deepEqual(service.contactsOf('alice@sip.example'), after);

@@ -43,7 +43,7 @@ function aWorld(): World {
     stack,
     peers: new PeerTable(aConfig()),
     credentials: { find: (user) => (user === alice.user ? alice : undefined) },
-    registrations: { register: async () => [], contactsOf: () => [] },
+    contactsOf: () => [],
     accept: async (message) => {
       accepted.push(message);
       return 'queued';

@@ -71,12 +71,7 @@ const REFUSED: readonly Refused[] = [
     420,
     { Unsupported: 'noProxiesSupportThis' },
   ],
-  [
-    'path at registration',
-    { method: 'REGISTER', uri: 'sip:sip.example', headers: [['Require', 'path']] },
-    420,
-    { Unsupported: 'path' },
-  ],
+  ['what only a REGISTER may ask for', { headers: [['Require', 'path']] }, 420, { Unsupported: 'path' }],
   ['MESSAGE in a dialog', { to: '<sip:juliet@xmpp.example>;tag=as1' }, 481],
 ];
 for (const [name, parts, status, headers] of REFUSED) {

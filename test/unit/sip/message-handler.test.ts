@@ -22,6 +22,7 @@ async function answer(
 ): Promise<{ reply: SipReply; accepted: Accepted[] }> {
   const accepted: Accepted[] = [];
   const handler = messageHandler({
+    addressed: (uri) => uri,
     prove: () => proof,
     accept: async (message, origin) => {
       accepted.push({ message, origin });
