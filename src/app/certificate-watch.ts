@@ -5,6 +5,8 @@ import type { Clock } from '../core/ports.ts';
 import type { CertificateHealth } from '../http/routes-health.ts';
 
 const DAY_MS = 86_400_000;
+/** Days before the end of the certificate for drachtio servers that connect here. */
+const CONTROL_WARN_DAYS = 21;
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** A file of certificates of ours, and how many days before its end the log speaks of it. */
@@ -13,7 +15,13 @@ export type WatchedCertificate = { readonly key: string; readonly pem: string; r
 /** Those of the configuration, each by its key there. */
 export function watchedCertificates({ sip }: Config): readonly WatchedCertificate[] {
   const { tls } = sip;
-  return tls === undefined ? [] : [{ key: 'sip.tls', pem: tls.certificate, warnDays: tls.warnDays }];
+  const ours = tls === undefined ? [] : [{ key: 'sip.tls', pem: tls.certificate, warnDays: tls.warnDays }];
+  const control = sip.drachtio.flatMap((server, at) =>
+    'listen' in server && server.tls !== undefined
+      ? [{ key: `sip.drachtio[${at}].tls`, pem: server.tls.certificate, warnDays: CONTROL_WARN_DAYS }]
+      : [],
+  );
+  return [...ours, ...control];
 }
 
 /** Says in the log, at the start and then once a day, which certificates of this server are about to end or have ended. */

@@ -8,13 +8,15 @@ export function guideText(configPath: string, config: Config, listening: readonl
     config.http === undefined
       ? []
       : [`  health          curl http://${config.http.listen.host}:${config.http.listen.port}/health`];
+  // With drachtio servers, as long as none is there.
+  const where = listening.length === 0 ? 'its drachtio servers' : listening.join(', ');
   return [
     '',
-    `Interpres serves ${config.domains.map(({ name }) => name).join(', ')} on ${listening.join(', ')}`,
+    `Interpres serves ${config.domains.map(({ name }) => name).join(', ')} on ${where}`,
     '',
     'Next:',
     `  add a user      npx interpres users add sip:alice@${domain} --config ${configPath}`,
-    `  set up a phone  user alice, domain ${domain}, registrar or proxy ${listening[0]?.replace(/^[a-z]+:\/\//, '') ?? ''}`,
+    `  set up a phone  user alice, domain ${domain}, registrar or proxy ${listening[0]?.replace(/^[a-z]+:\/\//, '') ?? where}`,
     links.length === 0
       ? `  reach XMPP      add a link and a peer to ${configPath}; README.md, "Peer a first domain", has both sides`
       : `  links           ${links.join(', ')}`,

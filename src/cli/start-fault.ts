@@ -24,7 +24,9 @@ export function startFault(thrown: unknown, config: Config, configPath: string):
   if (remedy === undefined || host === undefined) return message;
   const place = port === undefined ? host : `${host.includes(':') ? `[${host}]` : host}:${port}`;
   const isHttp = config.http?.listen.host === host && config.http.listen.port === port;
-  return `${remedy(place)}, or change ${isHttp ? 'http.listen' : 'sip.listen'} in ${configPath} (${code})`;
+  const isControl = config.sip.drachtio.some((server) => 'listen' in server && server.listen.port === port);
+  const key = isHttp ? 'http.listen' : isControl ? 'sip.drachtio[].listen' : 'sip.listen';
+  return `${remedy(place)}, or change ${key} in ${configPath} (${code})`;
 }
 
 type SystemError = NodeJS.ErrnoException & {

@@ -1,3 +1,4 @@
+import { parseCidr } from './cidr.ts';
 import { DRACHTIO_PORT } from './config-drachtio.ts';
 import { valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
 import { isOverTls, parseListen } from './config-values.ts';
@@ -69,6 +70,19 @@ function entryFaults(
     fault(['listen'], 'found a tls listener, expected `tls` with certificate and key');
   }
   if (isListen && !isTls && has('tls')) fault(['tls'], 'belongs to `listen: tls://`, expected that or none');
+  const trust = valueAt(entry, ['trust']);
+  const trusted: readonly unknown[] = Array.isArray(trust) ? (trust as unknown[]) : [];
+  if (isListen && trusted.length === 0) {
+    fault(['trust'], 'is missing; expected the addresses of the drachtio servers that connect');
+  }
+  if (!isListen && trusted.length > 0) fault(['trust'], 'belongs to `listen`, expected none here');
+  for (const [at, address] of trusted.entries()) {
+    if (typeof address !== 'string' || parseCidr(address)?.bits !== 0) continue;
+    faults.push({
+      path: [...path, 'trust', at],
+      text: `found '${address}', which trusts everybody; expected the addresses of those servers`,
+    });
+  }
   const secret = valueAt(entry, ['secret']);
   if (has('secret') === has('secretFile')) {
     fault(

@@ -1,5 +1,6 @@
 /** The keys `sip.engine` and `sip.drachtio`: SIP carried by drachtio servers. */
 import * as z from 'zod';
+import { parseCidr } from './cidr.ts';
 import type { FileTexts } from './config-files.ts';
 import { meta, text } from './config-meta.ts';
 import { parseListen } from './config-values.ts';
@@ -39,6 +40,17 @@ const server = z.strictObject({
       meta({
         about: 'Where drachtio servers connect to, when their routing sends requests here; this or `host`.',
         sample: 'tcp://127.0.0.1:9023',
+        commented: true,
+      }),
+    ),
+  trust: z
+    .array(text('an IP address or a block of them, 192.0.2.0/24', (value) => parseCidr(value) !== undefined))
+    .default([])
+    .meta(
+      meta({
+        about:
+          'With `listen`: the addresses of the drachtio servers. Whoever connects from there is told the secret, and believed where requests come from.',
+        sample: ['192.0.2.10'],
         commented: true,
       }),
     ),
@@ -113,6 +125,8 @@ export type DrachtioConfig =
     }
   | {
       readonly listen: { readonly transport: 'tcp' | 'tls'; readonly address: string; readonly port: number };
+      /** Addresses and CIDR blocks of the servers that may connect. */
+      readonly trust: readonly string[];
       readonly secret: string;
       readonly tags: readonly string[];
       readonly tls?: { readonly certificate: string; readonly key: string };
@@ -122,33 +136,35 @@ export const DRACHTIO_PORT = 9022;
 
 /** Takes the checked entries apart. */
 export function builtDrachtio(values: z.output<typeof drachtio>, files: FileTexts): readonly DrachtioConfig[] {
-  return (values ?? []).flatMap(({ host, port, listen, secret, secretFile, tags, tls }, at): DrachtioConfig[] => {
-    const path = ['sip', 'drachtio', at];
-    const common = {
-      secret: secret ?? (secretFile === undefined ? '' : files.secret(secretFile, [...path, 'secretFile'])),
-      tags,
-    };
-    if (host !== undefined) {
-      const { ca, servername } = tls ?? {};
-      const trusted = {
-        ...(ca === undefined ? {} : { ca: files.pem(ca, [...path, 'tls', 'ca']) }),
-        ...(servername === undefined ? {} : { servername }),
+  return (values ?? []).flatMap(
+    ({ host, port, listen, trust, secret, secretFile, tags, tls }, at): DrachtioConfig[] => {
+      const path = ['sip', 'drachtio', at];
+      const common = {
+        secret: secret ?? (secretFile === undefined ? '' : files.secret(secretFile, [...path, 'secretFile'])),
+        tags,
       };
-      return [{ host, port: port ?? DRACHTIO_PORT, ...common, ...(tls === undefined ? {} : { tls: trusted }) }];
-    }
-    const place = listen === undefined ? undefined : parseListen(listen);
-    const { address = '', port: listenPort = 0, transport } = place ?? {};
-    if (transport !== 'tcp' && transport !== 'tls') return [];
-    const { certificate, key } = tls ?? {};
-    const shown =
-      certificate === undefined || key === undefined
-        ? {}
-        : {
-            tls: {
-              certificate: files.pem(certificate, [...path, 'tls', 'certificate']),
-              key: files.pem(key, [...path, 'tls', 'key']),
-            },
-          };
-    return [{ listen: { transport, address, port: listenPort }, ...common, ...shown }];
-  });
+      if (host !== undefined) {
+        const { ca, servername } = tls ?? {};
+        const trusted = {
+          ...(ca === undefined ? {} : { ca: files.pem(ca, [...path, 'tls', 'ca']) }),
+          ...(servername === undefined ? {} : { servername }),
+        };
+        return [{ host, port: port ?? DRACHTIO_PORT, ...common, ...(tls === undefined ? {} : { tls: trusted }) }];
+      }
+      const place = listen === undefined ? undefined : parseListen(listen);
+      const { address = '', port: listenPort = 0, transport } = place ?? {};
+      if (transport !== 'tcp' && transport !== 'tls') return [];
+      const { certificate, key } = tls ?? {};
+      const shown =
+        certificate === undefined || key === undefined
+          ? {}
+          : {
+              tls: {
+                certificate: files.pem(certificate, [...path, 'tls', 'certificate']),
+                key: files.pem(key, [...path, 'tls', 'key']),
+              },
+            };
+      return [{ listen: { transport, address, port: listenPort }, trust, ...common, ...shown }];
+    },
+  );
 }

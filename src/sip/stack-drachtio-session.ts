@@ -34,11 +34,11 @@ export type ControlRequest = ControlSource & {
   readonly request: ParsedRequest;
   /** Where the server received it, `address:port`; undefined for one within a dialog. */
   readonly receivedOn: string | undefined;
-  /** Sends the answer, once. `onSent` gets the dialog the server has now, if any, or why the answer was not sent. */
+  /** Sends the answer, once. `onSent` gets why it was not sent, undefined when it was. */
   answer(reply: LibraryReply, onSent: OnSent): void;
 };
 
-type OnSent = (failure: string | undefined, dialogId: string) => void;
+type OnSent = (failure: string | undefined) => void;
 
 export type ControlResponse = { readonly response: ParsedResponse; readonly source: ControlSource };
 
@@ -62,6 +62,8 @@ export type Welcome = {
 
 /** How long a server may take to let us in; ms. */
 const WELCOME_MS = 5_000;
+/** Requests that a server may send while it lets us in; it has its own patience with more. */
+const EARLY_MAX = 256;
 export const WRONG_SECRET = 'the server refuses the secret';
 const LIMITS: SipLimits = {
   ...SIP_LIMITS,
@@ -84,12 +86,10 @@ type LibraryMeta = {
   readonly source_port: number;
   readonly protocol: string;
   readonly stackTxnId: string;
-  readonly stackDialogId?: string;
   readonly receivedOn?: string;
 };
 type LibraryIncoming = LibraryMeta & { readonly method: string; readonly msg: { readonly raw: string } };
 type LibraryAnswer = {
-  readonly stackDialogId?: string;
   send(status: number, reason: string, options: object, done: (failure: unknown) => void): void;
 };
 type LibrarySent = LibraryMeta & { on(event: 'response', listener: (response: LibrarySettled) => void): void };
@@ -313,14 +313,14 @@ export class DrachtioSession {
     const lines = [...echo, ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`)];
     const text = `SIP/2.0 ${status} ${reason}\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n${body}`;
     this.#line.send(`sip|${txnId}|\r\n${text}`, ([verdict, ...rest]) => {
-      onSent(verdict === 'OK' ? undefined : (rest[0] ?? ''), '');
+      onSent(verdict === 'OK' ? undefined : (rest[0] ?? ''));
     });
   }
 
   /** A server that connects here sends at once what it connected for. */
   #hand(request: ControlRequest): void {
     if (this.#isOpen) this.#options.onRequest(this, request);
-    else this.#early.push(request);
+    else if (this.#early.length < EARLY_MAX) this.#early.push(request);
   }
 
   #received(incoming: LibraryIncoming, answer: LibraryAnswer): void {
@@ -345,7 +345,7 @@ export class DrachtioSession {
             reason,
             { headers: { ...headers }, ...(body === undefined ? {} : { body }) },
             (failure) => {
-              onSent(failureText(failure), answer.stackDialogId ?? '');
+              onSent(failureText(failure));
             },
           );
         },

@@ -35,6 +35,8 @@ export type DrachtioServer = {
 /** Where drachtio servers connect to. */
 export type DrachtioListen = {
   readonly listen: { readonly transport: 'tcp' | 'tls'; readonly address: string; readonly port: number };
+  /** Addresses and CIDR blocks of the servers that may connect. */
+  readonly trust: readonly string[];
   readonly secret: string;
   readonly tags: readonly string[];
   readonly tls?: { readonly certificate: string; readonly key: string };
@@ -202,13 +204,14 @@ class DrachtioStack implements SipStack {
     });
   }
 
-  #doorOf({ listen, secret, tags, tls }: DrachtioListen, order: number): ControlListener {
+  #doorOf({ listen, trust, secret, tags, tls }: DrachtioListen, order: number): ControlListener {
     const { clock, log } = this.#options;
     const { transport, address, port } = listen;
     return new ControlListener({
       name: `${transport}://${address}:${port}`,
       address: bare(address),
       port,
+      trust,
       ...(tls === undefined ? {} : { tls }),
       // Such a server chooses by itself what it sends; nothing is asked for.
       openSession: (socket, onGone) => this.#sessionOn(socket, { secret, tags, methods: [], onGone }, nameOf),
@@ -357,12 +360,13 @@ class DrachtioStack implements SipStack {
     const { request } = control;
     const callId = request.headers.get('Call-ID') ?? '';
     const mapped = this.#replyOr500(control, reply);
-    control.answer(mapped, (failure, dialogId) => {
-      if (failure !== undefined) {
-        this.#log.debug({ callId, status: mapped.status, reason: failure }, 'drachtio server did not send the answer');
-      } else if (dialogId !== '' && request.method === 'SUBSCRIBE' && mapped.status < 300) {
-        this.#dialogs.set(callId, session, this.#options.clock.nowMs());
-      }
+    // Known before the server says so: the NOTIFY that follows an answer is on its way by then.
+    const hasDialog = request.method === 'SUBSCRIBE' && mapped.status < 300;
+    if (hasDialog) this.#dialogs.set(callId, session, this.#options.clock.nowMs());
+    control.answer(mapped, (failure) => {
+      if (failure === undefined) return;
+      this.#log.debug({ callId, status: mapped.status, reason: failure }, 'drachtio server did not send the answer');
+      if (hasDialog) this.#dialogs.delete(callId);
     });
   }
 

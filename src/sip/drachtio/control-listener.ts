@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, isIP, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 
+import { cidrHolds, parseCidr, parseIpAddress, type Cidr } from '../../core/cidr.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
 import { canonicalAddress } from '../engine/certificate-names.ts';
@@ -12,6 +13,8 @@ export type ControlListenerOptions = {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** Addresses and CIDR blocks from which servers connect; nobody else is told anything. */
+  readonly trust: readonly string[];
   /** PEM text; absent: plain TCP. */
   readonly tls?: { readonly certificate: string; readonly key: string };
   readonly openSession: (socket: Socket, onGone: (reason: string) => void) => Promise<DrachtioSession>;
@@ -33,6 +36,7 @@ export class ControlListener {
   readonly name: string;
   readonly #options: ControlListenerOptions;
   readonly #log: Log;
+  readonly #trusted: readonly Cidr[];
   readonly #sockets = new Set<Socket>();
   readonly #joined = new Set<DrachtioSession>();
   #server: Server | undefined;
@@ -44,6 +48,7 @@ export class ControlListener {
     this.#options = options;
     this.#log = options.log.child({ drachtio: options.name });
     this.#sinceMs = options.clock.nowMs();
+    this.#trusted = options.trust.map(parseCidr).filter((block) => block !== undefined);
   }
 
   get state(): SipServerState {
@@ -64,12 +69,15 @@ export class ControlListener {
     const { address, port, tls, clock } = this.#options;
     const server =
       tls === undefined
-        ? createServer((socket) => void this.#welcome(socket))
+        ? createServer((socket) => {
+            if (this.#admits(socket)) void this.#welcome(socket);
+          })
         : createTlsServer(
             { cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_MS },
             (socket) => void this.#welcome(socket),
           );
     server.maxConnections = CONNECTIONS_MAX;
+    if (tls !== undefined) server.on('connection', (socket: Socket) => this.#admits(socket));
     server.on('tlsClientError', (error: Error, socket: Socket) => {
       this.#log.info({ peer: socket.remoteAddress ?? 'gone', error }, 'tls handshake of a drachtio server failed');
       socket.destroy();
@@ -88,6 +96,18 @@ export class ControlListener {
     this.#server?.close();
     this.#server = undefined;
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Closes a connection from elsewhere, before anything is said on it. */
+  #admits(socket: Socket): boolean {
+    const address = parseIpAddress(canonicalAddress(socket.remoteAddress ?? ''));
+    if (address !== undefined && this.#trusted.some((block) => cidrHolds(block, address))) return true;
+    this.#log.warn(
+      { peer: socket.remoteAddress ?? 'gone' },
+      'connection refused, it is from no drachtio server of ours',
+    );
+    socket.destroy();
+    return false;
   }
 
   async #welcome(socket: Socket): Promise<void> {

@@ -77,7 +77,9 @@ export function mapOutgoing(outgoing: SipOutgoing, context: OutgoingContext): Ma
     ...(proxy === undefined ? {} : { proxy }),
   };
   const instead =
-    size + ADDED_BYTES > DATAGRAM_BYTES_MAX && context.flow === undefined ? overTcp(proxy ?? uri) : undefined;
+    size + ADDED_BYTES > DATAGRAM_BYTES_MAX && context.flow === undefined && !context.isKnownDialog
+      ? overTcp(proxy ?? uri)
+      : undefined;
   return instead === undefined ? { request } : { request, overTcp: { ...request, proxy: instead } };
 }
 
