@@ -23,6 +23,7 @@ import { senderProof, sipApplication, type SipApplication } from './sip/applicat
 import { Gruus } from './sip/gruu.ts';
 import type { SipListener, SipStack } from './sip/stack.ts';
 import { sameSipUri, parseSipUri } from './sip/uri.ts';
+import type { Gateway } from './xmpp/gateway/gateway.ts';
 import { linkSender } from './xmpp/message-sender.ts';
 
 /** How long the parts may take to end what is under way; together they stay under the 10 s an operator waits. */
@@ -45,6 +46,7 @@ export class App {
   readonly #presence: PresenceSide;
   readonly #door: OperatorDoor;
   readonly #certificates: CertificateWatch;
+  readonly #gateways = new Set<Gateway>();
   #listeners: readonly SipListener[] = [];
   #status: Health['status'] = 'starting';
   #opened: Promise<void> | undefined;
@@ -212,6 +214,8 @@ export class App {
         presence: this.#presence,
         contacts: this.#contacts,
         commands: this.#commands,
+        store: this.#stores.store,
+        gateways: this.#gateways,
         startedAtMs: this.#startedAtMs,
       };
       await Promise.all([...this.#links].map(([name, link]) => startLink(name, link, services, this.#options)));
@@ -252,6 +256,7 @@ export class App {
     // SIP first: what it still accepts must find the queue open. Links last: the queue's attempts need them.
     await this.#stack.stop(GRACE_MS.sip);
     await this.#stores.queue.stop(GRACE_MS.queue);
+    for (const gateway of this.#gateways) gateway.leave();
     await Promise.all([...this.#links.values()].map(({ link }) => link.stop(GRACE_MS.links)));
     this.#delivery.stop();
     this.#commands.adhoc.stop();

@@ -1,6 +1,7 @@
 import { COMMANDS_NAMESPACE } from '../xmpp/gateway/adhoc-element.ts';
 import type { Handler } from '../xmpp/gateway/ask.ts';
 import { type IqDesk, iqDesk } from '../xmpp/gateway/iq-desk.ts';
+import type { Gateway } from '../xmpp/gateway/gateway.ts';
 import { gatewayPrompt, PROMPT_NAMESPACE } from '../xmpp/gateway/prompt.ts';
 import type { ComponentDomains } from '../xmpp/map-address.ts';
 import type { CommandSide } from './commands.ts';
@@ -10,6 +11,7 @@ import type { AppOptions } from './options.ts';
 export type IqParts = {
   readonly contacts: ContactSide;
   readonly commands: CommandSide;
+  readonly gateway: Pick<Gateway, 'served' | 'features'>;
   /** Of the server, ms since the epoch. */
   readonly startedAtMs: number;
 };
@@ -18,7 +20,7 @@ export type IqParts = {
 export function createIqDesk(
   link: string,
   domains: ComponentDomains,
-  { contacts, commands, startedAtMs }: IqParts,
+  { contacts, commands, gateway, startedAtMs }: IqParts,
   { config, version, clock }: AppOptions,
 ): IqDesk {
   const { adhoc } = commands;
@@ -26,8 +28,9 @@ export function createIqDesk(
   const served = new Map<string, Handler>([
     [`get ${PROMPT_NAMESPACE} query`, prompt.get],
     [`set ${PROMPT_NAMESPACE} query`, prompt.set],
+    ...gateway.served,
   ]);
-  const features = [PROMPT_NAMESPACE];
+  const features = [PROMPT_NAMESPACE, ...gateway.features];
   if (config.commands !== 'off') {
     served.set(`set ${COMMANDS_NAMESPACE} command`, (ask) => adhoc.execute(ask));
     features.push(COMMANDS_NAMESPACE);

@@ -4,13 +4,16 @@ import type { PeerTable } from '../core/peers.ts';
 import { linkHop } from '../core/router.ts';
 import { xmppDispatch } from '../xmpp/dispatch.ts';
 import { ComponentLink } from '../xmpp/link-component.ts';
+import type { Gateway } from '../xmpp/gateway/gateway.ts';
 import type { XmppLink } from '../xmpp/link.ts';
 import type { ComponentDomains } from '../xmpp/map-address.ts';
 import type { CommandSide } from './commands.ts';
 import type { ContactSide } from './contacts.ts';
 import { createIqDesk } from './iq.ts';
+import { createLinkGateway } from './link-gateway.ts';
 import type { AppOptions } from './options.ts';
 import type { PresenceSide } from './presence.ts';
+import type { Stores } from './stores.ts';
 
 /** A way to XMPP domains, and the names under which it stands for ours. */
 export type NamedLink = { readonly link: XmppLink; readonly domains: ComponentDomains };
@@ -43,6 +46,9 @@ export type LinkServices = {
   readonly presence: PresenceSide;
   readonly contacts: ContactSide;
   readonly commands: CommandSide;
+  readonly store: Pick<Stores['store'], 'records'>;
+  /** Those of all links that were started: they take their leave when the server stops. */
+  readonly gateways: Set<Gateway>;
   /** Of the server, ms since the epoch. */
   readonly startedAtMs: number;
 };
@@ -59,6 +65,8 @@ export function startLink(
   const linkPresence = presence.xmpp.forLink(name);
   if (linkPresence === undefined) throw new Error('a link that XMPP presence does not know');
   const hop = linkHop(name);
+  const gateway = createLinkGateway(name, { link, domains }, services, options);
+  services.gateways.add(gateway);
   return link.start({
     onStanza: xmppDispatch({
       link: name,
@@ -69,17 +77,20 @@ export function startLink(
       presence: linkPresence,
       failedLater: (id, error, from) => delivery.failedLater(id, error, from),
       isService: (address) => commands.services.isService(address),
-      iq: createIqDesk(name, domains, services, options),
+      gateway,
+      iq: createIqDesk(name, domains, { ...services, gateway }, options),
       clock,
       log,
     }),
     onUp: () => {
       delivery.hopUp(hop);
+      gateway.up();
       linkPresence.up();
       presence.service.subscriptions.wake(hop);
     },
     onDown: () => {
       delivery.hopDown(hop);
+      gateway.down();
       linkPresence.down();
     },
   });

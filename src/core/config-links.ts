@@ -24,6 +24,16 @@ const xmppComponent = z.strictObject({
       sample: 'sip.example',
     }),
   ),
+  registration: z
+    .boolean()
+    .default(false)
+    .meta(
+      meta({
+        about:
+          'Whether XMPP users may register with this link as a gateway (XEP-0077, XEP-0100): they see in their rosters whether it is there, and are helped to add contacts. Nothing else needs it.',
+        commented: true,
+      }),
+    ),
   secret: plain
     .optional()
     .meta(

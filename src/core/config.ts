@@ -43,6 +43,8 @@ export type ComponentLinkConfig = {
   readonly name: string;
   /** The own domain it stands for. */
   readonly domain: string;
+  /** Whether XMPP users may register with it as a gateway. */
+  readonly registration: boolean;
   readonly secret: string;
 };
 

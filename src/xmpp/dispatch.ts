@@ -5,6 +5,7 @@ import type { XmlElement } from '../cpim/xml.ts';
 import { type ErrorCode, GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock } from '../core/ports.ts';
+import type { Gateway } from './gateway/gateway.ts';
 import type { IqDesk } from './gateway/iq-desk.ts';
 import { formatJid, parseJid } from './jid.ts';
 import { addressFromJid, type ComponentDomains } from './map-address.ts';
@@ -44,6 +45,8 @@ export type XmppDispatchDeps = {
   readonly log: Log;
   /** Whether an address is the server itself, which takes commands as messages. */
   readonly isService: (address: Address) => boolean;
+  /** The link as a gateway with a presence of its own; absent: it has none. */
+  readonly gateway?: Pick<Gateway, 'presence' | 'granted'>;
   /** Answers iq requests. */
   readonly iq: IqDesk;
 };
@@ -96,6 +99,7 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
       failed(stanza, deps);
       return undefined;
     }
+    if (deps.gateway?.granted(element, stanza) === true) return undefined;
     if (deps.presence.event(stanza)) return undefined;
     if (stanza.type === 'groupchat') throw new GatewayError('request-malformed', 'groupchat to what is no room');
     const { domains, clock } = deps;
@@ -137,6 +141,7 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
         }
         return undefined;
       case 'presence':
+        if (deps.gateway?.presence(stanza) === true) return undefined;
         return deps.presence.presence(stanza)?.catch((thrown: unknown) => refuse(element, thrown));
     }
   };

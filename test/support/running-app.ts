@@ -55,6 +55,8 @@ export type RunningAppOptions = {
   readonly users?: readonly string[];
   /** Whoever of sip.example is not known here is behind a SIP server of that domain, over TCP at `ports.home`. */
   readonly homeCore?: true;
+  /** XMPP users may register with the link as a gateway. */
+  readonly registration?: true;
   /** Keeps no log lines, and gives each of them to this. */
   readonly onLogLine?: (line: string) => void;
 };
@@ -156,7 +158,15 @@ export class RunningApp {
   }
 
   #configText(): string {
-    const { coreTrust = [], homeTrust = [], homeCore, presence, rateLimits, extra = '' } = this.#options;
+    const {
+      coreTrust = [],
+      homeTrust = [],
+      homeCore,
+      presence,
+      rateLimits,
+      registration = false,
+      extra = '',
+    } = this.#options;
     const { udp, tcp, http, partner, home } = this.ports;
     const core = JSON.stringify([PLACES.core, ...coreTrust]);
     const atHome = JSON.stringify([...homeTrust, ...(homeCore === undefined ? [] : [PLACES.home])]);
@@ -165,7 +175,7 @@ export class RunningApp {
 data: ${JSON.stringify(this.#dataFolder)}
 sip: ${this.#options.sip ?? `{ listen: ['udp://${PLACES.server}:${udp}', 'tcp://${PLACES.server}:${tcp}'] }`}
 links:
-  office: { type: xmpp-component, host: 127.0.0.1, port: ${this.xmpp.port}, name: ${COMPONENT}, domain: sip.example, secret: ${this.secret} }
+  office: { type: xmpp-component, host: 127.0.0.1, port: ${this.xmpp.port}, name: ${COMPONENT}, domain: sip.example, registration: ${registration}, secret: ${this.secret} }
 peers:
   - { domain: xmpp.example, link: office }
   - { domain: partner.example, link: sip, nextHop: 'sip:${PLACES.partner}:${partner};transport=tcp', trust: ['${PLACES.partner}'] }

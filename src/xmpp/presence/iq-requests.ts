@@ -34,15 +34,15 @@ export class IqRequests {
     this.#due = new DueList(deps.clock, LOOK_MS, (asked) => this.#settle(asked, undefined));
   }
 
-  /** Asks (`get`) and resolves with the answer, result or error; undefined when there was none in time. */
-  ask(from: Jid, to: Jid, payload: XmlElement): Promise<XmlElement | undefined> {
+  /** Asks and resolves with the answer, result or error; undefined when there was none in time. */
+  ask(from: Jid, to: Jid, payload: XmlElement, type: 'get' | 'set' = 'get'): Promise<XmlElement | undefined> {
     if (this.#asked.size >= ASKED_MAX) return Promise.resolve(undefined);
     const { post, clock, newToken } = this.#deps;
     return new Promise((answer) => {
       const asked = { id: newToken(), from: formatJid(from), to: formatJid(to), answer };
       this.#asked.set(asked.id, asked);
       this.#due.add(clock.nowMs() + WAIT_MS, asked);
-      const attrs = { type: 'get', id: asked.id, from: asked.from, to: asked.to };
+      const attrs = { type, id: asked.id, from: asked.from, to: asked.to };
       post({ name: 'iq', attrs, children: [payload] });
     });
   }

@@ -79,6 +79,11 @@ export class XmppPresence {
     return this.#byLink.get(name);
   }
 
+  /** Asks over a link, by its name in the configuration. */
+  requestsOf(name: string): Pick<IqRequests, 'ask'> | undefined {
+    return this.#ways.get(name)?.requests;
+  }
+
   /** Asks nothing more; what is owed is asked by the next process. */
   stop(): void {
     this.upstream.stop();

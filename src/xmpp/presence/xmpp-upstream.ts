@@ -142,6 +142,15 @@ export class XmppUpstream implements Upstream {
     for (const { watcher } of this.#contacts.values()) yield addressKey(watcher);
   }
 
+  /** Users of ours who have asked to see a contact, whatever he has answered. */
+  watchersOf(contact: Address): readonly Address[] {
+    const key = addressKey(contact);
+    const asking = [...this.#contacts.values()].filter(
+      ({ presentity, permission }) => permission !== 'ending' && addressKey(presentity) === key,
+    );
+    return asking.map(({ watcher }) => watcher);
+  }
+
   /** As `end`, for all contacts of one who is a user of ours no more. */
   endAll(watcherKey: string): void {
     for (const contact of [...this.#contacts.values()]) {
