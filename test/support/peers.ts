@@ -13,6 +13,7 @@ export type PeerName =
   | 'kamailio-presence'
   | 'redis'
   | 'dnsmasq'
+  | 'chromium'
   | 'openssl'
   | 'xmllint';
 
