@@ -27,6 +27,11 @@ export function drachtioFaults(
         `has no effect with \`engine: drachtio\`: ${where} stands in drachtio.conf.xml; expected none`,
       );
   }
+  if (has('registration', 'flowTimerSeconds')) {
+    const text =
+      "has no effect with `engine: drachtio`: connections of phones are the drachtio server's; expected none";
+    fault(['registration', 'flowTimerSeconds'], text);
+  }
   if (!has('sip', 'drachtio')) fault(['sip', 'drachtio'], 'is missing; expected a list of { host, port, secret }');
   const entries = valueAt(values, ['sip', 'drachtio']);
   const places = new Set<string>();

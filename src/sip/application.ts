@@ -21,7 +21,7 @@ import { proveSender, type SenderProofDeps } from './sender-proof.ts';
 import type { SipHandler, SipListener, SipStack } from './stack.ts';
 
 export type SipApplicationDeps = {
-  readonly stack: Pick<SipStack, 'request'>;
+  readonly stack: Pick<SipStack, 'request' | 'takesRoutes' | 'answersKeepAlives'>;
   readonly peers: PeerTable;
   readonly register: RegistrationService['register'];
   /** Contacts that can be reached now; of one device alone where it is named. */
@@ -95,6 +95,7 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
       listeners: deps.listeners,
       gruus,
       settings: deps.registerSettings,
+      stack: deps.stack,
       clock,
     }),
     ...presence,

@@ -22,7 +22,7 @@ import { entityFromSipUri } from './map-address.ts';
 import type { HeaderField, SipReply, SipRequest } from './message.ts';
 import { isAmong, pathFrom, type Path } from './path.ts';
 import { evidenceOf } from './sender-proof.ts';
-import type { SipHandler, SipListener } from './stack.ts';
+import type { SipHandler, SipListener, SipStack } from './stack.ts';
 import { parseSipUri, type SipUri } from './uri.ts';
 
 export type RegisterDeps = {
@@ -34,6 +34,8 @@ export type RegisterDeps = {
   readonly listeners: () => readonly SipListener[];
   readonly gruus: Pick<Gruus, 'publicOf' | 'temporaryOf'>;
   readonly settings: RegisterSettings;
+  /** What the engine may lack. */
+  readonly stack?: Pick<SipStack, 'takesRoutes' | 'answersKeepAlives'>;
   readonly clock: Pick<Clock, 'nowMs'>;
 };
 
@@ -71,9 +73,17 @@ export function registerHandler(deps: RegisterDeps): SipHandler {
     if (proof.challenge !== undefined) return proof.challenge;
     const { edges, serviceRoute, flowTimerSeconds } = deps.settings;
     const path = pathFrom(request, proof.isCore || isAmong(request.flow.remoteAddress, edges));
+    // Rather than to take a contact that cannot be reached (RFC 3327, section 5.3).
+    if (path !== undefined && deps.stack?.takesRoutes?.(path.routes) === false) {
+      return { status: 420, headers: [['Unsupported', 'path']] };
+    }
     const knows = optionsOf(request, 'Supported');
+    const isKeptAlive = deps.stack?.answersKeepAlives?.(request.flow.transport) ?? true;
     const isFirstHop = request.headers.all('Via').length === 1;
-    const hop: FirstHop = { path, keepsFlows: isFirstHop ? path === undefined : path?.hasOutbound === true };
+    const hop: FirstHop = {
+      path,
+      keepsFlows: isFirstHop ? path === undefined && isKeptAlive : path?.hasOutbound === true,
+    };
     if (!hop.keepsFlows && knows.has('outbound') && request.headers.all('Contact').some(namesFlow)) {
       return { status: 439 };
     }

@@ -7,7 +7,7 @@ import { RecentMap } from '../core/recent-map.ts';
 import { ControlListener } from './drachtio/control-listener.ts';
 import { formatFlowId, parseFlowId, type DrachtioFlow } from './drachtio/flow-id.ts';
 import { listenerFor, parseHostPorts } from './drachtio/host-ports.ts';
-import { mapOutgoing, type LibraryRequest, type MappedOutgoing } from './drachtio/outgoing.ts';
+import { mapOutgoing, plainRouter, type LibraryRequest, type MappedOutgoing } from './drachtio/outgoing.ts';
 import { RequestNotSent } from './drachtio/refusal.ts';
 import { mapReply, type LibraryReply } from './drachtio/reply.ts';
 import { ServerLink, type ControlTls } from './drachtio/server-link.ts';
@@ -93,6 +93,8 @@ class DrachtioStack implements SipStack {
   readonly #listeners: SipListener[] = [];
   /** Servers that have the dialog of a Call-ID. */
   readonly #dialogs = new RecentMap<DrachtioSession>({ keepMs: DIALOG_MS, max: DIALOGS_MAX });
+  /** Connections over which nothing could be sent; one that speaks again is there again. */
+  readonly #goneFlows = new RecentMap<true>({ keepMs: DIALOG_MS, max: DIALOGS_MAX });
   readonly #withoutTcp = new RecentMap<true>({ keepMs: AVOID_TCP_MS, max: AVOIDED_MAX });
   #handler: SipHandler | undefined;
   #underWay = 0;
@@ -146,7 +148,11 @@ class DrachtioStack implements SipStack {
         const answered = await this.#send(session, mapped, patienceMs);
         return this.#responseTo(outgoing, callId, name, session, answered);
       } catch (error) {
-        if (!(error instanceof RequestNotSent) || error.code !== 'peer-unreachable') throw error;
+        const isUnreachable = error instanceof GatewayError && error.code === 'peer-unreachable';
+        if (isUnreachable && flow !== undefined && flow.protocol !== 'udp' && !(error instanceof NoWayOut)) {
+          this.#goneFlows.set(formatFlowId(flow), true, this.#options.clock.nowMs());
+        }
+        if (!isUnreachable || !(error instanceof RequestNotSent)) throw error;
         refusal = error;
       }
     }
@@ -160,7 +166,17 @@ class DrachtioStack implements SipStack {
   /** Connections are the server's: nobody hears when one is gone, before a request over it has failed. */
   isFlowOpen(flow: string): boolean {
     const known = parseFlowId(flow);
-    return known !== undefined && this.#membersFor(known, undefined).length > 0;
+    if (known === undefined || this.#goneFlows.get(flow, this.#options.clock.nowMs()) !== undefined) return false;
+    return this.#membersFor(known, undefined).length > 0;
+  }
+
+  takesRoutes(routes: readonly string[]): boolean {
+    return plainRouter(routes) !== undefined;
+  }
+
+  /** The server answers CRLF over TCP; over TLS and UDP it does not. */
+  answersKeepAlives(transport: SipTransport): boolean {
+    return transport === 'tcp';
   }
 
   servers(): Readonly<Record<string, SipServerState>> {
@@ -339,6 +355,7 @@ class DrachtioStack implements SipStack {
     }
     const { method, uri, headers, body } = request;
     const flow = this.#flowFrom(name, control, receivedOn);
+    this.#goneFlows.delete(flow.id);
     const receivedAtMs = this.#options.clock.nowMs();
     void this.#handle(session, control, { method, uri, headers, body, flow, receivedAtMs });
   }

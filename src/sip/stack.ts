@@ -64,8 +64,9 @@ export type SipServerState = {
  *     ('content-unsupported'). A message of more than about 11 kB is refused ('content-too-large').
  *  9. New requests go to other applications of the server; where there is none the server refuses them itself,
  *     without Retry-After. Connections of far ends are the server's.
- * 11. A flow counts as open as long as the server that it came to is connected: of connections nobody is told.
- * `SipReply.flowTimerSeconds` has no effect. A route set of its own cannot be written either: such a request goes to its one loose router without it, or is
+ * 11. A flow counts as open as long as the server that it came to is connected and no request over it has failed: of
+ *     connections nobody is told. `SipReply.flowTimerSeconds` has no effect.
+ * A route set of its own cannot be written either: such a request goes to its one loose router without it, or is
  * refused ('feature-unsupported'). Requests of methods without a specification never arrive. A flow is the place a
  * request came from and the server it came to; `peerNames` is never there.
  */
@@ -76,6 +77,10 @@ export interface SipStack {
   reachableAt(transport: SipTransport, remoteAddress: string): Promise<string | undefined>;
   isFlowOpen(flow: string): boolean;
   stop(graceMs: number): Promise<void>;
+  /** Whether a request with these Route values can be sent; absent: whatever they are. */
+  takesRoutes?(routes: readonly string[]): boolean;
+  /** Whether signs of life of phones are answered over a transport (RFC 5626, section 4.4); absent: over each. */
+  answersKeepAlives?(transport: SipTransport): boolean;
   /** The servers that carry SIP for this one, by name; absent where it does so itself. */
   servers?(): Readonly<Record<string, SipServerState>>;
 }

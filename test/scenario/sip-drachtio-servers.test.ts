@@ -106,6 +106,16 @@ test('drachtio servers: what is for a flow leaves over its server alone', async 
   assert.equal(request.startLine, 'MESSAGE sip:bob@192.0.2.9 SIP/2.0');
   phone.send(rawResponse(request, 202));
   assert.equal((await answered).status, 202);
+  assert.equal(stack.isFlowOpen(flow.id), true);
+  phone.close();
+  await until(
+    () =>
+      stack
+        .request(anOutgoing('sip:bob@192.0.2.9', { nextHop: { flow: flow.id } }))
+        .then(() => false, isCode('peer-unreachable')),
+    { what: 'the connection is gone' },
+  );
+  assert.equal(stack.isFlowOpen(flow.id), false);
   await other.cutControl();
   await until(() => Object.values(stack.servers?.() ?? {})[1]?.at === 'down', { what: 'the loss is seen' });
   const gone = stack.request(anOutgoing('sip:bob@192.0.2.9', { nextHop: { flow: flow.id } }));

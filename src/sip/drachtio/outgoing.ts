@@ -134,10 +134,9 @@ function proxyOf(
   const routes = fields
     .filter(([name]) => canonicalName(name) === 'Route')
     .flatMap(([, value]) => splitList(value) ?? ['']);
-  const [first] = routes;
-  if (first === undefined) return hop;
-  const route = parseSipUri(parseNameAddr(first)?.uri ?? '');
-  if (routes.length > 1 || route === undefined || !isPlainRouter(route)) throw notExpressed();
+  if (routes.length === 0) return hop;
+  const route = plainRouter(routes);
+  if (route === undefined) throw notExpressed();
   if (hop === undefined) return wireUri(route);
   // Over a flow the request goes to whom the one it answers came from; elsewhere only to the router itself.
   const hopHost = flow === undefined ? parseSipUri(hop)?.host : undefined;
@@ -145,14 +144,20 @@ function proxyOf(
   return hop;
 }
 
-/** A loose router that needs to be told nothing: neither in the user part nor in a parameter of its own. */
-function isPlainRouter(route: SipUri): boolean {
-  return (
+/**
+ * The one loose router of a route set that needs to be told nothing, neither in the user part nor in a parameter of its
+ * own; undefined for every other route set.
+ */
+export function plainRouter(routes: readonly string[]): SipUri | undefined {
+  const [first = ''] = routes;
+  const route = routes.length === 1 ? parseSipUri(parseNameAddr(first)?.uri ?? '') : undefined;
+  const isPlain =
+    route !== undefined &&
     uriParam(route, 'lr') !== undefined &&
     route.user === undefined &&
     route.headers === undefined &&
-    route.params.every(([name]) => ['lr', 'transport'].includes(name.toLowerCase()))
-  );
+    route.params.every(([name]) => ['lr', 'transport'].includes(name.toLowerCase()));
+  return isPlain ? route : undefined;
 }
 
 function notExpressed(): GatewayError {

@@ -51,6 +51,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
   ['a certificate for a TCP listener', servers("{ listen: 'tcp://127.0.0.1:9', trust: [127.0.0.1], secret: rig-5f1c, tls: { certificate: c, key: k } }"), ['tls: belongs to `listen: tls://`']],
   ['a certificate of ours beside a host', servers('{ host: h, secret: rig-5f1c, tls: { certificate: c } }'), ['tls.certificate: belongs to `listen`']],
   ['roots beside a listener', servers("{ listen: 'tls://127.0.0.1:9', trust: [127.0.0.1], secret: rig-5f1c, tls: { certificate: c, key: k, ca: a } }"), ['tls.ca: belongs to `host`']],
+  ['a time after which connections are closed', sip(`engine: drachtio, drachtio: [${ONE}]`, 'registration: { flowTimerSeconds: 120 }\n'), ['registration.flowTimerSeconds: has no effect']],
   ['a peer that a certificate proves', peer('security: mutual-tls'), ['peers[0].security: found mutual-tls']],
   ['a core that a certificate proves', `domains: [{ name: sip.example, nextHop: 'sip:core;transport=tls' }]\nsip: { engine: drachtio, drachtio: [${ONE}] }\n`, ['domains[0].nextHop: needs `trust`']],
 ]; // prettier-ignore

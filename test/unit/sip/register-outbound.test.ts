@@ -6,6 +6,7 @@ import type { Binding } from '../../../src/core/ports.ts';
 import type { RegisterRequest } from '../../../src/core/registration-service.ts';
 import type { HeaderField, SipFlow, SipReply } from '../../../src/sip/message.ts';
 import { registerHandler, type RegisterSettings } from '../../../src/sip/register-handler.ts';
+import type { SipStack } from '../../../src/sip/stack.ts';
 import { aBinding } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { aRequest } from '../../support/sip-request.ts';
@@ -20,11 +21,13 @@ type Options = {
   readonly settings?: Partial<RegisterSettings>;
   readonly flow?: Partial<SipFlow>;
   readonly isCore?: boolean;
+  /** An engine that lacks something. */
+  readonly stack?: Pick<SipStack, 'takesRoutes' | 'answersKeepAlives'>;
 };
 
 async function register(
   headers: readonly HeaderField[],
-  { bindings = [], settings = {}, flow = {}, isCore = false }: Options = {},
+  { bindings = [], settings = {}, flow = {}, isCore = false, stack }: Options = {},
 ): Promise<{ reply: SipReply; asked: RegisterRequest | undefined }> {
   let asked: RegisterRequest | undefined;
   const handler = registerHandler({
@@ -41,6 +44,7 @@ async function register(
       temporaryOf: (_user, _device, sinceMs) => `sip:tgruu.${sinceMs}@sip.example;gr`,
     },
     settings: { serviceRoute: [], edges: [], ...settings },
+    ...(stack === undefined ? {} : { stack }),
     clock: new FakeClock(NOW_MS),
   });
   const to = '<sip:bob@sip.example>';
@@ -208,4 +212,23 @@ test('service-route: what the operator says is told with each registration, aske
     const { reply } = await register(headers, { settings });
     assert.deepEqual(valuesOf(reply, 'Service-Route'), ['<sip:p2.home.example;lr>', '<sip:hsp.home.example;lr>']);
   }
+});
+
+test('outbound: where the engine answers no signs of life over a transport, flows over it are not kept', async () => {
+  const stack = { answersKeepAlives: (transport: string) => transport === 'tcp' };
+  const { reply, asked } = await register([SUPPORTED, CONTACT], { stack, flow: { transport: 'tls' } });
+  assert.equal(reply.status, 439);
+  assert.equal(asked, undefined);
+  assert.deepEqual(valuesOf((await register([SUPPORTED, CONTACT], { stack })).reply, 'Require'), ['outbound']);
+});
+
+test('path: one that the engine cannot follow is refused, not kept in vain', async () => {
+  const stack = { takesRoutes: (routes: readonly string[]) => !routes.includes(PATH) };
+  const { reply, asked } = await register([SUPPORTED, CONTACT, ...TWO_VIAS, ['Path', PATH]], { stack });
+  assert.equal(reply.status, 420);
+  assert.deepEqual(valuesOf(reply, 'Unsupported'), ['path']);
+  assert.equal(asked, undefined);
+  const plain = await register([CONTACT, ...TWO_VIAS, ['Path', '<sip:192.0.2.99;lr>']], { stack });
+  assert.equal(plain.reply.status, 200);
+  assert.deepEqual(plain.asked?.path, ['<sip:192.0.2.99;lr>']);
 });

@@ -350,6 +350,17 @@ test('where the flow is gone the watcher is reached at his Contact', async () =>
   assert.equal(lease.dialog.flow, undefined);
 });
 
+test('a server that cannot send to anybody gives nobody up, and forgets no flow', async () => {
+  const { notifier, stack } = aWorld(() => 'no-way-out');
+  const lease = aSipLease({ dialog: { flow: 'tcp-1' } });
+  for (let i = 0; i < 20; i++) {
+    assert.deepEqual(await notifier.notify(aNotification({}, { lease })), { kind: 'again', afterMs: 5_000 });
+  }
+  assert.equal(stack.sent.length, 20);
+  assert.equal(lease.dialog.flow, 'tcp-1');
+  assert.equal(lease.failed, 0);
+});
+
 test('where the flow is gone the watcher is reached over the one that he has registered since', async () => {
   const world = aWorld((_, at) => (at === 0 ? 'peer-unreachable' : 200));
   world.flow = 'tcp-2';
