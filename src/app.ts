@@ -1,6 +1,7 @@
 import { CertificateWatch, watchedCertificates } from './app/certificate-watch.ts';
 import { createCommands, type CommandSide } from './app/commands.ts';
 import { createContacts, type ContactSide } from './app/contacts.ts';
+import { createFederations, type Federations } from './app/federation.ts';
 import { healthOf } from './app/health.ts';
 import { createLinks, startLink, type NamedLink } from './app/links.ts';
 import { numberPlan } from './app/numbers.ts';
@@ -39,6 +40,7 @@ export class App {
   readonly #registrations: RegistrationService;
   readonly #messages: MessageService;
   readonly #links: ReadonlyMap<string, NamedLink>;
+  readonly #federations: Federations;
   readonly #stack: SipStack;
   readonly #sip: SipApplication;
   readonly #contacts: ContactSide;
@@ -93,7 +95,8 @@ export class App {
     this.#certificates = new CertificateWatch(watchedCertificates(config), clock, log);
     this.#stack = stack;
     const proof = senderProof({ peers: this.#peers, credentials: store.credentials, clock, log });
-    this.#links = createLinks(options);
+    this.#federations = createFederations(options, queue);
+    this.#links = new Map([...createLinks(options), ...this.#federations.links]);
     this.#contacts = createContacts({ store, isUser, contactsOf, presence: () => this.#presence.service }, options);
     this.#commands = createCommands(
       {
@@ -218,6 +221,7 @@ export class App {
         gateways: this.#gateways,
         startedAtMs: this.#startedAtMs,
       };
+      await this.#federations.start();
       await Promise.all([...this.#links].map(([name, link]) => startLink(name, link, services, this.#options)));
       if (!this.#isStopping()) this.#status = 'ok';
     } catch (thrown) {
@@ -258,6 +262,7 @@ export class App {
     await this.#stores.queue.stop(GRACE_MS.queue);
     for (const gateway of this.#gateways) gateway.leave();
     await Promise.all([...this.#links.values()].map(({ link }) => link.stop(GRACE_MS.links)));
+    await this.#federations.stop();
     this.#delivery.stop();
     this.#commands.adhoc.stop();
     this.#certificates.stop();

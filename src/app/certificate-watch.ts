@@ -13,7 +13,7 @@ const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 export type WatchedCertificate = { readonly key: string; readonly pem: string; readonly warnDays: number };
 
 /** Those of the configuration, each by its key there. */
-export function watchedCertificates({ sip }: Config): readonly WatchedCertificate[] {
+export function watchedCertificates({ sip, links }: Config): readonly WatchedCertificate[] {
   const { tls } = sip;
   const ours = tls === undefined ? [] : [{ key: 'sip.tls', pem: tls.certificate, warnDays: tls.warnDays }];
   const control = sip.drachtio.flatMap((server, at) =>
@@ -21,7 +21,11 @@ export function watchedCertificates({ sip }: Config): readonly WatchedCertificat
       ? [{ key: `sip.drachtio[${at}].tls`, pem: server.tls.certificate, warnDays: CONTROL_WARN_DAYS }]
       : [],
   );
-  return [...ours, ...control];
+  const federation = Object.entries(links).flatMap(([name, link]) => {
+    if (link.type !== 'xmpp-s2s' || link.certificate === undefined) return [];
+    return [{ key: `links.${name}`, pem: link.certificate.certificate, warnDays: link.warnDays }];
+  });
+  return [...ours, ...control, ...federation];
 }
 
 /** Says in the log, at the start and then once a day, which certificates of this server are about to end or have ended. */

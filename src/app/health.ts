@@ -1,4 +1,6 @@
+import type { Config, PeerConfig } from '../core/config.ts';
 import type { DeliveryService } from '../core/delivery-service.ts';
+import { pairLink } from '../core/peers.ts';
 import type { BindingStore, DeliveryQueue, HopId } from '../core/ports.ts';
 import type { PresenceService } from '../core/presence/presence-service.ts';
 import { linkHop, sipHop } from '../core/router.ts';
@@ -30,13 +32,14 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
   const links: Record<string, LinkHealth> = {};
   for (const [name, { link }] of sources.links) links[name] = link.state();
   const peers: Record<string, { reachable: boolean; waiting: number }> = {};
-  const hops: ReadonlyArray<readonly [domain: string, hop: HopId]> = [
-    ...config.peers.map(({ domain, link }) => [domain, link === 'sip' ? sipHop(domain) : linkHop(link)] as const),
+  const hops: ReadonlyArray<readonly [domain: string, hops: readonly HopId[]]> = [
+    ...config.peers.map((peer) => [peer.domain, hopsOf(peer, config)] as const),
     // A domain of ours behind a SIP core: what is for those whom only the core knows goes there.
-    ...config.domains.flatMap(({ name, nextHop }) => (nextHop === undefined ? [] : [[name, sipHop(name)] as const])),
+    ...config.domains.flatMap(({ name, nextHop }) => (nextHop === undefined ? [] : [[name, [sipHop(name)]] as const])),
   ];
-  for (const [domain, hop] of hops) {
-    peers[domain] = { reachable: delivery.isReachable(hop), waiting: figures.perHop[hop] ?? 0 };
+  for (const [domain, ways] of hops) {
+    const waiting = ways.reduce((sum, hop) => sum + (figures.perHop[hop] ?? 0), 0);
+    peers[domain] = { reachable: ways.every((hop) => delivery.isReachable(hop)), waiting };
   }
   return {
     status,
@@ -51,4 +54,10 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
     presence: presence.figures,
     registeredUsers: bindings.count(nowMs),
   };
+}
+
+/** The ways to a peer: over federation one from each domain of ours. */
+function hopsOf({ domain, link, s2s }: PeerConfig, { domains }: Config): readonly HopId[] {
+  if (s2s !== undefined) return domains.map(({ name }) => linkHop(pairLink(link, name, domain)));
+  return [link === 'sip' ? sipHop(domain) : linkHop(link)];
 }

@@ -16,7 +16,12 @@ import type { PresenceSide } from './presence.ts';
 import type { Stores } from './stores.ts';
 
 /** A way to XMPP domains, and the names under which it stands for ours. */
-export type NamedLink = { readonly link: XmppLink; readonly domains: ComponentDomains };
+export type NamedLink = {
+  readonly link: XmppLink;
+  readonly domains: ComponentDomains;
+  /** The one domain at its far end; absent: several may be there. */
+  readonly peer?: string;
+};
 
 /** The links of the configuration by their names, but for those of accounts; none of them connects yet. */
 export function createLinks({ config, clock, random, log }: AppOptions): Map<string, NamedLink> {

@@ -1,7 +1,9 @@
 import { parseCidr } from './cidr.ts';
 import { drachtioFaults } from './config-drachtio-checks.ts';
+import { valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
+import { federationFaults, federationPeerFaults } from './config-federation-checks.ts';
 import { numberFaults } from './config-number-faults.ts';
-import { nearest, valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
+import { domainAt, listAt, near, recordAt, textAt } from './config-places.ts';
 import { isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './config-values.ts';
 
 /** Reads a file of the configuration. @throws Error saying why it cannot be read. */
@@ -83,6 +85,10 @@ function linkFaults(values: unknown, own: readonly Named[]): ValueFault[] {
     }
     if (textAt(link, ['type']) === 'xmpp-account') {
       faults.push(...accountLinkFaults(values, link, path, names));
+      continue;
+    }
+    if (textAt(link, ['type']) === 'xmpp-s2s') {
+      faults.push(...federationFaults(link, path));
       continue;
     }
     const name = domainAt(link, ['name']);
@@ -193,8 +199,10 @@ function peerFaults(values: unknown, own: readonly Named[]): ValueFault[] {
       faults.push({ path: [...path, 'link'], text });
       continue;
     }
+    const isFederated = link !== 'sip' && textAt(links[link], ['type']) === 'xmpp-s2s';
+    faults.push(...federationPeerFaults(value, path, isFederated ? links[link] : undefined));
     if (link !== 'sip') {
-      for (const key of ['nextHop', 'trust', 'security']) {
+      for (const key of isFederated ? ['trust'] : ['nextHop', 'trust', 'security']) {
         if (valueAt(value, [key]) !== undefined) {
           faults.push({ path: [...path, key], text: `belongs to a peer with link: sip, not to one over ${link}` });
         }
@@ -203,12 +211,15 @@ function peerFaults(values: unknown, own: readonly Named[]): ValueFault[] {
     if (domain === undefined) continue;
     // Over links the source's domain chooses the way, so two ways for one pair of domains would leave it to chance.
     const standsFor =
-      link === 'sip' ? 'sip' : (domainAt(links[link], ['domain']) ?? domainAt(links[link], ['name']) ?? link);
+      link === 'sip' || isFederated
+        ? 'sip'
+        : (domainAt(links[link], ['domain']) ?? domainAt(links[link], ['name']) ?? link);
     const way = `${domain} ${standsFor}`;
     if (seen.has(way)) {
+      const ways = isFederated ? 'link: sip and links of type xmpp-s2s' : 'link: sip';
       faults.push({
         path,
-        text: `${domain} is named a second time for ${standsFor === 'sip' ? 'link: sip' : `a link that stands for ${standsFor}`}, expected once`,
+        text: `${domain} is named a second time for ${standsFor === 'sip' ? ways : `a link that stands for ${standsFor}`}, expected once`,
       });
     }
     seen.add(way);
@@ -351,31 +362,4 @@ function orderFaults(values: unknown): ValueFault[] {
     const at = valueAt(values, [...path, low]) === undefined ? high : low;
     return [{ path: [...path, at], text: `found ${low} ${a} and ${high} ${b}, expected ${low} not above ${high}` }];
   });
-}
-
-function near(word: string, candidates: readonly string[]): string {
-  const found = nearest(word, candidates);
-  return found === undefined ? '' : `; did you mean ${found}?`;
-}
-
-function listAt(values: unknown, path: ConfigPath): ReadonlyArray<{ value: unknown; path: ConfigPath }> {
-  const list = valueAt(values, path);
-  return Array.isArray(list) ? list.map((value: unknown, at) => ({ value, path: [...path, at] })) : [];
-}
-
-function recordAt(values: unknown, path: ConfigPath): Record<string, unknown> {
-  const record = valueAt(values, path);
-  return typeof record === 'object' && record !== null && !Array.isArray(record)
-    ? (record as Record<string, unknown>)
-    : {};
-}
-
-function textAt(values: unknown, path: ConfigPath): string | undefined {
-  const value = valueAt(values, path);
-  return typeof value === 'string' ? value : undefined;
-}
-
-function domainAt(values: unknown, path: ConfigPath): string | undefined {
-  const value = textAt(values, path);
-  return value === undefined ? undefined : parseDomain(value);
 }

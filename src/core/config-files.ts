@@ -1,6 +1,5 @@
 import { secretFaults, type ReadFile } from './config-checks.ts';
 import type { ConfigPath, ValueFault } from './config-faults.ts';
-import type { ConfigValues } from './config-schema.ts';
 import { BEARER_TOKEN_FORM, isBearerToken } from './config-values.ts';
 
 /** PEM texts, read from the files that the configuration names. */
@@ -56,10 +55,12 @@ export class FileTexts {
   }
 
   /** Reads the PEM files; when each is there, they must fit each other as well. */
-  tls(named: ConfigValues['sip']['tls']): TlsConfig | undefined {
+  tls(
+    named: { readonly certificate: string; readonly key: string; readonly ca?: string | undefined } | undefined,
+    path: ConfigPath = ['sip', 'tls'],
+  ): TlsConfig | undefined {
     if (named === undefined) return undefined;
     const faultsBefore = this.#faults.length;
-    const path = ['sip', 'tls'];
     const tls = {
       certificate: this.pem(named.certificate, [...path, 'certificate']),
       key: this.pem(named.key, [...path, 'key']),

@@ -1,7 +1,7 @@
 /** The `links` section of the configuration: ways to XMPP domains, by their type. */
 import * as z from 'zod';
-import { meta, text } from './config-meta.ts';
-import { parseDomain } from './config-values.ts';
+import { meta, seconds, text } from './config-meta.ts';
+import { isFederationListen, parseDomain } from './config-values.ts';
 
 const plain = z.string().min(1);
 const domain = text('a domain name', (value) => parseDomain(value) !== undefined);
@@ -125,8 +125,78 @@ const xmppAccount = z.strictObject({
     .meta(meta({ about: 'Accounts that may be linked over this link in total; a user has one at most.' })),
 });
 
+const xmppS2s = z.strictObject({
+  type: z.literal('xmpp-s2s').meta(
+    meta({
+      about:
+        'Federation with XMPP domains directly, server to server (RFC 6120), for all our domains. Each peer is named in `peers`.',
+      sample: 'xmpp-s2s',
+    }),
+  ),
+  listen: z
+    .array(text('tcp|tls://address:port', isFederationListen))
+    .min(1)
+    .meta(
+      meta({
+        about:
+          'Where peers connect: `tcp` for STARTTLS (5269), `tls` for direct TLS (XEP-0368, 5270). IPv6 in brackets.',
+        sample: ['tcp://127.0.0.1:5269', 'tls://127.0.0.1:5270'],
+      }),
+    ),
+  certificate: plain.optional().meta(
+    meta({
+      about:
+        'PEM file with our certificate, which names all our domains and may be used by clients too, and those between it and its root. Read at the start. Without it only peers with `security: dialback` can be had.',
+      sample: './cert.pem',
+    }),
+  ),
+  key: plain.optional().meta(
+    meta({
+      about: 'PEM file with its private key. Dialback keys are made from it: nodes that share it vouch for each other.',
+      sample: './key.pem',
+    }),
+  ),
+  ca: plain.optional().meta(
+    meta({
+      about: 'PEM file with the roots that peers are checked against; absent: those of Node.',
+      sample: './ca.pem',
+      commented: true,
+    }),
+  ),
+  warnDays: z
+    .int()
+    .min(0)
+    .max(366)
+    .default(21)
+    .meta(meta({ about: 'How many days before the end of the certificate the log begins to warn; 0: never before.' })),
+  idleSeconds: seconds(10)
+    .default(600)
+    .meta(meta({ about: 'A stream over which nothing went for so long is closed; the next stanza opens one.' })),
+  authenticateSeconds: seconds(1, 600)
+    .default(30)
+    .meta(meta({ about: 'How long somebody who has connected may take to prove his domain.' })),
+  streamsPerAddress: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(50)
+    .meta(meta({ about: 'Streams opened to us from one IP address at once.' })),
+  streams: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(2_000)
+    .meta(meta({ about: 'Streams opened to us at once in total.' })),
+  unprovedStreams: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(200)
+    .meta(meta({ about: 'Streams opened to us on which nobody has proved his domain yet.' })),
+});
+
 /** One link; which keys it has depends on its type. */
-export const link = z.discriminatedUnion('type', [xmppComponent, xmppAccount]);
+export const link = z.discriminatedUnion('type', [xmppComponent, xmppAccount, xmppS2s]);
 
 /** Where the passwords of linked accounts are encrypted. */
 export const accounts = z.strictObject({

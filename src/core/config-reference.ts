@@ -98,7 +98,11 @@ function exampleLines(): string[] {
 }
 
 /** What a link of each kind might be called. */
-const SAMPLE_NAMES: Readonly<Record<string, string>> = { 'xmpp-component': 'office', 'xmpp-account': 'public' };
+const SAMPLE_NAMES: Readonly<Record<string, string>> = {
+  'xmpp-component': 'office',
+  'xmpp-account': 'public',
+  'xmpp-s2s': 'federation',
+};
 
 type KeyLine = Line & { readonly isOptional: boolean };
 

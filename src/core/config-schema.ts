@@ -22,6 +22,7 @@ import {
   parseHostPort,
   parseListen,
   parseNextHop,
+  parseXmppNextHop,
 } from './config-values.ts';
 
 const plain = z.string().min(1);
@@ -33,6 +34,11 @@ const trust = z.array(
 const nextHop = text(
   'a SIP URI without user part, sip:host:port;transport=tcp',
   (value) => parseNextHop(value) !== undefined,
+);
+
+const peerNextHop = text(
+  'a SIP URI without user part, sip:host:port;transport=tcp, or tcp://host:port, tls://host:port',
+  (value) => parseNextHop(value) !== undefined || parseXmppNextHop(value) !== undefined,
 );
 
 const ownDomain = z.union([
@@ -59,9 +65,10 @@ const peer = z.strictObject({
   link: plain.meta(
     meta({ about: 'The link it is reached over: a name of the `links` section, or `sip`.', sample: 'office' }),
   ),
-  nextHop: nextHop.optional().meta(
+  nextHop: peerNextHop.optional().meta(
     meta({
-      about: 'Where its requests go, a SIP URI (only with `link: sip`); absent: found by DNS (RFC 3263).',
+      about:
+        'Where what is for it goes: a SIP URI with `link: sip`; over a link of type `xmpp-s2s`, `tcp://host:port` or, for direct TLS, `tls://host:port`. Absent: found by DNS (RFC 3263; SRV for XMPP).',
       sample: 'sip:192.0.2.7:5060;transport=tcp',
       commented: true,
     }),

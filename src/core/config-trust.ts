@@ -7,13 +7,18 @@ export const SIP_SECURITY = ['none', 'tls', 'mutual-tls'] as const;
 
 export type SipSecurity = (typeof SIP_SECURITY)[number];
 
+/** What must prove the domain of an XMPP peer at least, between servers. */
+export const XMPP_SECURITY = ['certificate', 'dialback-over-tls', 'dialback'] as const;
+
+export type XmppSecurity = (typeof XMPP_SECURITY)[number];
+
 export const peerSecurity = z
-  .enum(SIP_SECURITY)
+  .enum([...SIP_SECURITY, ...XMPP_SECURITY])
   .optional()
   .meta(
     meta({
       about:
-        'The least that this peer must offer, with `link: sip`: `none` (the default), what `trust` or a certificate says counts; `tls`, nothing comes or goes but over TLS; `mutual-tls`, and only what a certificate for the domain proves is its own, whatever address it comes from.',
+        'The least that this peer must offer, with `link: sip`: `none` (the default), what `trust` or a certificate says counts; `tls`, nothing comes or goes but over TLS; `mutual-tls`, and only what a certificate for the domain proves is its own, whatever address it comes from. Over a link of type `xmpp-s2s`: `certificate` (the default), a certificate for the domain; `dialback-over-tls`, TLS with any certificate, and a dialback key; `dialback`, a dialback key alone. TLS is used wherever it is offered.',
       sample: 'mutual-tls',
       commented: true,
     }),

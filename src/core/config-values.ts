@@ -42,6 +42,12 @@ export function parseListen(text: string): SipListen | undefined {
   return where === undefined ? undefined : { transport, address: where.host, port: where.port };
 }
 
+/** Whether XMPP servers may be listened for there: `tcp://address:port`, or `tls://` for direct TLS. */
+export function isFederationListen(text: string): boolean {
+  const listen = parseListen(text);
+  return listen?.transport === 'tcp' || listen?.transport === 'tls';
+}
+
 /** Whether a text is an origin as browsers write it, `https://chat.example:8443`, or `*` for any (RFC 6454, section 6.2). */
 export function isOrigin(text: string): boolean {
   if (text === '*') return true;
@@ -96,6 +102,22 @@ function parseHost(text: string): string | undefined {
     return text.endsWith(']') && inner.includes(':') && parseIpAddress(inner) !== undefined ? inner : undefined;
   }
   return parseDomain(text);
+}
+
+/** Where an XMPP server is found without DNS. */
+export type XmppNextHop = { readonly host: string; readonly port: number; readonly isTls: boolean };
+
+/** Reads `tcp://host[:port]` (STARTTLS, 5269) or `tls://host[:port]` (direct TLS, 5270), IPv6 in brackets. */
+export function parseXmppNextHop(text: string): XmppNextHop | undefined {
+  const end = text.indexOf('://');
+  const transport = text.slice(0, Math.max(0, end));
+  if (transport !== 'tcp' && transport !== 'tls') return undefined;
+  const isTls = transport === 'tls';
+  const where = text.slice(end + 3);
+  const host = parseHost(where);
+  if (host !== undefined) return { host, port: isTls ? 5270 : 5269, isTls };
+  const both = parseHostPort(where);
+  return both === undefined || both.port === 0 ? undefined : { ...both, isTls };
 }
 
 function parsePort(text: string, min: number): number | undefined {
@@ -159,4 +181,10 @@ export function isBearerToken(text: string): boolean {
 export function isOverTls(text: string): boolean {
   const hop = parseNextHop(text);
   return hop !== undefined && (hop.scheme === 'sips' || /;transport=tls(;|$)/i.test(text));
+}
+
+/** What a check of the schema has seen to be there. */
+export function known<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the configuration schema let a value through that cannot be read');
+  return value;
 }

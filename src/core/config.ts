@@ -18,11 +18,18 @@ import { FileTexts, type ConfigWorld, type TlsConfig } from './config-files.ts';
 import { ConfigSchema, type ConfigValues } from './config-schema.ts';
 import { builtAliases, builtNumbers, type NumbersConfig } from './config-numbers.ts';
 import { builtStore, type StoreConfig } from './config-store.ts';
-import type { SipSecurity } from './config-trust.ts';
-import { parseDomain, parseHostPort, parseListen, type HostPort, type SipListen } from './config-values.ts';
+import { builtLink, builtPeer, type LinkConfig, type PeerConfig } from './config-built-links.ts';
+import { known, parseDomain, parseHostPort, parseListen, type HostPort, type SipListen } from './config-values.ts';
 import type { RuleAction } from './presence/rules.ts';
 
 export type { ConfigWorld, TlsConfig } from './config-files.ts';
+export type {
+  AccountLinkConfig,
+  ComponentLinkConfig,
+  FederationLinkConfig,
+  LinkConfig,
+  PeerConfig,
+} from './config-built-links.ts';
 export type { StoreConfig } from './config-store.ts';
 
 /** A domain this server is authoritative for. */
@@ -33,49 +40,6 @@ export type OwnDomain = {
   readonly trust: readonly string[];
   /** The SIP core behind which its users are that are not known here, a SIP URI. */
   readonly nextHop?: string;
-};
-
-export type ComponentLinkConfig = {
-  readonly type: 'xmpp-component';
-  readonly host: string;
-  readonly port: number;
-  /** Our address on the XMPP side, lower case. */
-  readonly name: string;
-  /** The own domain it stands for. */
-  readonly domain: string;
-  /** Whether XMPP users may register with it as a gateway. */
-  readonly registration: boolean;
-  readonly secret: string;
-};
-
-/** Accounts of users of ours on public XMPP services. */
-export type AccountLinkConfig = {
-  readonly type: 'xmpp-account';
-  /** Services whose accounts may be linked, lower case. */
-  readonly domains: readonly string[];
-  /** Where they are reached; absent: found by DNS. */
-  readonly host?: string;
-  readonly port?: number;
-  readonly directTls: boolean;
-  /** PEM of the roots; absent: those of Node. */
-  readonly ca?: string;
-  readonly allowPlain: boolean;
-  readonly contacts: 'anyone' | 'roster';
-  readonly priority: number;
-  readonly accountsMax: number;
-};
-
-export type LinkConfig = ComponentLinkConfig | AccountLinkConfig;
-
-export type PeerConfig = {
-  readonly domain: string;
-  /** Name of a link, or `sip`. */
-  readonly link: string;
-  /** A SIP URI. */
-  readonly nextHop?: string;
-  readonly trust: readonly string[];
-  /** The least a SIP peer must offer; absent: none. */
-  readonly security?: SipSecurity;
 };
 
 /** The configuration, checked whole: names meet, files were read, paths are absolute, defaults are filled in. */
@@ -318,12 +282,7 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
         ? {}
         : { keyFile: world.resolvePath(world.baseFolder, values.accounts.keyFile) }),
     },
-    peers: values.peers.map(({ nextHop, security, ...peer }) => ({
-      ...peer,
-      domain: known(parseDomain(peer.domain)),
-      ...(nextHop === undefined ? {} : { nextHop }),
-      ...(security === undefined ? {} : { security }),
-    })),
+    peers: values.peers.map((peer) => builtPeer(peer, values.links[peer.link]?.type === 'xmpp-s2s')),
     ...(values.http === undefined ? {} : { http: builtHttp(values.http, files) }),
     dns: values.dns,
     ...(values.enum === undefined ? {} : { enum: builtNumbers(values.enum, own, values.dns.servers) }),
@@ -340,26 +299,6 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
   };
 }
 
-function builtLink(link: ConfigValues['links'][string], path: ConfigPath, files: FileTexts): LinkConfig {
-  if (link.type === 'xmpp-account') {
-    const { host, port, ca, ...rest } = link;
-    return {
-      ...rest,
-      domains: link.domains.map((domain) => known(parseDomain(domain))),
-      ...(host === undefined ? {} : { host }),
-      ...(port === undefined ? {} : { port }),
-      ...(ca === undefined ? {} : { ca: files.pem(ca, [...path, 'ca']) }),
-    };
-  }
-  const { secretFile, ...rest } = link;
-  return {
-    ...rest,
-    name: known(parseDomain(link.name)),
-    domain: known(parseDomain(link.domain ?? link.name)),
-    secret: link.secret ?? (secretFile === undefined ? '' : files.secret(secretFile, [...path, 'secretFile'])),
-  };
-}
-
 function builtRegistration({ flowTimerSeconds, ...rest }: ConfigValues['registration']): Config['registration'] {
   return { ...rest, ...(flowTimerSeconds === undefined ? {} : { flowTimerSeconds }) };
 }
@@ -370,11 +309,6 @@ function builtHttp(
 ): NonNullable<Config['http']> {
   const given = token ?? (tokenFile === undefined ? undefined : files.token(tokenFile, ['http', 'tokenFile']));
   return { listen: known(parseHostPort(listen)), ...(given === undefined ? {} : { token: given }) };
-}
-
-function known<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('the configuration schema let a value through that cannot be read');
-  return value;
 }
 
 /** Where in the text a fault is: at its value, at its key, or, for what is missing, at the nearest thing around it. */

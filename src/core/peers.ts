@@ -26,11 +26,18 @@ export type Peer = {
   readonly domain: string;
   /** Name of a link, or `sip`. */
   readonly link: string;
-  /** The own domain that the link stands for; absent with `sip`, which carries all of them. */
+  /** The own domain that the link stands for; absent with `sip` and with federation, which carry all of them. */
   readonly standsFor?: string;
+  /** The link has a way of its own for each pair of a domain of ours and a peer's: `pairLink` is its name. */
+  readonly isPaired?: true;
   /** A SIP URI. Over TLS where the peer's `security` asks for that, also where the configuration names none. */
   readonly nextHop?: string;
 };
+
+/** The name of the way between a domain of ours and a peer's over a link that serves many; no configured name has a slash. */
+export function pairLink(link: string, own: string, peer: string): string {
+  return `${link}/${own}/${peer}`;
+}
 
 type Trusted = {
   readonly blocks: readonly Cidr[];
@@ -81,10 +88,15 @@ export class PeerTable {
 
   /**
    * Whether users of this domain may reach us over this link. Over an account (`<link>/<user>`) everybody may whom no
-   * peer entry gives another way: its service can vouch for no domain of ours and for no peer.
+   * peer entry gives another way: its service can vouch for no domain of ours and for no peer. Over a pair (`pairLink`)
+   * the one domain may that it is for.
    */
   isReachedOver(domain: string, link: string): boolean {
     const slash = link.indexOf('/');
+    if (slash >= 0 && this.links.get(link.slice(0, slash))?.type === 'xmpp-s2s') {
+      if (!link.endsWith(`/${domain}`)) return false;
+      return this.peersOf(domain).some((peer) => peer.link === link.slice(0, slash));
+    }
     if (slash >= 0) {
       const isAccount = this.links.get(link.slice(0, slash))?.type === 'xmpp-account';
       return isAccount && this.own(domain) === undefined && this.peer(domain) === undefined;
@@ -129,6 +141,7 @@ export class PeerTable {
       domain: entry.domain,
       link: entry.link,
       ...(standsFor === undefined ? {} : { standsFor }),
+      ...(link?.type === 'xmpp-s2s' ? { isPaired: true } : {}),
       ...(nextHop === undefined ? {} : { nextHop }),
     };
     this.#peers.set(entry.domain, [...this.peersOf(entry.domain), peer]);

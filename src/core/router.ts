@@ -1,6 +1,6 @@
 import { addressKey, domainOf, localpartOf, type Address } from '../cpim/address.ts';
 import { GatewayError } from './errors.ts';
-import type { Peer, PeerTable } from './peers.ts';
+import { pairLink, type Peer, type PeerTable } from './peers.ts';
 import type { HopId, Route } from './ports.ts';
 import { ANONYMOUS, type UpstreamRoute } from './presence/subscription.ts';
 import type { PresenceRoute } from './presence/subscription-table.ts';
@@ -48,7 +48,7 @@ export class Router {
   routeOf(source: Address, destination: Address): Route {
     const from = domainOf(source);
     const own = this.#peers.own(domainOf(destination));
-    if (own === undefined) return routeOver(this.#wayTo(domainOf(destination), from));
+    if (own === undefined) return routeOver(this.#wayTo(domainOf(destination), from), from);
     this.#checkMayReachUs(from);
     const userKey = userKeyOf(destination);
     if (own.nextHop === undefined || this.#isKnownHere(userKey)) {
@@ -67,7 +67,7 @@ export class Router {
     const own = this.#peers.own(domainOf(presentity));
     if (own === undefined) {
       const way = this.#wayTo(domainOf(presentity), from);
-      return way.link === 'sip' ? upstreamOf(way.domain, way.nextHop) : { kind: 'link', link: way.link };
+      return way.link === 'sip' ? upstreamOf(way.domain, way.nextHop) : { kind: 'link', link: linkOf(way, from) };
     }
     if (watcher !== ANONYMOUS) this.#checkMayReachUs(from);
     const userKey = userKeyOf(presentity);
@@ -86,7 +86,8 @@ export class Router {
     if (this.#peers.own(from) === undefined) {
       throw new GatewayError('sender-forbidden', `${from} may not reach ${to} through this server`);
     }
-    const way = ways.find((peer) => peer.standsFor === from) ?? ways.find((peer) => peer.link === 'sip');
+    const way =
+      ways.find((peer) => peer.standsFor === from) ?? ways.find((peer) => peer.link === 'sip' || peer.isPaired);
     if (way === undefined) throw new GatewayError('peer-unknown', `no link to ${to} stands for ${from}`);
     return way;
   }
@@ -103,8 +104,16 @@ function upstreamOf(domain: string, nextHop: string | undefined): UpstreamRoute 
   return { kind: 'sip', domain, ...(nextHop === undefined ? {} : { nextHop }) };
 }
 
-function routeOver(way: Peer): Route {
-  if (way.link !== 'sip') return { kind: 'link', hop: linkHop(way.link), link: way.link, domain: way.domain };
+/** The name of the link that leads there for a domain of ours. */
+function linkOf(way: Peer, own: string): string {
+  return way.isPaired === true ? pairLink(way.link, own, way.domain) : way.link;
+}
+
+function routeOver(way: Peer, from: string): Route {
+  if (way.link !== 'sip') {
+    const link = linkOf(way, from);
+    return { kind: 'link', hop: linkHop(link), link, domain: way.domain };
+  }
   return {
     kind: 'sip',
     hop: sipHop(way.domain),

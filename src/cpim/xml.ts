@@ -97,7 +97,7 @@ const PIECE_UNITS = 16_384;
 export class XmlStreamReader {
   readonly #reader: TreeReader;
   readonly #events: XmlStreamEvents;
-  readonly #unitsMax: number;
+  #unitsMax: number;
   #over = false;
   #inCallback = false;
   /** Whether nothing but blanks has come since the last stanza. */
@@ -157,6 +157,11 @@ export class XmlStreamReader {
     this.#guard(() => {
       throw new XmlError('not-well-formed', 'input ended inside the stream');
     });
+  }
+
+  /** From now on a stanza may have so many units: who has proved who he is may say more. May be called from a callback. */
+  allow(unitsMax: number): void {
+    this.#unitsMax = unitsMax;
   }
 
   /** Reports nothing more. May be called from a callback. */

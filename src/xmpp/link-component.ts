@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { writeXml, type XmlElement } from '../cpim/xml.ts';
+import type { XmlElement } from '../cpim/xml.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock, Random } from '../core/ports.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
 import { ComponentStream, type StreamEnd } from './link-component-stream.ts';
 import type { LinkEvents, LinkState, XmppLink } from './link.ts';
+import { stanzaText } from './outgoing-stanza.ts';
 import { reconnectPauseMs } from './reconnect-pause.ts';
 import { SendWindow } from './send-window.ts';
+import { COMPONENT_NAMESPACE } from './stanza-content.ts';
 import { StreamPulse } from './stream-pulse.ts';
 
 export type ComponentLinkLimits = {
@@ -346,19 +348,8 @@ export class ComponentLink implements XmppLink {
 
   /** The stanza's text; promise 4: nothing that a server ends the stream for. */
   #written(stanza: XmlElement): string {
-    const { from, to } = stanza.attrs;
-    if (!isStanza(stanza)) throw new GatewayError('internal', 'not a stanza of this stream');
-    if (!isSameDomain(from, this.#jid)) throw new GatewayError('internal', 'stanza from an address that is not ours');
-    if (to === undefined || parseJid(to) === undefined) throw new GatewayError('internal', 'stanza to no address');
-    const text = serialized(stanza);
-    const { stanzaBytesMax } = this.#limits;
-    // Three bytes at most for a UTF-16 unit.
-    if (text.length * 3 > stanzaBytesMax && Buffer.byteLength(text) > stanzaBytesMax) {
-      throw new GatewayError('content-too-large', 'stanza over the size limit', {
-        details: { sizeMax: stanzaBytesMax },
-      });
-    }
-    return text;
+    const bytesMax = this.#limits.stanzaBytesMax;
+    return stanzaText(stanza, { own: this.#jid.domain, namespace: COMPONENT_NAMESPACE, bytesMax });
   }
 
   #become(at: LinkState['at'], reason?: string): void {
@@ -389,23 +380,6 @@ function isPromise(value: unknown): value is Promise<void> {
   return value instanceof Promise;
 }
 
-function isStanza({ name, attrs }: XmlElement): boolean {
-  const namespace = attrs['xmlns'];
-  return (
-    (name === 'message' || name === 'iq' || name === 'presence') &&
-    (namespace === undefined || namespace === 'jabber:component:accept')
-  );
-}
-
 function isSameDomain(address: string | undefined, own: Jid): boolean {
   return address !== undefined && parseJid(address)?.domain === own.domain;
-}
-
-/** @throws GatewayError('internal') for a name that XML does not allow, which no mapper of ours writes */
-function serialized(stanza: XmlElement): string {
-  try {
-    return writeXml(stanza);
-  } catch (thrown) {
-    throw new GatewayError('internal', 'stanza cannot be written', { cause: thrown });
-  }
 }

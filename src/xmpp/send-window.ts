@@ -76,6 +76,13 @@ export class SendWindow {
     }
   }
 
+  /** What is written and not confirmed is to be written once more, on the stream that goes on for a lost one. */
+  rewind(): void {
+    this.#written -= this.unconfirmed;
+    this.#next = this.#first;
+    this.#bytes = 0;
+  }
+
   /** Tells everybody in order, and is empty before the first of them hears of it. */
   rejectAll(error: Error): void {
     const rest = this.#entries.slice(this.#first);

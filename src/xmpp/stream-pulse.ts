@@ -14,7 +14,7 @@ export type PulseVerdict = {
 const DEAD_MS = 20_000;
 /** A ping is sent when none was sent for this long, ms. */
 const IDLE_MS = 60_000;
-/** A peer that has not answered its first ping for this long is taken for one that never does, ms. */
+/** A peer that has not answered its first ping for this long is taken for one that never does, ms; unless told otherwise. */
 const MUTE_MS = 3_000;
 /** What a mute peer has not refused for this long after it left counts as taken, ms. */
 const OUTLIVED_MS = 250;
@@ -35,6 +35,7 @@ export class StreamPulse {
   /** Whether a ping was ever answered by this peer, on an earlier stream too. */
   #answers: boolean;
   #mute = false;
+  readonly #muteMs: number;
   #nowMs = 0;
   #sent = 0;
   #lastPingMs = 0;
@@ -51,11 +52,13 @@ export class StreamPulse {
    * @param prefix begins the id of every ping; unguessable, so that nobody else can confirm anything
    * @param answers whether this peer has answered pings before
    * @param wasMute whether it was found mute on the stream before: that is not waited for a second time
+   * @param muteMs how long a peer is given for its first answer: longer where it must open a stream of its own for it
    */
-  constructor(prefix: string, answers: boolean, wasMute = false) {
+  constructor(prefix: string, answers: boolean, wasMute = false, muteMs = MUTE_MS) {
     this.#prefix = prefix;
     this.#answers = answers;
     this.#mute = wasMute && !answers;
+    this.#muteMs = muteMs;
   }
 
   get answers(): boolean {
@@ -124,7 +127,7 @@ export class StreamPulse {
     if (state.holding) this.#waitingSinceMs += ms;
     const unansweredMs = this.pinging ? this.#nowMs - this.#waitingSinceMs : 0;
     if (this.#answers && unansweredMs >= DEAD_MS) return { dead: 'the server answers no pings any more' };
-    const isNewlyMute = !this.#answers && !this.#mute && unansweredMs >= MUTE_MS;
+    const isNewlyMute = !this.#answers && !this.#mute && unansweredMs >= this.#muteMs;
     if (isNewlyMute) this.#mute = true;
     const confirmed = this.#mute ? this.#outlived() : undefined;
     return {

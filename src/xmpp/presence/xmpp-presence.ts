@@ -1,4 +1,4 @@
-import type { Address } from '../../cpim/address.ts';
+import { type Address, domainOf } from '../../cpim/address.ts';
 import type { XmlElement } from '../../cpim/xml.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock, Random, Records } from '../../core/ports.ts';
@@ -16,7 +16,11 @@ import type { UpstreamRecord } from './upstream-record.ts';
 import { XmppUpstream } from './xmpp-upstream.ts';
 
 export type XmppPresenceDeps = {
-  readonly links: ReadonlyMap<string, { readonly link: XmppLink; readonly domains: ComponentDomains }>;
+  /** By name. `peer`: the one domain at the far end of a link that has only one. */
+  readonly links: ReadonlyMap<
+    string,
+    { readonly link: XmppLink; readonly domains: ComponentDomains; readonly peer?: string }
+  >;
   readonly records: Records<UpstreamRecord>;
   /** Of the core, which needs the notifier and the upstream to be there first. */
   readonly subscriptions: () => Subscriptions;
@@ -57,6 +61,8 @@ export class XmppPresence {
     const linkOf = (name: string): LinkWay | undefined => this.#ways.get(name);
     const subscriptionOf = (pair: Pair) => {
       for (const name of this.#ways.keys()) {
+        const peer = links.get(name)?.peer;
+        if (peer !== undefined && peer !== domainOf(pair.watcher)) continue;
         const subscription = subscriptions().findOn(`link:${name}`, pair);
         if (subscription !== undefined) return subscription;
       }

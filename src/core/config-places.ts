@@ -1,0 +1,30 @@
+/** Looking at values of the configuration before it is known that they have the right types. */
+import { nearest, valueAt, type ConfigPath } from './config-faults.ts';
+import { parseDomain } from './config-values.ts';
+
+export function near(word: string, candidates: readonly string[]): string {
+  const found = nearest(word, candidates);
+  return found === undefined ? '' : `; did you mean ${found}?`;
+}
+
+export function listAt(values: unknown, path: ConfigPath): ReadonlyArray<{ value: unknown; path: ConfigPath }> {
+  const list = valueAt(values, path);
+  return Array.isArray(list) ? list.map((value: unknown, at) => ({ value, path: [...path, at] })) : [];
+}
+
+export function recordAt(values: unknown, path: ConfigPath): Record<string, unknown> {
+  const record = valueAt(values, path);
+  return typeof record === 'object' && record !== null && !Array.isArray(record)
+    ? (record as Record<string, unknown>)
+    : {};
+}
+
+export function textAt(values: unknown, path: ConfigPath): string | undefined {
+  const value = valueAt(values, path);
+  return typeof value === 'string' ? value : undefined;
+}
+
+export function domainAt(values: unknown, path: ConfigPath): string | undefined {
+  const value = textAt(values, path);
+  return value === undefined ? undefined : parseDomain(value);
+}

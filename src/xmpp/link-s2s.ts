@@ -1,0 +1,396 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { XmlElement } from '../cpim/xml.ts';
+import type { Log } from '../core/log.ts';
+import type { Clock, Random } from '../core/ports.ts';
+import type { DnsQueries } from '../dns/dns-queries.ts';
+import { DialbackKeys } from './s2s/dialback.ts';
+import type { Ends } from './s2s/incoming-negotiation.ts';
+import { type IncomingDeps, IncomingStream } from './s2s/incoming-stream.ts';
+import { OutgoingStream, type OutgoingDeps, type Verdict } from './s2s/outgoing-stream.ts';
+import { PairLink } from './s2s/pair-link.ts';
+import { type NextHop, peerTargets } from './s2s/peer-targets.ts';
+import type { PeerSecurity } from './s2s/policy.ts';
+import { pairKey, type S2sLimits, type StanzaStream, type StreamDeps, unreachable } from './s2s/stanza-stream.ts';
+import type { PingHabit } from './s2s/stream-sender.ts';
+import { TlsDoor } from './s2s/tls-door.ts';
+import type { StreamEnd } from './s2s/wire.ts';
+import { errorAnswer } from './stanza.ts';
+import { formatJid } from './jid.ts';
+
+export type S2sListen = { readonly transport: 'tcp' | 'tls'; readonly address: string; readonly port: number };
+
+/** A peer domain on the link. */
+export type S2sPeer = { readonly domain: string; readonly security: PeerSecurity; readonly nextHop?: NextHop };
+
+export type S2sBounds = S2sLimits & {
+  /** Streams opened to us from one address, from all, and such on which nobody has proved who he is. */
+  readonly streamsPerAddress: number;
+  readonly streams: number;
+  readonly unproved: number;
+};
+
+export type S2sOptions = {
+  /** The link's name in the configuration. */
+  readonly name: string;
+  readonly listen: readonly S2sListen[];
+  /** PEM texts; absent: no TLS where we are asked for it, and only dialback to say who we are. */
+  readonly certificate?: { readonly certificate: string; readonly key: string };
+  /** PEM of the roots that peers are checked against; absent: those of Node. */
+  readonly ca?: string;
+  /** Domains of ours, canonical. */
+  readonly ownDomains: readonly string[];
+  readonly peers: readonly S2sPeer[];
+  readonly dns: DnsQueries;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits?: Partial<S2sBounds>;
+};
+
+const LIMITS: S2sBounds = {
+  stanzaBytesMax: 262_144,
+  window: 2048,
+  windowBytes: 16_777_216,
+  inboundMax: 500,
+  answerBytesMax: 1_048_576,
+  openMs: 20_000,
+  authenticateMs: 30_000,
+  idleMs: 600_000,
+  resumeMs: 20_000,
+  streamsPerAddress: 50,
+  streams: 2_000,
+  unproved: 200,
+};
+
+/** Steps in which the time of streams is counted, ms. */
+const STEP_MS = 100;
+
+/**
+ * Federation with XMPP domains without anybody in between (RFC 6120): listens for peers' servers, opens streams to them,
+ * and gives for each pair of a domain of ours and a peer's a link of its own (`link`), so that a domain that is away holds
+ * up no other. Pairs share streams where both sides allow that.
+ *
+ * Certificate, key and roots are those read at the start; a renewed one is taken with the next start.
+ */
+export class S2sFederation {
+  readonly #options: S2sOptions;
+  readonly #limits: S2sBounds;
+  readonly #log: Log;
+  readonly #tls: TlsDoor;
+  readonly #keys: DialbackKeys;
+  readonly #own: ReadonlySet<string>;
+  readonly #peers: ReadonlyMap<string, S2sPeer>;
+  readonly #pairs = new Map<string, PairLink>();
+  readonly #streams = new Set<StanzaStream>();
+  readonly #perAddress = new Map<string, number>();
+  /** Streams over which keys are asked about, by pair. */
+  readonly #verifying = new Map<string, OutgoingStream>();
+  readonly #habits = new Map<string, PingHabit>();
+  readonly #deps: OutgoingDeps & IncomingDeps;
+  #servers: Server[] = [];
+  #isStopping = false;
+  #cancelStep: (() => void) | undefined;
+
+  constructor(options: S2sOptions) {
+    const { certificate, ca, clock, random, dns } = options;
+    this.#options = options;
+    this.#limits = { ...LIMITS, ...options.limits };
+    this.#log = options.log.child({ link: options.name });
+    this.#tls = new TlsDoor(certificate, ca);
+    // From the private key, so that every node that has the same one says the same of a key; else for this process.
+    this.#keys = new DialbackKeys(certificate?.key ?? randomBytes(32).toString('hex'));
+    this.#own = new Set(options.ownDomains);
+    this.#peers = new Map(options.peers.map((peer) => [peer.domain, peer]));
+    const shared: StreamDeps = {
+      clock,
+      log: this.#log,
+      tls: this.#tls,
+      limits: this.#limits,
+      onStanza: (ends, element) => this.#stanza(ends, element),
+      refuse: (ends, element, condition) => this.#refuse(ends, element, condition),
+      isClogged: (ends) => this.#isClogged(ends),
+      onSpace: (stream) => this.#space(stream),
+      onEnd: (stream, end) => this.#ended(stream, end),
+    };
+    this.#deps = {
+      ...shared,
+      dns,
+      random,
+      keys: this.#keys,
+      onUp: (stream) => this.#up(stream),
+      isOurs: (domain) => this.#own.has(domain),
+      securityOf: (peer) => this.#peers.get(peer)?.security,
+      hasCertificate: this.#tls.hasCertificate,
+      newStreamId: () => randomBytes(15).toString('base64url'),
+      newResumeId: () => randomBytes(15).toString('base64url'),
+      check: (ends, streamId, key) => this.#check(ends, streamId, key),
+      onProved: (stream, ends) => this.#proved(stream, ends),
+      lostStream: (id) => this.#byResumeId(id),
+    };
+  }
+
+  /** The link between a domain of ours and a peer's. @param isWanted whether something waits for it at present */
+  link(ends: Ends, name: string, isWanted: () => boolean): PairLink {
+    const { clock, random, log } = this.#options;
+    const pair = new PairLink({
+      ...ends,
+      name,
+      stanzaBytesMax: this.#limits.stanzaBytesMax,
+      answerBytesMax: this.#limits.answerBytesMax,
+      clock,
+      random,
+      log,
+      isWanted,
+      open: (link) => this.#open(link),
+      release: (link, stream) => this.#release(link, stream),
+      recheck: () => this.#recheck(),
+    });
+    this.#pairs.set(pairKey(ends), pair);
+    return pair;
+  }
+
+  /** Where it listens; the port that the system chose where the configuration left it to it. */
+  get listening(): ReadonlyArray<{ readonly transport: string; readonly address: string; readonly port: number }> {
+    return this.#servers.flatMap((server, n) => {
+      const where = server.address();
+      if (where === null || typeof where === 'string') return [];
+      return [{ transport: this.#options.listen[n]?.transport ?? 'tcp', address: where.address, port: where.port }];
+    });
+  }
+
+  /** Streams that are open, or being opened. */
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
+  /** Listens. @throws Error when a port cannot be had; nothing listens then. */
+  async start(): Promise<void> {
+    try {
+      for (const { transport, address, port } of this.#options.listen) {
+        const server = createServer((socket) => this.#accept(socket, transport));
+        this.#servers.push(server);
+        server.listen({ host: address, port });
+        await once(server, 'listening');
+        server.on('error', (error) => this.#log.error({ error }, 'listener failed'));
+      }
+    } catch (thrown) {
+      await this.stop();
+      throw thrown;
+    }
+    this.#step();
+  }
+
+  /** Ends every stream and listens no more; the links are to be stopped before it. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#cancelStep?.();
+    const servers = this.#servers;
+    this.#servers = [];
+    const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    for (const stream of [...this.#streams]) stream.close('this server stops');
+    for (const stream of [...this.#streams]) stream.abort('this server stops');
+    await Promise.all(closed);
+  }
+
+  #accept(socket: Socket, transport: 'tcp' | 'tls'): void {
+    socket.on('error', () => socket.destroy());
+    const address = socket.remoteAddress ?? '';
+    const sameAddress = this.#perAddress.get(address) ?? 0;
+    const incoming = [...this.#streams].filter((stream) => stream instanceof IncomingStream);
+    const isFull =
+      sameAddress >= this.#limits.streamsPerAddress ||
+      incoming.length >= this.#limits.streams ||
+      incoming.filter((stream) => !stream.isAuthenticated).length >= this.#limits.unproved;
+    if (this.#isStopping || (isFull && transport === 'tls')) {
+      socket.destroy();
+      return;
+    }
+    if (isFull) {
+      this.#log.warn({ address, open: incoming.length }, 'stream refused, there are too many');
+      new IncomingStream({ ...this.#deps, onEnd: () => undefined }, socket).refuse('too many streams');
+      return;
+    }
+    this.#perAddress.set(address, sameAddress + 1);
+    socket.once('close', () => {
+      const left = (this.#perAddress.get(address) ?? 1) - 1;
+      if (left > 0) this.#perAddress.set(address, left);
+      else this.#perAddress.delete(address);
+    });
+    if (transport === 'tcp') {
+      this.#streams.add(new IncomingStream(this.#deps, socket));
+      return;
+    }
+    this.#tls.accept(socket, (secure, fault) => {
+      if (secure === undefined) {
+        this.#log.info({ address, reason: fault ?? '' }, 'TLS handshake failed');
+        socket.destroy();
+      } else if (this.#isStopping) {
+        secure.destroy();
+      } else {
+        this.#streams.add(new IncomingStream(this.#deps, secure));
+      }
+    });
+  }
+
+  /** A stream for a pair: one that carries it, one that may be proved for it too, or a new one. */
+  #open(pair: PairLink): void {
+    const { ends } = pair;
+    for (const stream of this.#streams) {
+      if (stream.carries(ends) && stream.maySend) {
+        pair.opened(stream);
+        return;
+      }
+    }
+    void this.#shared(ends).then((shared) => {
+      if (this.#isStopping) return;
+      // One the peer has opened meanwhile, and that may be used both ways, is as good.
+      const found = shared ?? [...this.#streams].find((stream) => stream.carries(ends) && stream.maySend);
+      if (found === undefined) this.#dial(ends);
+      else if (!found.isOver) pair.opened(found);
+      else pair.failed({ reason: 'the stream was lost', isRefusal: false });
+    });
+  }
+
+  /** A stream to the same server that lets one more pair be proved on it. */
+  async #shared({ own, peer }: Ends): Promise<StanzaStream | undefined> {
+    const open: OutgoingStream[] = [];
+    for (const stream of this.#streams) {
+      if (stream instanceof OutgoingStream && stream.mayMultiplex) open.push(stream);
+    }
+    if (open.length === 0) return undefined;
+    const entry = this.#peers.get(peer);
+    const { dns, random } = this.#options;
+    const nextHop = entry?.nextHop === undefined ? {} : { nextHop: entry.nextHop };
+    const security = entry?.security ?? 'certificate';
+    const targets = await peerTargets(peer, { dns, random, ...nextHop }).catch(() => []);
+    for (const stream of open) {
+      if (!stream.mayMultiplex || !stream.isAlso(peer, security, targets)) continue;
+      const verdict = await stream.prove({ own, peer });
+      if (verdict.type === 'valid' && !stream.isOver) return stream;
+      this.#log.info({ own, peer, verdict: verdict.type }, 'pair is not accepted on a stream with others');
+    }
+    return undefined;
+  }
+
+  #dial(ends: Ends): void {
+    const stream = this.#outgoing(ends, 'stanzas');
+    this.#streams.add(stream);
+    stream.open();
+  }
+
+  #outgoing(ends: Ends, purpose: 'stanzas' | 'verify'): OutgoingStream {
+    const entry = this.#peers.get(ends.peer);
+    return new OutgoingStream(this.#deps, {
+      ...ends,
+      purpose,
+      security: entry?.security ?? 'certificate',
+      habit: this.#habits.get(ends.peer) ?? { answers: false, isMute: false },
+      ...(entry?.nextHop === undefined ? {} : { nextHop: entry.nextHop }),
+    });
+  }
+
+  #up(stream: OutgoingStream): void {
+    this.#pairs.get(pairKey(stream.ends))?.opened(stream);
+  }
+
+  /** A peer has proved its domain on a stream that it opened. */
+  #proved(stream: IncomingStream, ends: Ends): void {
+    const pair = this.#pairs.get(pairKey(ends));
+    if (pair?.isStarted !== true || pair.stream !== undefined) return;
+    if (stream.maySend && pair.state().at === 'up') return;
+    pair.peerIsThere();
+  }
+
+  /** Asks the peer's own server whether a key is its own: the receiving server's part of dialback (XEP-0220, section 2.2). */
+  async #check(ends: Ends, streamId: string, key: string): Promise<Verdict> {
+    const name = pairKey(ends);
+    let stream = this.#verifying.get(name);
+    if (stream === undefined || stream.isOver) {
+      stream = this.#outgoing(ends, 'verify');
+      this.#verifying.set(name, stream);
+      this.#streams.add(stream);
+      stream.open();
+    }
+    const verdict = await stream.ask(streamId, key);
+    const fields = { peer: ends.peer, own: ends.own, verdict: verdict.type };
+    if (verdict.type !== 'valid') this.#log.warn(fields, 'peer could not be proved by dialback');
+    return verdict;
+  }
+
+  #stanza(ends: Ends, element: XmlElement): void | Promise<void> {
+    const pair = this.#pairs.get(pairKey(ends));
+    if (pair?.isStarted !== true) return undefined;
+    const { id, type } = element.attrs;
+    if (element.name === 'iq' && id !== undefined && (type === 'result' || type === 'error')) {
+      const stream = pair.stream;
+      if (stream?.sender.isPing(id) === true) {
+        stream.sender.ponged(id);
+        return undefined;
+      }
+    }
+    return pair.received(element);
+  }
+
+  #refuse(ends: Ends, element: XmlElement, condition: 'item-not-found' | 'jid-malformed'): void {
+    const { type } = element.attrs;
+    this.#log.info({ jid: element.attrs['from'] ?? '', to: element.attrs['to'] ?? '', condition }, 'stanza refused');
+    if (type === 'error' || type === 'result') return;
+    const answer = errorAnswer(element, { type: 'cancel', condition });
+    const from = formatJid({ domain: ends.own });
+    this.#pairs.get(pairKey(ends))?.post({ ...answer, attrs: { ...answer.attrs, from } });
+  }
+
+  #byResumeId(id: string): IncomingStream | undefined {
+    for (const stream of this.#streams) if (stream instanceof IncomingStream && stream.resumeId === id) return stream;
+    return undefined;
+  }
+
+  #isClogged(ends: Ends): boolean {
+    const pair = this.#pairs.get(pairKey(ends));
+    return pair !== undefined && pair.answerUnits > this.#limits.answerBytesMax;
+  }
+
+  #space(stream: StanzaStream): void {
+    for (const ends of stream.pairs.values()) this.#pairs.get(pairKey(ends))?.hasSpace();
+    this.#recheck();
+  }
+
+  #recheck(): void {
+    for (const stream of this.#streams) stream.holdOrRead();
+  }
+
+  #ended(stream: StanzaStream, end: StreamEnd & { readonly isRefusal: boolean }): void {
+    this.#streams.delete(stream);
+    if (stream instanceof OutgoingStream && this.#verifying.get(pairKey(stream.ends)) === stream) {
+      this.#verifying.delete(pairKey(stream.ends));
+      return;
+    }
+    const owed = stream.sender.unconfirmed;
+    const error = unreachable(end.reason);
+    if (stream.pairs.size === 0 && stream instanceof OutgoingStream) {
+      this.#pairs.get(pairKey(stream.ends))?.failed(end);
+    }
+    for (const ends of stream.pairs.values()) {
+      if (!stream.sender.isManaged && stream instanceof OutgoingStream)
+        this.#habits.set(ends.peer, stream.sender.habit);
+      const pair = this.#pairs.get(pairKey(ends));
+      if (pair?.stream === stream) pair.ended(end, end.isRefusal, owed);
+    }
+    stream.sender.rejectAll(error);
+  }
+
+  #release(pair: PairLink, stream: StanzaStream | undefined): void {
+    if (stream === undefined || stream.isOver) return;
+    const isUsed = [...this.#pairs.values()].some((other) => other !== pair && other.stream === stream);
+    if (!isUsed) stream.close('this server stops');
+  }
+
+  #step(): void {
+    this.#cancelStep = this.#options.clock.after(STEP_MS, () => {
+      for (const stream of [...this.#streams]) stream.tick(STEP_MS);
+      this.#step();
+    });
+  }
+}

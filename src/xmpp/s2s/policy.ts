@@ -1,0 +1,28 @@
+import { certifies, type CertificateNames } from './certificate-names.ts';
+
+/**
+ * The least that must prove a peer's domain, weakest last: its certificate; a dialback key within TLS; a dialback key.
+ * A peer may always offer more than is asked.
+ */
+export type PeerSecurity = 'certificate' | 'dialback-over-tls' | 'dialback';
+
+/** What TLS says of the far side. */
+export type TlsProof = {
+  /** Why its chain leads to no root of ours, or that it has shown no certificate; absent: it is good. */
+  readonly fault?: string;
+  readonly names: CertificateNames;
+};
+
+/** Whether the far side's certificate proves that it speaks for a domain. */
+export function provesDomain(proof: TlsProof | undefined, domain: string): boolean {
+  return proof !== undefined && proof.fault === undefined && certifies(proof.names, domain);
+}
+
+/** Why a stream is not safe enough for a peer; undefined where it is. `certificate` also wants what `proof` shows. */
+export function securityFault(security: PeerSecurity, domain: string, proof: TlsProof | undefined): string | undefined {
+  if (security === 'dialback') return undefined;
+  if (proof === undefined) return `no TLS, which \`security: ${security}\` asks for`;
+  if (security === 'dialback-over-tls') return undefined;
+  if (proof.fault !== undefined) return `its certificate is not to be trusted (${proof.fault})`;
+  return certifies(proof.names, domain) ? undefined : `its certificate is not for ${domain}`;
+}
