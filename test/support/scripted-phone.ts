@@ -116,7 +116,7 @@ export class ScriptedPhone {
     const response = await this.exchange(this.bytesOf(request));
     const { password } = this.#options;
     if (response.status !== 401 || password === undefined) return response;
-    const authorization = this.#authorization(request, response, password);
+    const authorization = this.#authorization(request, response.headers.get('WWW-Authenticate') ?? '', password);
     const headers: HeaderField[] = [...(request.headers ?? []), ['Authorization', authorization]];
     return this.exchange(this.bytesOf({ ...request, cseq: (this.#cseq += 1), headers }));
   }
@@ -264,12 +264,16 @@ export class ScriptedPhone {
     for (const arrived of this.#arrivals.splice(0)) arrived();
   }
 
-  #authorization(request: PhoneRequest, challenge: ParsedResponse, password: string): string {
-    const params = parseAuthParams(challenge.headers.get('WWW-Authenticate') ?? '')?.params;
+  /** Answers a challenge for a request that somebody else sends. */
+  authorize(method: string, uri: string, challenge: string): string {
+    return this.#authorization({ method, uri }, challenge, this.#options.password ?? '');
+  }
+
+  #authorization({ method, uri }: PhoneRequest, challenge: string, password: string): string {
+    const params = parseAuthParams(challenge)?.params;
     const realm = params?.get('realm') ?? '';
     const nonce = params?.get('nonce') ?? '';
     const algorithm = params?.get('algorithm') === 'SHA-256' ? 'SHA-256' : 'MD5';
-    const { method, uri } = request;
     const { user } = this.#options;
     const counted = { qop: 'auth', nc: '00000001', cnonce: fresh() } as const;
     const ha1 = ha1Of(algorithm, user, realm, password);
