@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type {
@@ -35,19 +35,28 @@ export type RedisQueueOptions = {
   readonly deadLetterSeconds?: number;
   /** Lanes attempted at once. Default 1,024. */
   readonly lanesAtOnce?: number;
-  /** After so long without a word a process counts as dead. Default 15. */
+  /** After so long without a word a process counts as dead, and its lanes go to others. Default 5. */
   readonly lockSeconds?: number;
+  /** This process among those that attempt lanes; no '.' in it. Default: a random name. */
+  readonly process?: string;
+  /** A process that is known to be gone: its lanes are free at once. */
+  readonly formerProcess?: string;
   /** How often lifetimes, lost tokens and figures are looked at. Default 15. */
   readonly lookSeconds?: number;
 };
 
+/** A lane this process is at; `extend` begins what has been added behind. */
+type RunningLane = { readonly job: string; readonly ended: Promise<void>; extend: (() => void) | undefined };
+
 const RETRY_AFTER_SECONDS = 60;
-const INSIST_MS = 500;
+const LOCK_SECONDS = 5;
+const INSIST_MS = 200;
 const AFTER_THROW_MS = 60_000;
 const EXTRA_LIFETIME_MS = 24 * 3_600_000;
 const LANES_PER_WAKE = 200;
 const EXPIRED_AT_ONCE = 200;
 const LANES_PER_LOOK = 500;
+const WINDOW_MAX = 128;
 
 /**
  * A DeliveryQueue in Redis, on BullMQ. Survives what Redis survives: run it with `appendonly yes`, and with
@@ -56,6 +65,10 @@ const LANES_PER_LOOK = 500;
  * BullMQ would let a message overtake one that waits for its retry. So entries stand in one Redis list per lane, and a
  * BullMQ job is only a token: "attempt the head of this lane". Scripts change a lane and its token together; a job that
  * got lost in between is found by a sweep. `figures` is what this process last heard.
+ *
+ * A lane that was empty needs no job: whoever adds to it attempts it himself, under a token of his own. BullMQ brings to a
+ * process what has waited: for its time, for its hop, or because the process that was at it has gone. That one is missed
+ * when it has not been heard of for `lockSeconds`.
  */
 export class RedisQueue implements DeliveryQueue {
   readonly #options: RedisQueueOptions;
@@ -64,9 +77,14 @@ export class RedisQueue implements DeliveryQueue {
   readonly #figures: RedisFigures;
   readonly #tokens: RedisTokens;
   readonly #rememberSeconds: number;
-  /** Ids this process is attempting, and lanes it is at. */
-  readonly #underWay = new Set<string>();
-  readonly #running = new Map<string, { readonly job: string; readonly ended: Promise<void> }>();
+  readonly #process: string;
+  readonly #lockSeconds: number;
+  readonly #lanesAtOnce: number;
+  #ownTokens = 0;
+  #cancelBeat: (() => void) | undefined;
+  /** Ids this process is attempting, until what came of it is noted, and lanes it is at. */
+  readonly #underWay = new Map<string, { readonly noted: Promise<void>; readonly note: () => void }>();
+  readonly #running = new Map<string, RunningLane>();
   #attempt: AttemptDelivery | undefined;
   #window: (hop: HopId) => number = () => 1;
   #isStopped = false;
@@ -81,11 +99,14 @@ export class RedisQueue implements DeliveryQueue {
     this.#commands = new RedisCommands(connection);
     this.#figures = new RedisFigures(this.#commands);
     this.#rememberSeconds = options.rememberSeconds ?? 900;
+    this.#process = options.process ?? randomBytes(9).toString('base64url');
+    this.#lockSeconds = options.lockSeconds ?? LOCK_SECONDS;
+    this.#lanesAtOnce = options.lanesAtOnce ?? 1_024;
     this.#tokens = new RedisTokens({
       connection,
       log: options.log,
-      lanesAtOnce: options.lanesAtOnce ?? 1_024,
-      lockSeconds: options.lockSeconds ?? 15,
+      lanesAtOnce: this.#lanesAtOnce,
+      lockSeconds: this.#lockSeconds,
     });
   }
 
@@ -94,27 +115,37 @@ export class RedisQueue implements DeliveryQueue {
     const { id, hop, owner, expiresAtMs } = entry;
     const { total, perHop, perOwner } = this.#options.bounds;
     const lane = nameOf(entry.lane);
-    const job = this.#tokens.newJob(lane);
     const { acceptedAtMs } = entry.operation;
+    const isOwn = this.#attempt !== undefined && this.#running.size < this.#lanesAtOnce;
+    const token = isOwn ? this.#ownToken() : this.#tokens.newJob(lane);
     const about = [id, lane, hop, owner, scoreOf(expiresAtMs), acceptedAtMs, JSON.stringify(entry)];
-    const [said, ...more] = rowsOf(await this.#commands.run('append', ...about, total, perHop, perOwner, job));
+    const [said, ...more] = rowsOf(
+      await this.#commands.run('append', ...about, total, perHop, perOwner, token, isOwn ? 1 : 0),
+    );
     if (said === 'known') return 'known';
     if (said === 'full') {
       throw new GatewayError('queue-full', `the queue holds all the entries it may ${String(more[0])}`, {
         details: { retryAfterSeconds: RETRY_AFTER_SECONDS },
       });
     }
-    this.#figures.heard(more[1]);
+    const [granted, figures, sequence, wakes] = more;
+    this.#figures.heard(figures);
     this.#figures.added(acceptedAtMs);
-    if (more[0] === 1) this.#send(job, { lane, hop });
+    if (granted === 1 && isOwn) {
+      const first = { id, entry, attempts: 0, wasSent: false, position: Number(sequence) };
+      void this.#attemptLane(token, { lane, hop }, { first, wakes: Number(wakes) });
+    } else if (granted === 1) this.#send(token, { lane, hop });
+    else this.#running.get(lane)?.extend?.();
     return 'added';
   }
 
   async start(attempt: AttemptDelivery, window: (hop: HopId) => number): Promise<void> {
     this.#attempt = attempt;
     this.#window = window;
+    await this.#beat(this.#options.formerProcess ?? '');
     await this.#sweep(true);
     this.#tokens.start((job, token) => this.#attemptLane(job, token));
+    this.#beatLater();
     this.#lookLater();
   }
 
@@ -141,7 +172,11 @@ export class RedisQueue implements DeliveryQueue {
 
   async close(): Promise<void> {
     await this.stop(0);
-    await this.#letGo(this.#running.size > 0 || !this.#commands.isReady);
+    const isIdle = this.#running.size === 0 && this.#commands.isReady;
+    // Whoever is still at a lane is missed in time: it must not be attempted twice at once before.
+    if (isIdle && this.#cancelBeat !== undefined)
+      await this.#commands.run('leave', this.#process).catch(() => undefined);
+    await this.#letGo(!isIdle);
   }
 
   /** Lets go of Redis at once, as a process that ends does. */
@@ -154,6 +189,7 @@ export class RedisQueue implements DeliveryQueue {
   async #letGo(isForced: boolean): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#cancelBeat?.();
     await this.#tokens.close(isForced);
   }
 
@@ -205,35 +241,26 @@ export class RedisQueue implements DeliveryQueue {
     return this.#figures.refresh();
   }
 
-  /** What a token is for: attempts the lane from its head on, run after run, until it has to wait. */
-  async #attemptLane(job: string, token: Token): Promise<void> {
-    const { lane } = token;
+  /**
+   * What a token is for: attempts the lane from its head on, run after run, until it has to wait.
+   *
+   * @param begun the first run, where the lane was granted with it
+   */
+  async #attemptLane(token: string, { lane, hop }: Token, begun?: { first: TakenEntry; wakes: number }): Promise<void> {
     for (let other = this.#running.get(lane); other !== undefined; other = this.#running.get(lane)) {
       // A job whose lock was lost comes a second time; the first is still at it.
-      if (other.job === job) return;
+      if (other.job === token) return;
       // The lane was granted anew before its last run had quite ended.
       await other.ended;
     }
     let end = (): void => undefined;
-    this.#running.set(lane, { job, ended: new Promise((resolve) => (end = resolve)) });
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    this.#running.set(lane, { job: token, ended, extend: undefined });
     try {
-      let { hop } = token;
-      // As they were when the last attempts began: a wake since then must not be lost on those that come to 'held'.
-      let wakesSeen: number | undefined;
-      while (!this.#isStopped) {
-        const limit = Math.max(1, Math.min(128, this.#window(hop as HopId)));
-        const nowMs = this.#clock.nowMs();
-        const [said, detail, ...rows] = rowsOf(await this.#commands.run('take', lane, job, hop, limit, nowMs));
-        if (said === 'lost') return;
-        if (said === 'hop') {
-          hop = String(detail);
-          continue;
-        }
-        await Promise.all(rows.map((row) => this.#attemptOne(takenEntry(row))));
-        if (rows.length > 0) wakesSeen = Number(detail);
-        else if (!(await this.#release(lane, job, hop, wakesSeen ?? Number(detail)))) return;
-      }
-      await this.#handOn(lane, job, hop);
+      await this.#attemptRuns(token, lane, hop, begun);
+    } catch (error) {
+      // Only when we stop: the lane is found again, by the next process at the latest.
+      this.#options.log.debug({ error }, 'lane was left');
     } finally {
       this.#running.delete(lane);
       end();
@@ -241,29 +268,109 @@ export class RedisQueue implements DeliveryQueue {
     }
   }
 
-  /** @returns whether the lane can go on after all */
-  async #release(lane: string, job: string, hop: string, wakesSeen: number): Promise<boolean> {
-    const next = this.#tokens.newJob(lane);
-    const nowMs = this.#clock.nowMs();
-    const [said, , atMs] = rowsOf(await this.#commands.run('release', lane, job, nowMs, wakesSeen, next));
-    if (said === 'delayed') this.#send(next, { lane, hop }, Number(atMs) - nowMs);
-    return said === 'go';
+  async #attemptRuns(
+    token: string,
+    lane: string,
+    firstHop: string,
+    begun: { first: TakenEntry; wakes: number } | undefined,
+  ): Promise<void> {
+    let hop = firstHop;
+    let rows: readonly TakenEntry[] = begun === undefined ? [] : [begun.first];
+    // As they were when the last attempts began: a wake since then must not be lost on those that come to 'held'.
+    let wakesSeen: number | '' = begun?.wakes ?? '';
+    for (;;) {
+      const limit = Math.max(1, Math.min(WINDOW_MAX, this.#window(hop as HopId)));
+      const outcomes = await this.#attemptRun({ lane, token, hop, limit }, rows);
+      const next = this.#tokens.newJob(lane);
+      const nowMs = this.#clock.nowMs();
+      const about = [lane, token, hop, this.#isStopped ? 0 : limit, nowMs, wakesSeen, next];
+      const [figures, said, detail, ...more] = rowsOf(await this.#insist('next', ...about, ...outcomes.values));
+      for (const id of outcomes.ids) this.#noted(id);
+      this.#figures.heard(figures);
+      rows = [];
+      switch (said) {
+        case 'run':
+          wakesSeen = Number(detail);
+          rows = more.map(takenEntry);
+          break;
+        case 'hop':
+          hop = String(detail);
+          break;
+        case 'delayed':
+          this.#send(next, { lane, hop }, Number(more[0]) - nowMs);
+          return;
+        case 'handed':
+          await this.#tokens.send(next, { lane, hop });
+          return;
+        default: // lost, empty, held
+          return;
+      }
+    }
   }
 
-  /** We stop: whoever starts next goes on with the lane. */
-  async #handOn(lane: string, job: string, hop: string): Promise<void> {
-    const next = this.#tokens.newJob(lane);
-    if ((await this.#commands.run('grant', lane, next, job, 0)) === 1) await this.#tokens.send(next, { lane, hop });
+  /**
+   * Attempts the first of a lane side by side, as many as the window takes, also those that are added meanwhile, until
+   * all have ended. After the first that was not delivered none is begun.
+   */
+  async #attemptRun(
+    { lane, token, hop, limit }: { lane: string; token: string; hop: string; limit: number },
+    rows: readonly TakenEntry[],
+  ): Promise<{ readonly ids: readonly string[]; readonly values: readonly string[] }> {
+    const running = this.#running.get(lane);
+    if (rows.length === 0 || running === undefined) return { ids: [], values: [] };
+    const ids: string[] = [];
+    const values: string[] = [];
+    const attempts: Array<Promise<void>> = [];
+    let last = '';
+    let count = 0;
+    let isOpen = true;
+    const begin = (row: TakenEntry): void => {
+      last = row.id;
+      count += 1;
+      if (!this.#underWay.has(row.id)) ids.push(row.id);
+      const attempt = this.#attemptOne(row).then((outcome) => {
+        values.push(...outcome);
+        if (outcome[0] !== 'delivered') isOpen = false;
+      });
+      attempts.push(attempt);
+    };
+    rows.forEach(begin);
+    let extending: Promise<void> | undefined;
+    running.extend = () => {
+      if (extending !== undefined || !isOpen || count >= limit || this.#isStopped) return;
+      const asked = [lane, token, hop, count, last, limit, this.#clock.nowMs()];
+      extending = this.#commands
+        .run('more', ...asked)
+        .then((found) => {
+          if (isOpen) rowsOf(found).map(takenEntry).forEach(begin);
+        })
+        .catch((error: unknown) => this.#options.log.debug({ error }, 'lane was not extended'))
+        .finally(() => (extending = undefined));
+    };
+    for (let ended = -1; ended < attempts.length;) {
+      ended = attempts.length;
+      await Promise.all(attempts);
+      await (extending as Promise<void> | undefined);
+    }
+    running.extend = undefined;
+    return { ids, values };
   }
 
-  async #attemptOne({ id, entry, attempts, wasSent, position }: TakenEntry): Promise<void> {
-    if (this.#attempt === undefined || this.#underWay.has(id)) return;
+  /** @returns the outcome as the script takes it: six values, or none where it is attempted elsewhere in this process */
+  async #attemptOne({ id, entry, attempts, wasSent, position }: TakenEntry): Promise<readonly string[]> {
+    if (this.#attempt === undefined) return [];
+    const other = this.#underWay.get(id);
+    if (other !== undefined) {
+      await other.noted;
+      return [];
+    }
     if (entry === undefined) {
       this.#options.log.error({ messageId: id }, 'queue entry cannot be read');
-      await this.#insist('drop', id, this.#rememberSeconds);
-      return;
+      return outcomeOf('drop', id, this.#rememberSeconds);
     }
-    this.#underWay.add(id);
+    let note = (): void => undefined;
+    const noted = new Promise<void>((resolve) => (note = resolve));
+    this.#underWay.set(id, { noted, note });
     let outcome: AttemptOutcome;
     try {
       const sequence = sequenceOf(position);
@@ -272,35 +379,30 @@ export class RedisQueue implements DeliveryQueue {
       this.#options.log.error({ messageId: id, error }, 'attempt threw');
       outcome = { kind: 'again', atMs: this.#clock.nowMs() + AFTER_THROW_MS };
     }
-    try {
-      this.#figures.heard(await this.#settle(entry, outcome, attempts, wasSent, position));
-    } finally {
-      this.#underWay.delete(id);
-    }
-  }
-
-  #settle(
-    entry: QueueEntry,
-    outcome: AttemptOutcome,
-    attempts: number,
-    wasSent: boolean,
-    position: number,
-  ): Promise<unknown> {
-    const { id } = entry;
     switch (outcome.kind) {
       case 'delivered':
-        return this.#insist('settle', 'delivered', id, this.#rememberSeconds);
+        return outcomeOf('delivered', id, this.#rememberSeconds);
       case 'dead': {
         const letter = letterText(entry, position, attempts, outcome.code, outcome.reason);
-        return this.#insist('settle', 'dead', id, this.#rememberSeconds, letter, this.#clock.nowMs());
+        return outcomeOf('dead', id, this.#rememberSeconds, letter, this.#clock.nowMs());
       }
       case 'again': {
         const atMs = Math.max(1, Math.ceil(outcome.atMs));
-        return this.#insist('settle', 'again', id, attempts + 1, atMs, outcome.code ?? '', outcome.reason ?? '');
+        return outcomeOf('again', id, attempts + 1, atMs, outcome.code ?? '', outcome.reason ?? '');
       }
       case 'held':
-        return this.#insist('settle', 'held', id, wasSent ? 1 : 0);
+        return outcomeOf('held', id, wasSent ? 1 : 0);
     }
+  }
+
+  #noted(id: string): void {
+    this.#underWay.get(id)?.note();
+    this.#underWay.delete(id);
+  }
+
+  #ownToken(): string {
+    this.#ownTokens += 1;
+    return `${this.#process}.${this.#ownTokens}`;
   }
 
   async #wake(hop: HopId, lanesMax: number | undefined): Promise<void> {
@@ -323,23 +425,43 @@ export class RedisQueue implements DeliveryQueue {
     if ((await this.#commands.run('resume', lane, job)) === 1) this.#send(job, { lane, hop: '' });
   }
 
-  /** Finds lanes with entries and no job. At the start also lanes held by a process that may be gone. */
+  /** Finds lanes that nobody will attempt. At the start also those whose wake may have gone to a process that is gone. */
   async #sweep(isStart: boolean): Promise<void> {
     let cursor = '0';
     do {
-      const [next, lanes] = await this.#commands.ask((redis) =>
-        redis.sscan(this.#commands.key('lanes'), cursor, 'COUNT', String(LANES_PER_LOOK)),
-      );
-      cursor = next;
-      for (const lane of lanes) {
-        if (this.#running.has(lane)) continue;
-        const token = await this.#commands.ask((redis) => redis.hget(this.#commands.key(`state:${lane}`), 'token'));
-        if (token !== null && (await this.#tokens.isAlive(token))) continue;
-        const job = this.#tokens.newJob(lane);
-        const granted = await this.#commands.run('grant', lane, job, token ?? '', isStart ? 1 : 0);
-        if (granted === 1) this.#send(job, { lane, hop: '' });
-      }
+      const start = isStart ? 1 : 0;
+      const [next, ...suspects] = rowsOf(await this.#commands.run('suspects', cursor, LANES_PER_LOOK, start));
+      cursor = String(next);
+      await Promise.all(suspects.map((suspect) => this.#rescue(rowsOf(suspect).map(String), isStart)));
     } while (cursor !== '0');
+  }
+
+  async #rescue([lane = '', token = '']: readonly string[], isStart: boolean): Promise<void> {
+    if (this.#running.has(lane)) return;
+    if (token !== '' && !token.includes('.') && (await this.#tokens.isAlive(token))) return;
+    const job = this.#tokens.newJob(lane);
+    const granted = await this.#commands.run('grant', lane, job, token, isStart ? 1 : 0);
+    if (granted === 1) this.#send(job, { lane, hop: '' });
+  }
+
+  #beatLater(): void {
+    this.#cancelBeat = this.#clock.after((this.#lockSeconds * 1_000) / 4, () => {
+      this.#beat('')
+        .catch((error: unknown) => this.#options.log.debug({ error }, 'beat was not taken'))
+        .finally(() => {
+          if (!this.#isClosed) this.#beatLater();
+        });
+    });
+  }
+
+  /** Says that this process is there, and takes care of the lanes of those that are not any more. */
+  async #beat(former: string): Promise<void> {
+    const gone = rowsOf(await this.#commands.run('beat', this.#process, this.#lockSeconds * 1_000, former)).map(String);
+    if (gone.length === 0 || this.#isStopped) return;
+    if (former === '')
+      this.#options.log.warn({ processes: gone.length }, 'lanes of a process that is gone are taken over');
+    await this.#sweep(false);
+    for (const process of gone) await this.#commands.run('leave', process);
   }
 
   #lookLater(): void {
@@ -369,7 +491,9 @@ export class RedisQueue implements DeliveryQueue {
     const row = rowsOf(await this.#commands.run('hand', id));
     if (row.length === 0) return;
     const taken = takenEntry(row);
-    await this.#attemptOne(taken);
+    const outcome = await this.#attemptOne(taken);
+    if (outcome.length > 0) this.#figures.heard(await this.#insist('settle', ...outcome));
+    this.#noted(id);
     if (taken.entry !== undefined) await this.#resume(nameOf(taken.entry.lane));
   }
 
@@ -390,6 +514,11 @@ export class RedisQueue implements DeliveryQueue {
       }
     }
   }
+}
+
+/** An outcome as scripts take it: always six values. */
+function outcomeOf(kind: string, id: string, ...values: ReadonlyArray<string | number>): readonly string[] {
+  return [kind, id, ...values.map(String), '', '', '', ''].slice(0, 6);
 }
 
 /** A lane's name in keys and job ids: addresses contain ':', which BullMQ does not take. */

@@ -4,7 +4,10 @@
  *   sequence        number of the last entry ever added
  *   entry:<id>      hash: lane hop owner sequence data attempts notBefore (ms, or 'held') sent acceptedAt expiresAt code reason
  *   lane:<lane>     list of ids, oldest first
- *   state:<lane>    hash: token (the id of the BullMQ job that may attempt the lane), waiting (hop it waits for)
+ *   state:<lane>    hash: token (who may attempt the lane: the id of a BullMQ job, or `<process>.<number>`), waiting (hop
+ *                   it waits for)
+ *   processes       sorted set: processes that attempt lanes, by the time until which they count as there
+ *   dead-processes  set: those whose lanes may not all be in other hands yet
  *   lanes           set of lanes with entries
  *   live, expiry    sorted sets of ids, by sequence and by the end of the lifetime
  *   hops, owners    hashes: live entries per hop, per owner
@@ -13,7 +16,7 @@
  *   left:<id>       ids that left, with an expiry
  *   dead, letters   sorted set of ids by when they died; hash of what they were
  *
- * A lane has at most one valid token. A job with another id than the one in state:<lane> does nothing.
+ * A lane has at most one valid token. Whoever has another than the one in state:<lane> does nothing.
  */
 const HELPERS = `
 local p = KEYS[1] .. 'queue:'
@@ -36,6 +39,44 @@ local function remove(id, seconds)
   call('SET', p .. 'left:' .. id, 1, 'EX', seconds)
   return e
 end
+local function forget(lane, id)
+  call('LREM', p .. 'lane:' .. lane, 1, id)
+  call('ZREM', p .. 'live', id)
+  call('ZREM', p .. 'expiry', id)
+end
+-- delivered id seconds | drop id seconds | dead id seconds letter now | again id attempts notBefore code reason |
+-- held id sent -> hop
+local function settle(kind, id, a, b, c, d)
+  local key = p .. 'entry:' .. id
+  local hop = call('HGET', key, 'hop')
+  if not hop then return '' end
+  if kind == 'delivered' or kind == 'drop' then
+    remove(id, a)
+  elseif kind == 'dead' then
+    remove(id, a)
+    call('HSET', p .. 'letters', id, b)
+    call('ZADD', p .. 'dead', c, id)
+  elseif kind == 'again' then
+    call('HSET', key, 'attempts', a, 'notBefore', b, 'code', c, 'reason', d, 'sent', 1)
+  else
+    call('HSET', key, 'notBefore', 'held', 'sent', a)
+  end
+  return hop
+end
+-- adds { id data attempts sent sequence expiresAt } for those that may be attempted now
+local function take(rows, lane, hop, from, limit, now)
+  for _, id in ipairs(call('LRANGE', p .. 'lane:' .. lane, from, limit - 1)) do
+    local key = p .. 'entry:' .. id
+    local e = call('HMGET', key, 'hop', 'notBefore', 'data', 'attempts', 'sent', 'sequence', 'expiresAt')
+    if not e[1] then
+      forget(lane, id)
+    else
+      if e[1] ~= hop or e[2] == 'held' or tonumber(e[2]) > now then break end
+      if e[5] ~= '1' then call('HSET', key, 'sent', 1) end
+      rows[#rows + 1] = { id, e[3], e[4], e[5], e[6], e[7] }
+    end
+  end
+end
 local function release(lane, upTo)
   for _, id in ipairs(call('LRANGE', p .. 'lane:' .. lane, 0, 255)) do
     local key = p .. 'entry:' .. id
@@ -56,7 +97,12 @@ end
 `;
 
 export const REDIS_SCRIPTS = {
-  /** id lane hop owner expiresAt acceptedAt data total perHop perOwner job -> known | full what | added granted figures */
+  /**
+   * id lane hop owner expiresAt acceptedAt data total perHop perOwner job isOwn
+   * -> known | full what | added granted figures sequence wakes
+   *
+   * `isOwn`: whoever adds attempts the lane himself if it is granted, beginning with this entry.
+   */
   append: `
 local id, lane, hop, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if call('EXISTS', p .. 'entry:' .. id, p .. 'left:' .. id) > 0 then return { 'known' } end
@@ -64,50 +110,86 @@ if call('ZCARD', p .. 'live') >= tonumber(ARGV[8]) then return { 'full', 'in tot
 if tonumber(call('HGET', p .. 'hops', hop) or 0) >= tonumber(ARGV[9]) then return { 'full', 'for ' .. hop } end
 if tonumber(call('HGET', p .. 'owners', owner) or 0) >= tonumber(ARGV[10]) then return { 'full', 'of ' .. owner } end
 local sequence = call('INCR', p .. 'sequence')
+local s = call('HMGET', p .. 'state:' .. lane, 'token', 'waiting')
+local granted = not s[1] and not s[2]
 call('HSET', p .. 'entry:' .. id, 'lane', lane, 'hop', hop, 'owner', owner, 'sequence', sequence, 'data', ARGV[7],
-  'attempts', 0, 'notBefore', '0', 'sent', 0, 'acceptedAt', ARGV[6], 'expiresAt', ARGV[5])
+  'attempts', 0, 'notBefore', '0', 'sent', granted and ARGV[12] or 0, 'acceptedAt', ARGV[6], 'expiresAt', ARGV[5])
 call('RPUSH', p .. 'lane:' .. lane, id)
 call('SADD', p .. 'lanes', lane)
 call('ZADD', p .. 'live', sequence, id)
 call('ZADD', p .. 'expiry', ARGV[5], id)
 call('HINCRBY', p .. 'hops', hop, 1)
 call('HINCRBY', p .. 'owners', owner, 1)
-local s = call('HMGET', p .. 'state:' .. lane, 'token', 'waiting')
-local granted = 0
-if not s[1] and not s[2] then
-  call('HSET', p .. 'state:' .. lane, 'token', ARGV[11])
-  granted = 1
-end
-return { 'added', granted, figures(hop) }
+if granted then call('HSET', p .. 'state:' .. lane, 'token', ARGV[11]) end
+return { 'added', granted and 1 or 0, figures(hop), sequence, tonumber(call('HGET', p .. 'wakes', hop) or 0) }
 `,
-  /** lane job hop limit now -> lost | hop other | run wakes { id data attempts sent sequence expiresAt }... */
-  take: `
-local lane, hop = ARGV[1], ARGV[3]
-local s = call('HMGET', p .. 'state:' .. lane, 'token', 'waiting')
-if s[1] ~= ARGV[2] then return { 'lost' } end
+  /**
+   * lane job hop limit now wakesSeen newJob { outcome of six values }...
+   * -> figures, then: lost | empty | held | hop other | delayed job at | handed job | run wakes { id data attempts sent
+   * sequence expiresAt }...
+   *
+   * Notes what came of the last attempts and goes on with the lane: the next run, or what it has to wait for. With a
+   * limit of 0 the lane is left to the new job. `wakesSeen`: full wakes of the hop when the last attempts began.
+   */
+  next: `
+local lane, hop, limit, now = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local state = p .. 'state:' .. lane
+for at = 8, #ARGV, 6 do
+  settle(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
+end
+local said = figures(hop)
+local s = call('HMGET', state, 'token', 'waiting')
+if s[1] == ARGV[7] then
+  -- Done before, and the answer was lost.
+  local first = call('LINDEX', p .. 'lane:' .. lane, 0)
+  return { said, 'delayed', ARGV[7], first and call('HGET', p .. 'entry:' .. first, 'notBefore') or '0' }
+end
+if s[1] ~= ARGV[2] then return { said, 'lost' } end
 if s[2] then
   call('ZREM', p .. 'waiting:' .. s[2], lane)
-  call('HDEL', p .. 'state:' .. lane, 'waiting')
+  call('HDEL', state, 'waiting')
 end
-local run = { 'run', tonumber(call('HGET', p .. 'wakes', hop) or 0) }
-for _, id in ipairs(call('LRANGE', p .. 'lane:' .. lane, 0, tonumber(ARGV[4]) - 1)) do
-  local key = p .. 'entry:' .. id
-  local e = call('HMGET', key, 'hop', 'notBefore', 'data', 'attempts', 'sent', 'sequence', 'expiresAt')
-  if not e[1] then
-    call('LREM', p .. 'lane:' .. lane, 1, id)
-    call('ZREM', p .. 'live', id)
-    call('ZREM', p .. 'expiry', id)
-  else
-    if e[1] ~= hop then
-      if #run == 2 then return { 'hop', e[1] } end
-      break
-    end
-    if e[2] == 'held' or tonumber(e[2]) > tonumber(ARGV[5]) then break end
-    call('HSET', key, 'sent', 1)
-    run[#run + 1] = { id, e[3], e[4], e[5], e[6], e[7] }
+local head
+while true do
+  local id = call('LINDEX', p .. 'lane:' .. lane, 0)
+  if not id then
+    call('DEL', state)
+    call('SREM', p .. 'lanes', lane)
+    return { said, 'empty' }
   end
+  head = call('HMGET', p .. 'entry:' .. id, 'hop', 'notBefore')
+  if head[1] then break end
+  forget(lane, id)
 end
+if limit == 0 then
+  call('HSET', state, 'token', ARGV[7])
+  return { said, 'handed', ARGV[7] }
+end
+local isHeld = head[2] == 'held'
+if isHeld and ARGV[6] ~= '' and tonumber(call('HGET', p .. 'wakes', head[1]) or 0) ~= tonumber(ARGV[6]) then
+  release(lane)
+elseif isHeld then
+  call('HDEL', state, 'token')
+  call('HSET', state, 'waiting', head[1])
+  call('ZADD', p .. 'waiting:' .. head[1], now, lane)
+  return { said, 'held' }
+elseif tonumber(head[2]) > now then
+  call('HSET', state, 'token', ARGV[7], 'waiting', head[1])
+  call('ZADD', p .. 'waiting:' .. head[1], now, lane)
+  return { said, 'delayed', ARGV[7], head[2] }
+end
+if head[1] ~= hop then return { said, 'hop', head[1] } end
+local run = { said, 'run', tonumber(call('HGET', p .. 'wakes', hop) or 0) }
+take(run, lane, hop, 0, limit, now)
 return run
+`,
+  /** lane token hop begun last limit now -> rows that may be begun behind the `begun` first, the last of which is `last` */
+  more: `
+local rows, lane, begun = {}, ARGV[1], tonumber(ARGV[4])
+if call('HGET', p .. 'state:' .. lane, 'token') ~= ARGV[2] then return rows end
+if call('LINDEX', p .. 'lane:' .. lane, begun - 1) ~= ARGV[5] then return rows end
+take(rows, lane, ARGV[3], begun, tonumber(ARGV[6]), tonumber(ARGV[7]))
+return rows
 `,
   /** id -> data attempts sent sequence expiresAt, once a minute */
   hand: `
@@ -120,52 +202,9 @@ end
 if not call('SET', p .. 'handing:' .. id, 1, 'NX', 'EX', 45) then return {} end
 return { id, e[1], e[2], e[3], e[4], e[5] }
 `,
-  /** delivered id seconds | dead id seconds letter now | again id attempts notBefore code reason | held id sent -> figures */
+  /** One outcome of five values, as `settle` above takes them -> figures */
   settle: `
-local kind, id = ARGV[1], ARGV[2]
-local key = p .. 'entry:' .. id
-local hop = call('HGET', key, 'hop')
-if not hop then return figures('') end
-if kind == 'delivered' then
-  remove(id, ARGV[3])
-elseif kind == 'dead' then
-  remove(id, ARGV[3])
-  call('HSET', p .. 'letters', id, ARGV[4])
-  call('ZADD', p .. 'dead', ARGV[5], id)
-elseif kind == 'again' then
-  call('HSET', key, 'attempts', ARGV[3], 'notBefore', ARGV[4], 'code', ARGV[5], 'reason', ARGV[6], 'sent', 1)
-else
-  call('HSET', key, 'notBefore', 'held', 'sent', ARGV[3])
-end
-return figures(hop)
-`,
-  /** lane job now wakesSeen newJob -> lost | empty | go | held | delayed job at */
-  release: `
-local lane = ARGV[1]
-local state = p .. 'state:' .. lane
-if call('HGET', state, 'token') ~= ARGV[2] then return { 'lost' } end
-local id = call('LINDEX', p .. 'lane:' .. lane, 0)
-if not id then
-  call('DEL', state)
-  call('SREM', p .. 'lanes', lane)
-  return { 'empty' }
-end
-local e = call('HMGET', p .. 'entry:' .. id, 'hop', 'notBefore')
-if not e[1] then return { 'go' } end
-if e[2] == 'held' then
-  if tonumber(call('HGET', p .. 'wakes', e[1]) or 0) ~= tonumber(ARGV[4]) then
-    release(lane)
-    return { 'go' }
-  end
-  call('HDEL', state, 'token')
-  call('HSET', state, 'waiting', e[1])
-  call('ZADD', p .. 'waiting:' .. e[1], ARGV[3], lane)
-  return { 'held' }
-end
-if tonumber(e[2]) <= tonumber(ARGV[3]) then return { 'go' } end
-call('HSET', state, 'token', ARGV[5], 'waiting', e[1])
-call('ZADD', p .. 'waiting:' .. e[1], ARGV[3], lane)
-return { 'delayed', ARGV[5], e[2] }
+return figures(settle(ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]))
 `,
   /** hop lanesMax before isFull nonce -> { lane job }... */
   wake: `
@@ -243,6 +282,48 @@ if e then return { 'live', e[1], figures(e[2]) } end
 if call('ZREM', p .. 'dead', ARGV[1]) == 0 then return {} end
 call('HDEL', p .. 'letters', ARGV[1])
 return { 'dead', '', figures('') }
+`,
+  /**
+   * process termMs former -> processes that are gone and may have lanes left
+   *
+   * `former`: a process that is known to be gone. When this one was itself not heard of in time, so may all have been,
+   * and nobody is given up yet.
+   */
+  beat: `
+local time = call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local known = call('ZSCORE', p .. 'processes', ARGV[1])
+call('ZADD', p .. 'processes', now + tonumber(ARGV[2]), ARGV[1])
+if ARGV[3] ~= '' and call('ZREM', p .. 'processes', ARGV[3]) == 1 then call('SADD', p .. 'dead-processes', ARGV[3]) end
+if known and tonumber(known) > now then
+  for _, process in ipairs(call('ZRANGEBYSCORE', p .. 'processes', '-inf', now)) do
+    call('ZREM', p .. 'processes', process)
+    call('SADD', p .. 'dead-processes', process)
+  end
+end
+return call('SMEMBERS', p .. 'dead-processes')
+`,
+  /** process -> nothing: it has no lane any more */
+  leave: `
+call('ZREM', p .. 'processes', ARGV[1])
+call('SREM', p .. 'dead-processes', ARGV[1])
+`,
+  /**
+   * cursor count isStart -> cursor { lane token }...
+   *
+   * Lanes of a part of all lanes whose token has no process that is there: those of a BullMQ job, to be asked after there,
+   * and those of a process that is gone. At a start also lanes that wait with no token.
+   */
+  suspects: `
+local found = call('SSCAN', p .. 'lanes', ARGV[1], 'COUNT', ARGV[2])
+local answer = { found[1] }
+for _, lane in ipairs(found[2]) do
+  local s = call('HMGET', p .. 'state:' .. lane, 'token', 'waiting')
+  local process = s[1] and string.match(s[1], '^(.+)%.%d+$')
+  local isThere = process and call('ZSCORE', p .. 'processes', process)
+  if not isThere and (s[1] or not s[2] or ARGV[3] == '1') then answer[#answer + 1] = { lane, s[1] or '' } end
+end
+return answer
 `,
   /** before -> how many dead letters went */
   purge: `
