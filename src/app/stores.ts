@@ -1,3 +1,6 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Config } from '../core/config.ts';
 import type { CredentialStore, DeliveryQueue, Store } from '../core/ports.ts';
 import type { RedisConnection } from '../store/redis-connection.ts';
@@ -37,7 +40,7 @@ export async function openStores(options: StoreNeeds, commits?: 'here'): Promise
   // The control socket is there, of one server.
   const unlock = lockFolder(config.data);
   try {
-    return await openInRedis(options, config.store, unlock);
+    return await openInRedis(options, config.store, unlock, processesOf(config.data));
   } catch (thrown) {
     unlock();
     throw thrown;
@@ -68,10 +71,11 @@ async function openInRedis(
   { config, clock, log }: StoreNeeds,
   redis: NonNullable<Config['store']>,
   unlock: () => void,
+  processes: { readonly process?: string; readonly formerProcess?: string } = {},
 ): Promise<Stores> {
   // Loaded when wanted: a server on the embedded store does not pay for BullMQ at its start.
   const { openRedisStore } = await import('../store/redis-store.ts');
-  const store = await openRedisStore({ config: redis, clock, log, ...queueOptions(config) });
+  const store = await openRedisStore({ config: redis, clock, log, ...queueOptions(config), ...processes });
   return {
     store,
     queue: store.queue,
@@ -81,6 +85,18 @@ async function openInRedis(
       unlock();
     },
   };
+}
+
+/**
+ * The name of this process in the queue, and that of the one that had the folder before. The folder is locked, so that
+ * one is gone, and what it was at need not wait until it is missed.
+ */
+function processesOf(folder: string): { readonly process: string; readonly formerProcess?: string } {
+  const file = join(folder, 'queue-process');
+  const name = randomBytes(9).toString('base64url');
+  const former = existsSync(file) ? readFileSync(file, 'latin1') : '';
+  writeFileSync(file, name);
+  return { process: name, ...(/^[A-Za-z0-9_-]{1,64}$/.test(former) ? { formerProcess: former } : {}) };
 }
 
 function queueOptions({ queue }: Config) {

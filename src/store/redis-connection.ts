@@ -216,6 +216,13 @@ export function redisFailure(cause: unknown): GatewayError {
   });
 }
 
+/** Whether Redis has surely not done it: it has said so, or was never asked. */
+export function wasRefused(thrown: unknown): boolean {
+  const cause = thrown instanceof GatewayError ? thrown.cause : thrown;
+  if (!(cause instanceof Error)) return false;
+  return cause.name === 'ReplyError' || cause.message.includes("isn't writeable");
+}
+
 function clusterOptions(options: Options, retry: (times: number) => number): ClusterOptions {
   const { enableOfflineQueue = true, maxRetriesPerRequest, ...redisOptions } = options;
   const waits = maxRetriesPerRequest === null;

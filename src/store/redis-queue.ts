@@ -16,7 +16,7 @@ import type {
 import type { Operation } from '../cpim/operation.ts';
 import { sequenceOf } from './lanes/lane.ts';
 import { RedisCommands } from './redis-commands.ts';
-import type { RedisConnection } from './redis-connection.ts';
+import { wasRefused, type RedisConnection } from './redis-connection.ts';
 import { letterText, rowsOf, takenEntry } from './redis-entry.ts';
 import type { TakenEntry } from './redis-entry.ts';
 import { RedisFigures } from './redis-figures.ts';
@@ -82,6 +82,8 @@ export class RedisQueue implements DeliveryQueue {
   readonly #lanesAtOnce: number;
   #ownTokens = 0;
   #cancelBeat: (() => void) | undefined;
+  /** Tokens of our own that Redis may have granted although we were not told. */
+  readonly #doubtful = new Map<string, Token>();
   /** Ids this process is attempting, until what came of it is noted, and lanes it is at. */
   readonly #underWay = new Map<string, { readonly noted: Promise<void>; readonly note: () => void }>();
   readonly #running = new Map<string, RunningLane>();
@@ -119,8 +121,13 @@ export class RedisQueue implements DeliveryQueue {
     const isOwn = this.#attempt !== undefined && this.#running.size < this.#lanesAtOnce;
     const token = isOwn ? this.#ownToken() : this.#tokens.newJob(lane);
     const about = [id, lane, hop, owner, scoreOf(expiresAtMs), acceptedAtMs, JSON.stringify(entry)];
+    const answer = this.#commands.run('append', ...about, total, perHop, perOwner, token, isOwn ? 1 : 0);
     const [said, ...more] = rowsOf(
-      await this.#commands.run('append', ...about, total, perHop, perOwner, token, isOwn ? 1 : 0),
+      await answer.catch((error: unknown) => {
+        // It may have been done all the same, and then nobody else attempts the lane.
+        if (isOwn && !wasRefused(error)) this.#doubtful.set(token, { lane, hop });
+        throw error;
+      }),
     );
     if (said === 'known') return 'known';
     if (said === 'full') {
@@ -350,7 +357,7 @@ export class RedisQueue implements DeliveryQueue {
     for (let ended = -1; ended < attempts.length;) {
       ended = attempts.length;
       await Promise.all(attempts);
-      await (extending as Promise<void> | undefined);
+      await extending;
     }
     running.extend = undefined;
     return { ids, values };
@@ -457,7 +464,10 @@ export class RedisQueue implements DeliveryQueue {
   /** Says that this process is there, and takes care of the lanes of those that are not any more. */
   async #beat(former: string): Promise<void> {
     const gone = rowsOf(await this.#commands.run('beat', this.#process, this.#lockSeconds * 1_000, former)).map(String);
-    if (gone.length === 0 || this.#isStopped) return;
+    if (this.#isStopped) return;
+    for (const [token, lane] of this.#doubtful) void this.#attemptLane(token, lane);
+    this.#doubtful.clear();
+    if (gone.length === 0) return;
     if (former === '')
       this.#options.log.warn({ processes: gone.length }, 'lanes of a process that is gone are taken over');
     await this.#sweep(false);

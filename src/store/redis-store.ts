@@ -19,8 +19,11 @@ export type RedisStoreOptions = {
   readonly rememberSeconds?: number;
   /** How long dead letters are kept. Default 30 days. */
   readonly deadLetterSeconds?: number;
-  /** After so long without a word a process counts as dead, and its lanes go to others. Default 15. */
+  /** After so long without a word a process counts as dead, and its lanes go to others. Default 5. */
   readonly lockSeconds?: number;
+  /** This process in the queue, and one that is known to be gone. */
+  readonly process?: string;
+  readonly formerProcess?: string;
   /** How often the queue looks for lifetimes that are over and tokens that got lost. Default 15. */
   readonly lookSeconds?: number;
 };

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { GatewayError } from '../core/errors.ts';
+import type { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock } from '../core/ports.ts';
 import { CHANGE_SCRIPTS, changeArguments } from './redis-change-scripts.ts';
 import type { RedisChange } from './redis-change-scripts.ts';
-import { redisFailure } from './redis-connection.ts';
+import { redisFailure, wasRefused } from './redis-connection.ts';
 import type { RedisConnection } from './redis-connection.ts';
 import type { RedisReplica } from './redis-replica.ts';
 
@@ -327,13 +327,6 @@ function thinned(writes: readonly Write[]): Write[] {
       return true;
     })
     .toReversed();
-}
-
-/** Whether Redis has surely not done it: it has said so, or was never asked. */
-function wasRefused(thrown: unknown): boolean {
-  const cause = thrown instanceof GatewayError ? thrown.cause : thrown;
-  if (!(cause instanceof Error)) return false;
-  return cause.name === 'ReplyError' || cause.message.includes("isn't writeable");
 }
 
 function unavailable(said: string): GatewayError {

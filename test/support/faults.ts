@@ -6,6 +6,7 @@ import { CountingXmppClient } from './counting-xmpp-client.ts';
 import { COMPONENT, SIP_DOMAIN, startFederation, XMPP_DOMAIN, type Federation } from './federation.ts';
 import { startProsody } from './prosody.ts';
 import { until } from './until.ts';
+import type { TestStore } from './interpres-process.ts';
 import { passwordOf } from './xmpp-server.ts';
 
 /** One run of one fault, as it is printed: one line of JSON. */
@@ -28,9 +29,10 @@ const SIP_TO_XMPP = Array.from({ length: PAIRS }, (_, n) => ({
 }));
 
 /** A federation whose SIP users need no password, as behind a core that has authenticated them, and no rate limits. */
-function startWorld(name: string, sipUsers: readonly string[] = []): Promise<Federation> {
+function startWorld(name: string, store: TestStore | undefined, sipUsers: readonly string[] = []): Promise<Federation> {
   return startFederation({
     name,
+    ...(store === undefined ? {} : { store }),
     startXmppServer: startProsody,
     xmppUsers: Array.from({ length: USERS }, (_, n) => `u${n}`),
     sipUsers,
@@ -67,8 +69,9 @@ export async function xmppServerAway(options: {
   readonly awayMs: number;
   readonly afterMs: number;
   readonly transport: 'udp' | 'tcp';
+  readonly store?: TestStore;
 }): Promise<FaultReport> {
-  const world = await startWorld('away');
+  const world = await startWorld('away', options.store);
   const ledger = new Ledger({ stamped: true });
   const receivers = await xmppReceivers(world, ledger);
   const sender = new CountingSipSender({
@@ -90,6 +93,7 @@ export async function xmppServerAway(options: {
     await settle(ledger, 35_000);
     return {
       fault: 'prosody stopped',
+      store: options.store ?? 'folder',
       transport: options.transport,
       rate: options.rate,
       faults: 1,
@@ -111,8 +115,9 @@ export async function killedUnderSipLoad(options: {
   readonly kills: number;
   readonly betweenMs: number;
   readonly transport: 'udp' | 'tcp';
+  readonly store?: TestStore;
 }): Promise<FaultReport> {
-  const world = await startWorld('killed');
+  const world = await startWorld('killed', options.store);
   const ledger = new Ledger({ stamped: true });
   const receivers = await xmppReceivers(world, ledger);
   const sender = new CountingSipSender({
@@ -135,6 +140,7 @@ export async function killedUnderSipLoad(options: {
     await settle(ledger, 30_000);
     return {
       fault: 'killed, SIP to XMPP',
+      store: options.store ?? 'folder',
       transport: options.transport,
       rate: options.rate,
       faults: options.kills,
@@ -150,13 +156,68 @@ export async function killedUnderSipLoad(options: {
   }
 }
 
+/**
+ * (d) The Redis that is our store is killed under load from SIP, and is back after a while. What it had confirmed is
+ * there (it writes each command to the disk before it answers); meanwhile senders are refused, and links stay up.
+ */
+export async function redisKilled(options: {
+  readonly rate: number;
+  readonly kills: number;
+  readonly awayMs: number;
+  readonly betweenMs: number;
+  readonly transport: 'udp' | 'tcp';
+}): Promise<FaultReport> {
+  const world = await startWorld('redis-killed', 'redis');
+  const ledger = new Ledger({ stamped: true });
+  const receivers = await xmppReceivers(world, ledger);
+  const sender = new CountingSipSender({
+    ledger,
+    transport: options.transport,
+    port: world.interpres.sipPort,
+    pairs: SIP_TO_XMPP,
+    rate: options.rate,
+  });
+  const startedMs = performance.now();
+  const linksAt: string[] = [];
+  try {
+    await sender.start();
+    for (let kill = 0; kill < options.kills; kill++) {
+      await pause(options.betweenMs);
+      await world.interpres.redis?.kill();
+      await pause(options.awayMs);
+      linksAt.push((await world.interpres.health()).links['office']?.at ?? '');
+      await world.interpres.redis?.start();
+    }
+    await pause(options.betweenMs);
+    await sender.drain(40_000);
+    await settle(ledger, 30_000);
+    return {
+      fault: 'redis killed, SIP to XMPP',
+      store: 'redis',
+      transport: options.transport,
+      rate: options.rate,
+      faults: options.kills,
+      seconds: seconds(startedMs),
+      ...ledger.figures(),
+      ...sender.report(),
+      linksAt,
+      latencyMs: ledger.latencyMs(50, 99, 100),
+    };
+  } finally {
+    sender.close();
+    for (const receiver of receivers) receiver.close();
+    await world.stop();
+  }
+}
+
 /** (c) The phone goes, messages come from XMPP, the phone returns. */
 export async function phoneAway(options: {
   readonly messages: number;
   readonly rate: number;
   readonly transport: 'udp' | 'tcp';
+  readonly store?: TestStore;
 }): Promise<FaultReport> {
-  const world = await startWorld('phone', ['s0']);
+  const world = await startWorld('phone', options.store, ['s0']);
   const ledger = new Ledger({ stamped: false });
   const phone = thePhone(world, ledger, options.transport);
   const sender = new CountingXmppClient({ server: world.xmpp, user: 'u0', sent: ledger });
@@ -178,6 +239,7 @@ export async function phoneAway(options: {
     await settle(ledger, 30_000);
     return {
       fault: 'phone away, XMPP to SIP',
+      store: options.store ?? 'folder',
       transport: options.transport,
       rate: options.rate,
       faults: 1,
@@ -201,8 +263,9 @@ export async function killedUnderXmppLoad(options: {
   readonly kills: number;
   readonly betweenMs: number;
   readonly transport: 'udp' | 'tcp';
+  readonly store?: TestStore;
 }): Promise<FaultReport> {
-  const world = await startWorld('killed-xmpp', ['s0']);
+  const world = await startWorld('killed-xmpp', options.store, ['s0']);
   const ledger = new Ledger({ stamped: false });
   const phone = thePhone(world, ledger, options.transport);
   const sender = new CountingXmppClient({ server: world.xmpp, user: 'u0', sent: ledger });
@@ -223,6 +286,7 @@ export async function killedUnderXmppLoad(options: {
     const figures = ledger.figures();
     return {
       fault: 'killed, XMPP to SIP',
+      store: options.store ?? 'folder',
       transport: options.transport,
       rate: options.rate,
       faults: options.kills,

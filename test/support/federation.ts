@@ -1,4 +1,4 @@
-import { startInterpres, type InterpresProcess } from './interpres-process.ts';
+import { startInterpres, type InterpresProcess, type TestStore } from './interpres-process.ts';
 import { startProsody } from './prosody.ts';
 import type { SippTarget, SippUser } from './sipp.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -21,6 +21,7 @@ export type FederationOptions = {
   /** Merged over the configuration, key by key. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
+  readonly store?: TestStore;
   /** Default `<folder>/interpres/data`. */
   readonly data?: string;
 };
@@ -49,6 +50,7 @@ export async function startFederation(options: FederationOptions): Promise<Feder
     folder,
     config: { ...federationConfig(xmpp.componentPort, SECRET, options.domain), ...options.config },
     ...(options.env === undefined ? {} : { env: options.env }),
+    ...(options.store === undefined ? {} : { store: options.store }),
     ...(options.data === undefined ? {} : { data: options.data }),
     start: false,
   });

@@ -6,9 +6,13 @@ import { stringify } from 'yaml';
 import { entryPoint } from './entry-point.ts';
 import { freePort } from './ports.ts';
 import { startProcess, type Exit, type TestProcess } from './process.ts';
+import { startRedis, type RedisServer } from './redis-server.ts';
 import { until } from './until.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Where a server under test keeps its state. */
+export type TestStore = 'folder' | 'redis';
 
 export type InterpresOptions = {
   readonly folder: string;
@@ -16,6 +20,8 @@ export type InterpresOptions = {
   readonly config: Readonly<Record<string, unknown>>;
   /** Where its data is kept; default `<folder>/data`. */
   readonly data?: string;
+  /** A Redis of its own is the store, and ends with the server. Default: its data folder. */
+  readonly store?: TestStore;
   /** Environment of the process, e.g. NODE_OPTIONS for a profile. */
   readonly env?: Readonly<Record<string, string>>;
 };
@@ -35,6 +41,8 @@ export interface InterpresProcess {
   readonly sipPort: number;
   readonly httpPort: number;
   readonly configFile: string;
+  /** Its Redis, where that is its store. */
+  readonly redis?: RedisServer;
   process(): TestProcess;
   /** Starts it and waits for nothing. */
   launch(): Promise<void>;
@@ -65,9 +73,11 @@ export async function startInterpres(options: InterpresOptions & { start?: false
   const sipPort = await freePort();
   const httpPort = await freePort();
   const configFile = join(folder, 'config.yaml');
+  const redis = options.store === 'redis' ? await startRedis({ appendfsync: 'always' }) : undefined;
   const changeConfig = (config: Readonly<Record<string, unknown>>): void => {
     const sip = (config['sip'] ?? {}) as Readonly<Record<string, unknown>>;
     const whole = {
+      ...(redis === undefined ? {} : { store: { type: 'redis', url: redis.url } }),
       ...config,
       data: options.data ?? join(folder, 'data'),
       sip: { listen: [`udp://127.0.0.1:${sipPort}`, `tcp://127.0.0.1:${sipPort}`], ...sip },
@@ -126,7 +136,12 @@ export async function startInterpres(options: InterpresOptions & { start?: false
       });
       if (seen === 'ended') throw new Error(`interpres ended at its start\n${started.output().slice(-4_000)}`);
     },
-    stop: async () => running!.stop(12_000),
+    ...(redis === undefined ? {} : { redis }),
+    stop: async () => {
+      const exit = await running!.stop(12_000);
+      await redis?.stop();
+      return exit;
+    },
     async kill() {
       await running?.kill();
     },

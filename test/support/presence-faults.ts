@@ -5,7 +5,7 @@ import { CountingSipSender } from './counting-sip-sender.ts';
 import { CountingPublisher } from './counting-publisher.ts';
 import { CountingWatchers, type WatcherDialog, type WatcherFaults } from './counting-watchers.ts';
 import { eachAtOnce } from './each-at-once.ts';
-import { startInterpres, type InterpresProcess } from './interpres-process.ts';
+import { startInterpres, type InterpresProcess, type TestStore } from './interpres-process.ts';
 import { memoryMegabytes } from './process-figures.ts';
 import { seededRandom } from './seeded-random.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -26,6 +26,7 @@ export type Kills = {
   readonly watchers: number;
   readonly kills: number;
   readonly seed: number;
+  readonly store?: TestStore;
 };
 
 /** How long all watchers may take to hold the newest state once the server is up again; others use the machine too. */
@@ -36,10 +37,12 @@ export function startPresenceServer(
   name: string,
   config: Readonly<Record<string, unknown>> = {},
   data?: string,
+  store?: TestStore,
 ): Promise<InterpresProcess> {
   return startInterpres({
     folder: temporaryFolder(name),
     ...(data === undefined ? {} : { data }),
+    ...(store === undefined ? {} : { store }),
     config: {
       domains: [{ name: PRESENCE_DOMAIN, trust: ['127.0.0.1'] }],
       rateLimits: 'off',
@@ -56,7 +59,7 @@ export function startPresenceServer(
 export async function killedDuringFanOut(options: Kills): Promise<PresenceFaultReport> {
   const { transport, watchers: count, kills } = options;
   const random = seededRandom(options.seed);
-  const server = await startPresenceServer('killed-fan-out');
+  const server = await startPresenceServer('killed-fan-out', {}, undefined, options.store);
   const ends = { transport, port: server.sipPort, domain: PRESENCE_DOMAIN };
   const watchers = await CountingWatchers.open({ ...ends, watched: Array.from({ length: count }, () => 'alice') });
   const publisher = await CountingPublisher.open({ ...ends, user: 'alice' });
@@ -108,7 +111,7 @@ export async function killedDuringFanOut(options: Kills): Promise<PresenceFaultR
 export async function killedDuringSubscribe(options: Kills): Promise<PresenceFaultReport> {
   const { transport, watchers: count, kills } = options;
   const random = seededRandom(options.seed);
-  const server = await startPresenceServer('killed-subscribe');
+  const server = await startPresenceServer('killed-subscribe', {}, undefined, options.store);
   const ends = { transport, port: server.sipPort, domain: PRESENCE_DOMAIN };
   const watched = Array.from({ length: count }, (_, index) => `user${index % 10}`);
   const watchers = await CountingWatchers.open({ ...ends, watched });
@@ -161,9 +164,10 @@ export async function watcherStorm(options: {
   readonly messagesPerSecond: number;
   /** A message that takes longer is one too late. */
   readonly lateMs: number;
+  readonly store?: TestStore;
 }): Promise<PresenceFaultReport> {
   const { transport, watchers: count, outstanding, messagesPerSecond } = options;
-  const server = await startPresenceServer('storm');
+  const server = await startPresenceServer('storm', {}, undefined, options.store);
   const ledger = new Ledger({ stamped: false });
   const ends = { transport, port: server.sipPort };
   const watched = Array.from({ length: count }, (_, index) => `user${index % 100}`);
@@ -234,9 +238,10 @@ export async function deadWatchers(options: {
   readonly lateMs: number;
   /** Waits for the dead to be given up, which takes about 70 s. */
   readonly isToTheEnd: boolean;
+  readonly store?: TestStore;
 }): Promise<PresenceFaultReport> {
   const { transport, dead: deadCount, living: livingCount, isToTheEnd } = options;
-  const server = await startPresenceServer('dead-watchers');
+  const server = await startPresenceServer('dead-watchers', {}, undefined, options.store);
   const ends = { transport, port: server.sipPort, domain: PRESENCE_DOMAIN };
   const dead = await CountingWatchers.open({
     ...ends,

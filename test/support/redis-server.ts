@@ -12,6 +12,10 @@ export type RedisServer = {
   readonly port: number;
   /** The section `store` of a server that keeps its keys apart by `prefix`. */
   readonly config: (prefix: string) => StoreConfig;
+  /** SIGKILL; `start` brings it back with what it had written. */
+  kill(): Promise<void>;
+  /** SIGSTOP or SIGCONT: it hangs, and goes on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
   /** Ends the server in order; `start` brings it back with what it had. */
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -19,7 +23,7 @@ export type RedisServer = {
   command(...words: string[]): Promise<void>;
 };
 
-export async function startRedis(): Promise<RedisServer> {
+export async function startRedis(more: Readonly<Record<string, string>> = {}): Promise<RedisServer> {
   const port = await freePort();
   const folder = temporaryFolder('redis');
   const command = commandPath('redis-server');
@@ -33,6 +37,7 @@ export async function startRedis(): Promise<RedisServer> {
       appendonly: 'yes',
       save: '',
       'maxmemory-policy': 'noeviction',
+      ...more,
     };
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
     server = await startProcess({ name: 'redis', command, args, folder });
@@ -50,6 +55,12 @@ export async function startRedis(): Promise<RedisServer> {
       prefix,
     }),
     start,
+    kill: async () => {
+      await server?.kill();
+    },
+    signal: (signal) => {
+      server?.signal(signal);
+    },
     command: async (...words) => {
       const client = new Redis({ port, lazyConnect: true });
       await client.call(words[0] ?? '', ...words.slice(1));
