@@ -2,8 +2,9 @@ import { CertificateWatch, watchedCertificates } from './app/certificate-watch.t
 import { createCommands, type CommandSide } from './app/commands.ts';
 import { createContacts, type ContactSide } from './app/contacts.ts';
 import { createFederations, type Federations } from './app/federation.ts';
+import { createAccounts } from './app/accounts.ts';
 import { healthOf } from './app/health.ts';
-import { createLinks, startLink, type NamedLink } from './app/links.ts';
+import { createLinks, startLink, type LinkServices, type NamedLink } from './app/links.ts';
 import { numberPlan } from './app/numbers.ts';
 import type { AppOptions } from './app/options.ts';
 import { createSipStack, registerSettings } from './app/sip-stack.ts';
@@ -19,6 +20,7 @@ import { RegistrationService } from './core/registration-service.ts';
 import { Router } from './core/router.ts';
 import { UserTable } from './core/user-table.ts';
 import type { Health } from './http/routes-health.ts';
+import type { Accounts } from './xmpp/account/accounts.ts';
 import { OperatorDoor } from './http/server.ts';
 import { senderProof, sipApplication, type SipApplication } from './sip/application.ts';
 import { Gruus } from './sip/gruu.ts';
@@ -39,8 +41,10 @@ export class App {
   readonly #delivery: DeliveryService;
   readonly #registrations: RegistrationService;
   readonly #messages: MessageService;
-  readonly #links: ReadonlyMap<string, NamedLink>;
   readonly #federations: Federations;
+  /** Those of accounts come and go. */
+  readonly #links: Map<string, NamedLink>;
+  readonly #accounts: Accounts | undefined;
   readonly #stack: SipStack;
   readonly #sip: SipApplication;
   readonly #contacts: ContactSide;
@@ -82,8 +86,11 @@ export class App {
     const gruus = new Gruus({ secret: gruuSecret, isOwn, contactsOf });
     const users = new UserTable({ peers: this.#peers, credentials: store.credentials, contactsOf });
     const isUser = users.isUser.bind(users);
-    const router = new Router(this.#peers, users.isKnownHere.bind(users));
     const numbers = numberPlan(this.#peers, users, options);
+    this.#federations = createFederations(options, queue);
+    this.#links = new Map([...createLinks(options), ...this.#federations.links]);
+    this.#accounts = createAccounts({ stores, links: this.#links, isUser, services: () => this.#services() }, options);
+    const router = new Router(this.#peers, users.isKnownHere.bind(users), this.#accounts);
     const admission = new Admission({
       peers: this.#peers,
       limits: config.limits,
@@ -95,8 +102,6 @@ export class App {
     this.#certificates = new CertificateWatch(watchedCertificates(config), clock, log);
     this.#stack = stack;
     const proof = senderProof({ peers: this.#peers, credentials: store.credentials, clock, log });
-    this.#federations = createFederations(options, queue);
-    this.#links = new Map([...createLinks(options), ...this.#federations.links]);
     this.#contacts = createContacts({ store, isUser, contactsOf, presence: () => this.#presence.service }, options);
     this.#commands = createCommands(
       {
@@ -126,6 +131,7 @@ export class App {
         numbers,
         reachableOf,
         gruus,
+        accounts: this.#accounts,
       },
       options,
     );
@@ -192,6 +198,7 @@ export class App {
       queue: { queue },
       watchers: { watchers: this.#presence.service.watchers },
       profiles: { profiles: this.#contacts.directory },
+      ...(this.#accounts === undefined ? {} : { accounts: { accounts: this.#accounts } }),
     });
   }
 
@@ -210,19 +217,11 @@ export class App {
       this.#opened = this.#open();
       await this.#opened;
       if (this.#isStopping()) return;
-      const services = {
-        peers: this.#peers,
-        messages: this.#messages,
-        delivery: this.#delivery,
-        presence: this.#presence,
-        contacts: this.#contacts,
-        commands: this.#commands,
-        store: this.#stores.store,
-        gateways: this.#gateways,
-        startedAtMs: this.#startedAtMs,
-      };
+      const services = this.#services();
+      const links = [...this.#links].filter(([, { owner }]) => owner === undefined);
       await this.#federations.start();
-      await Promise.all([...this.#links].map(([name, link]) => startLink(name, link, services, this.#options)));
+      this.#accounts?.start();
+      await Promise.all(links.map(([name, link]) => startLink(name, link, services, this.#options)));
       if (!this.#isStopping()) this.#status = 'ok';
     } catch (thrown) {
       await this.stop();
@@ -238,6 +237,20 @@ export class App {
     this.#status = 'stopping';
     this.#stopped ??= this.#close();
     return this.#stopped;
+  }
+
+  #services(): LinkServices {
+    return {
+      peers: this.#peers,
+      messages: this.#messages,
+      delivery: this.#delivery,
+      presence: this.#presence,
+      contacts: this.#contacts,
+      commands: this.#commands,
+      store: this.#stores.store,
+      gateways: this.#gateways,
+      startedAtMs: this.#startedAtMs,
+    };
   }
 
   async #open(): Promise<void> {
@@ -261,7 +274,10 @@ export class App {
     await this.#stack.stop(GRACE_MS.sip);
     await this.#stores.queue.stop(GRACE_MS.queue);
     for (const gateway of this.#gateways) gateway.leave();
-    await Promise.all([...this.#links.values()].map(({ link }) => link.stop(GRACE_MS.links)));
+    await Promise.all([
+      this.#accounts?.stop(GRACE_MS.links),
+      ...[...this.#links.values()].map(({ link }) => link.stop(GRACE_MS.links)),
+    ]);
     await this.#federations.stop();
     this.#delivery.stop();
     this.#commands.adhoc.stop();
@@ -292,6 +308,7 @@ export class App {
         bindings: this.#stores.store.bindings,
         links: this.#links,
         stack: this.#stack,
+        accounts: this.#accounts,
         listeners: this.#listeners,
         certificates: this.#certificates,
         status: this.#status,

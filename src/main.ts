@@ -244,6 +244,66 @@ Example:
       await setInvisible(options.config, owner, onOrOff);
     });
 
+  const accounts = root
+    .command('accounts')
+    .description("users' own accounts on public XMPP services: of the running server")
+    .addHelpText(
+      'after',
+      `
+USER is a user of ours, ACCOUNT the JID of his account, in a domain that a link of type xmpp-account allows. Messages and
+presence between him and his contacts there go through it. The password is kept encrypted; docs/accounts.md has more.`,
+    );
+  const ofAccount = (name: string, description: string): Command =>
+    withConfig(
+      accounts
+        .command(name)
+        .description(description)
+        .argument('<user>', 'sip:alice@sip.example')
+        .argument('<account>', 'alice@chat.example'),
+    );
+  ofAccount('add', 'link an account to a user and log in to it')
+    .option('-p, --password <password>', 'its password; absent: read from standard input')
+    .option('--link <name>', 'the link, where several allow that service')
+    .addHelpText(
+      'after',
+      `
+Example:
+  interpres accounts add sip:alice@sip.example alice@chat.example --config interpres.yaml`,
+    )
+    .action(async (user: string, jid: string, options: WithConfig & { password?: string; link?: string }) => {
+      const { addAccount } = await import('./cli/accounts.ts');
+      await addAccount(options.config, user, jid, options);
+    });
+  ofAccount('password', 'give another password, and log in with it at once')
+    .option('-p, --password <password>', 'the password; absent: read from standard input')
+    .action(async (user: string, jid: string, options: WithConfig & { password?: string }) => {
+      const { changeAccountPassword } = await import('./cli/accounts.ts');
+      await changeAccountPassword(options.config, user, jid, options.password);
+    });
+  ofAccount('remove', 'log out and forget an account; its contacts stay as they are').action(
+    async (user: string, jid: string, options: WithConfig) => {
+      const { removeAccount } = await import('./cli/accounts.ts');
+      await removeAccount(options.config, user, jid);
+    },
+  );
+  withConfig(accounts.command('list').description('list all accounts and how they stand'))
+    .option('--json', 'JSON instead of a table')
+    .action(async (options: WithConfig & { json?: true }) => {
+      const { listAccounts } = await import('./cli/accounts.ts');
+      await listAccounts(options.config, options);
+    });
+  withConfig(
+    accounts
+      .command('show')
+      .description('show the accounts of a user with their contacts')
+      .argument('<user>', 'sip:alice@sip.example'),
+  )
+    .option('--json', 'JSON instead of tables')
+    .action(async (user: string, options: WithConfig & { json?: true }) => {
+      const { showAccounts } = await import('./cli/accounts.ts');
+      await showAccounts(options.config, user, options);
+    });
+
   root
     .command('demo')
     .description(

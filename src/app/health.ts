@@ -6,6 +6,7 @@ import type { PresenceService } from '../core/presence/presence-service.ts';
 import { linkHop, sipHop } from '../core/router.ts';
 import type { Health, LinkHealth } from '../http/routes-health.ts';
 import type { SipListener, SipStack } from '../sip/stack.ts';
+import type { Accounts } from '../xmpp/account/accounts.ts';
 import type { CertificateWatch } from './certificate-watch.ts';
 import type { AppOptions } from './options.ts';
 import type { NamedLink } from './links.ts';
@@ -17,6 +18,7 @@ export type HealthSources = {
   readonly bindings: BindingStore;
   readonly links: ReadonlyMap<string, NamedLink>;
   readonly stack: Pick<SipStack, 'servers'>;
+  readonly accounts: Pick<Accounts, 'figures'> | undefined;
   readonly listeners: readonly SipListener[];
   readonly certificates: CertificateWatch;
   readonly status: Health['status'];
@@ -30,7 +32,8 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
   const figures = queue.figures();
   const sipServers = sources.stack.servers?.();
   const links: Record<string, LinkHealth> = {};
-  for (const [name, { link }] of sources.links) links[name] = link.state();
+  // Of accounts, which are users' own, their number is enough here.
+  for (const [name, { link, owner }] of sources.links) if (owner === undefined) links[name] = link.state();
   const peers: Record<string, { reachable: boolean; waiting: number }> = {};
   const hops: ReadonlyArray<readonly [domain: string, hops: readonly HopId[]]> = [
     ...config.peers.map((peer) => [peer.domain, hopsOf(peer, config)] as const),
@@ -48,6 +51,7 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
     sip: listeners,
     ...(sipServers === undefined ? {} : { sipServers }),
     links,
+    ...(sources.accounts === undefined ? {} : { accounts: sources.accounts.figures() }),
     peers,
     certificates: sources.certificates.health(),
     queue: figures,

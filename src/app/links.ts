@@ -5,7 +5,8 @@ import { linkHop } from '../core/router.ts';
 import { xmppDispatch } from '../xmpp/dispatch.ts';
 import { ComponentLink } from '../xmpp/link-component.ts';
 import type { Gateway } from '../xmpp/gateway/gateway.ts';
-import type { XmppLink } from '../xmpp/link.ts';
+import type { AccountSessionEvents } from '../xmpp/account/account-session.ts';
+import type { LinkEvents, XmppLink } from '../xmpp/link.ts';
 import type { ComponentDomains } from '../xmpp/map-address.ts';
 import type { CommandSide } from './commands.ts';
 import type { ContactSide } from './contacts.ts';
@@ -21,6 +22,8 @@ export type NamedLink = {
   readonly domains: ComponentDomains;
   /** The one domain at its far end; absent: several may be there. */
   readonly peer?: string;
+  /** Address key of the one user of ours whom it is for, by an account of his own; absent: it is for a domain. */
+  readonly owner?: string;
 };
 
 /** The links of the configuration by their names, but for those of accounts; none of them connects yet. */
@@ -58,21 +61,27 @@ export type LinkServices = {
   readonly startedAtMs: number;
 };
 
+const NO_GATEWAY: Pick<Gateway, 'served' | 'features'> = { served: new Map(), features: [] };
+
 /** Starts a link with everything that its stanzas and its coming and going mean to the rest of the server. */
 export function startLink(
   name: string,
   { link, domains }: NamedLink,
   services: LinkServices,
   options: AppOptions,
+  /** Of an account. */
+  more: Pick<AccountSessionEvents, 'onRefused'> | undefined = undefined,
 ): Promise<void> {
   const { clock, log } = options;
   const { peers, messages, delivery, presence, commands } = services;
   const linkPresence = presence.xmpp.forLink(name);
   if (linkPresence === undefined) throw new Error('a link that XMPP presence does not know');
   const hop = linkHop(name);
-  const gateway = createLinkGateway(name, { link, domains }, services, options);
-  services.gateways.add(gateway);
-  return link.start({
+  // A user's own account is a client of its service, and no gateway to anybody.
+  const gateway = more === undefined ? createLinkGateway(name, { link, domains }, services, options) : undefined;
+  if (gateway !== undefined) services.gateways.add(gateway);
+  const events: LinkEvents = {
+    ...more,
     onStanza: xmppDispatch({
       link: name,
       domains,
@@ -82,21 +91,22 @@ export function startLink(
       presence: linkPresence,
       failedLater: (id, error, from) => delivery.failedLater(id, error, from),
       isService: (address) => commands.services.isService(address),
-      gateway,
-      iq: createIqDesk(name, domains, { ...services, gateway }, options),
+      ...(gateway === undefined ? {} : { gateway }),
+      iq: createIqDesk(name, domains, { ...services, gateway: gateway ?? NO_GATEWAY }, options),
       clock,
       log,
     }),
     onUp: () => {
       delivery.hopUp(hop);
-      gateway.up();
+      gateway?.up();
       linkPresence.up();
       presence.service.subscriptions.wake(hop);
     },
     onDown: () => {
       delivery.hopDown(hop);
-      gateway.down();
+      gateway?.down();
       linkPresence.down();
     },
-  });
+  };
+  return link.start(events);
 }

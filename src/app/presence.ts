@@ -9,6 +9,7 @@ import { sipPresence, type PresenceHandlers } from '../sip/presence-application.
 import type { SenderProofDeps } from '../sip/sender-proof.ts';
 import type { SipStack } from '../sip/stack.ts';
 import { XmppPresence } from '../xmpp/presence/xmpp-presence.ts';
+import type { Accounts } from '../xmpp/account/accounts.ts';
 import type { ContactSide } from './contacts.ts';
 import type { NamedLink } from './links.ts';
 import type { AppOptions } from './options.ts';
@@ -29,6 +30,8 @@ export type PresenceParts = {
   readonly numbers: NumberPlan;
   readonly reachableOf: RegistrationService['reachableOf'];
   readonly gruus: Gruus;
+  /** Where users may link accounts. */
+  readonly accounts: Pick<Accounts, 'users' | 'changed' | 'removeAll'> | undefined;
 };
 
 /** Presence with both its faces: everything that holds subscriptions in memory. */
@@ -105,9 +108,12 @@ export function createPresence(parts: PresenceParts, { config, clock, random, lo
     upstreamOf: ({ kind }) => (kind === 'sip' ? sip.upstream : xmpp.upstream),
     notifierOf: (via) => (via === 'sip' ? sip.notifier : xmpp.notifier),
     permissions: {
-      owners: () => xmpp.upstream.watchers(),
+      owners: () => [...xmpp.upstream.watchers(), ...(parts.accounts?.users() ?? [])],
       forget: (watcherKey) => xmpp.upstream.endAll(watcherKey),
+      // An account before what is watched over it: its roster stays as it is.
+      leave: (watcherKey) => parts.accounts?.removeAll(watcherKey),
     },
+    ...(parts.accounts === undefined ? {} : { showing: parts.accounts }),
     newToken,
     clock,
     log,

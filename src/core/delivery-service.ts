@@ -302,6 +302,10 @@ export class DeliveryService {
         log.info({ messageId: about.id, code: error.code }, 'failure of a report is not reported');
         return undefined;
       }
+      if (about.id.startsWith('notice-')) {
+        log.info({ messageId: about.id, code: error.code }, 'failure of a notice of ours is not reported');
+        return undefined;
+      }
       const report = failureReport(about, error, clock.nowMs(), lifetimeMs);
       const added = await queue.add(reportEntry(report, hop, lifetimeMs));
       if (added === 'added')

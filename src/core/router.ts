@@ -1,4 +1,5 @@
 import { addressKey, domainOf, localpartOf, type Address } from '../cpim/address.ts';
+import type { AccountWays } from './accounts.ts';
 import { GatewayError } from './errors.ts';
 import { pairLink, type Peer, type PeerTable } from './peers.ts';
 import type { HopId, Route } from './ports.ts';
@@ -30,10 +31,12 @@ export type IsKnownHere = (userKey: string) => boolean;
 export class Router {
   readonly #peers: PeerTable;
   readonly #isKnownHere: IsKnownHere;
+  readonly #accounts: AccountWays | undefined;
 
-  constructor(peers: PeerTable, isKnownHere: IsKnownHere) {
+  constructor(peers: PeerTable, isKnownHere: IsKnownHere, accounts?: AccountWays) {
     this.#peers = peers;
     this.#isKnownHere = isKnownHere;
+    this.#accounts = accounts;
   }
 
   /**
@@ -41,6 +44,7 @@ export class Router {
    *
    * At least one end is a user of ours: a message from one peer domain to another is refused, or this server would
    * relay for strangers. Where several links lead to a domain, the one is taken that stands for the source's domain.
+   * Where none does, an account that the source has linked may lead there.
    *
    * @throws GatewayError 'peer-unknown' for a destination domain in no peer entry, 'sender-forbidden' for a source
    *   that is in none or wants relaying, 'recipient-unknown' for a domain of ours without a user.
@@ -48,7 +52,13 @@ export class Router {
   routeOf(source: Address, destination: Address): Route {
     const from = domainOf(source);
     const own = this.#peers.own(domainOf(destination));
-    if (own === undefined) return routeOver(this.#wayTo(domainOf(destination), from), from);
+    if (own === undefined) {
+      const account = this.#accountFor(source, destination);
+      if (account !== undefined) {
+        return { kind: 'link', hop: linkHop(account), link: account, domain: domainOf(destination) };
+      }
+      return routeOver(this.#wayTo(domainOf(destination), from), from);
+    }
     this.#checkMayReachUs(from);
     const userKey = userKeyOf(destination);
     if (own.nextHop === undefined || this.#isKnownHere(userKey)) {
@@ -66,6 +76,8 @@ export class Router {
     const from = domainOf(watcher);
     const own = this.#peers.own(domainOf(presentity));
     if (own === undefined) {
+      const account = this.#accountFor(watcher, presentity, true);
+      if (account !== undefined) return { kind: 'link', link: account };
       const way = this.#wayTo(domainOf(presentity), from);
       return way.link === 'sip' ? upstreamOf(way.domain, way.nextHop) : { kind: 'link', link: linkOf(way, from) };
     }
@@ -75,8 +87,17 @@ export class Router {
     return upstreamOf(own.name, own.nextHop);
   }
 
+  /** A peer entry goes before an account. Everybody may be asked to be seen: so one becomes a contact. */
+  #accountFor(source: Address, destination: Address, isToSee = false): string | undefined {
+    if (this.#accounts === undefined || this.#peers.own(domainOf(source)) === undefined) return undefined;
+    if (this.#peers.peer(domainOf(destination)) !== undefined) return undefined;
+    return this.#accounts.wayFor(source, destination, isToSee);
+  }
+
   #checkMayReachUs(from: string): void {
     if (this.#peers.own(from) !== undefined || this.#peers.peer(from) !== undefined) return;
+    // Over accounts strangers come too; whose account it was is looked at where they come in.
+    if (this.#peers.hasAccounts) return;
     throw new GatewayError('sender-forbidden', `${from} is neither a domain of ours nor a peer`);
   }
 

@@ -37,6 +37,10 @@ export type Health = {
   /** With `sip.engine: drachtio`: its servers by their names. */
   readonly sipServers?: Readonly<Record<string, SipServerHealth>>;
   readonly links: Readonly<Record<string, LinkHealth>>;
+  /** Accounts that users have linked, per link of type `xmpp-account`: how many, and how many are up or refused. */
+  readonly accounts?: Readonly<
+    Record<string, { readonly accounts: number; readonly up: number; readonly refused: number }>
+  >;
   readonly peers: Readonly<Record<string, { readonly reachable: boolean; readonly waiting: number }>>;
   /** Certificates of this server, by their keys in the configuration. */
   readonly certificates: Readonly<Record<string, CertificateHealth>>;

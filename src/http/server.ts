@@ -5,6 +5,7 @@ import { GatewayError, type ErrorCode } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { healthRoutes, type HealthDeps } from './routes-health.ts';
 import { bearerGuard } from './bearer.ts';
+import { accountRoutes, type AccountsDeps } from './routes-accounts.ts';
 import { profileRoutes, type ProfilesDeps } from './routes-profiles.ts';
 import { queueRoutes, type QueueDeps } from './routes-queue.ts';
 import { watcherRoutes, type WatchersDeps } from './routes-watchers.ts';
@@ -16,6 +17,8 @@ const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
   'recipient-unknown': 404,
   'content-too-large': 413,
   'policy-violated': 403,
+  'not-allowed': 403,
+  conflict: 409,
   'store-unavailable': 503,
   'queue-full': 503,
   'shutting-down': 503,
@@ -37,6 +40,7 @@ export type OperatorDoorOptions = {
   readonly queue: QueueDeps;
   readonly watchers?: WatchersDeps;
   readonly profiles?: ProfilesDeps;
+  readonly accounts?: AccountsDeps;
 };
 
 /**
@@ -84,10 +88,11 @@ export class OperatorDoor {
   }
 
   async #registerControl(door: FastifyInstance): Promise<void> {
-    const { queue, watchers, profiles } = this.#options;
+    const { queue, watchers, profiles, accounts } = this.#options;
     await door.register(queueRoutes, queue);
     if (watchers !== undefined) await door.register(watcherRoutes, watchers);
     if (profiles !== undefined) await door.register(profileRoutes, profiles);
+    if (accounts !== undefined) await door.register(accountRoutes, accounts);
   }
 
   #door(): FastifyInstance {

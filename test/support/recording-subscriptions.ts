@@ -1,3 +1,4 @@
+import { addressKey } from '../../src/cpim/address.ts';
 import { GatewayError, type ErrorCode } from '../../src/core/errors.ts';
 import {
   type Lease,
@@ -55,6 +56,10 @@ export class RecordingSubscriptions implements Subscriptions {
 
   fetch(): Promise<{ body?: NotifyBody }> {
     throw new Error('the XMPP side fetches nothing');
+  }
+
+  of(presentityKey: string): readonly Subscription[] {
+    return [...this.kept.values()].filter(({ presentity }) => addressKey(presentity) === presentityKey);
   }
 
   find(id: string): Subscription | undefined {

@@ -17,6 +17,8 @@ export type DeparturesDeps = {
     /** Address keys of those who may see somebody. */
     readonly owners: () => Iterable<string>;
     readonly forget: (watcherKey: string) => void;
+    /** What must be let go first, where there is something. */
+    readonly leave?: (watcherKey: string) => Promise<void> | undefined;
   };
   readonly log: Log;
 };
@@ -57,6 +59,8 @@ export class Departures {
 
   async #forget(key: string): Promise<void> {
     const { rules, publications, subscriptions, permissions, log } = this.#deps;
+    const leaving = permissions.leave?.(key);
+    if (leaving !== undefined) await leaving;
     subscriptions.userGone(key);
     permissions.forget(key);
     await Promise.all([publications.forget(key), rules.forget(key)]);

@@ -23,6 +23,8 @@ export class LocalPresence {
   readonly #deps: LocalPresenceDeps;
   /** The last document of those whom somebody watches. */
   readonly #watched = new Map<string, PresenceDocument>();
+  /** Of these, those who are followed whether anybody watches them or not. */
+  readonly #followed = new Set<string>();
   /** When the documents of those will be others by themselves. */
   readonly #alarms: Alarms;
 
@@ -44,7 +46,18 @@ export class LocalPresence {
     if (!this.#watched.has(presentityKey)) this.#renew(presentityKey);
   }
 
+  /** Keeps the document and reports changes also while nobody watches. */
+  follow(presentityKey: string): void {
+    this.#followed.add(presentityKey);
+    this.watch(presentityKey);
+  }
+
+  unfollow(presentityKey: string): void {
+    this.#followed.delete(presentityKey);
+  }
+
   unwatch(presentityKey: string): void {
+    if (this.#followed.has(presentityKey)) return;
     if (this.#watched.delete(presentityKey)) this.#alarms.set(presentityKey, undefined);
   }
 

@@ -8,7 +8,7 @@ import type { Binding, Clock, Records } from '../ports.ts';
 import { GatewayError } from '../errors.ts';
 import { LocalPresence } from './local-presence.ts';
 import { closedDocument, withoutLocation } from './polite-document.ts';
-import { PresenceRules } from './presence-rules.ts';
+import { type Decision, PresenceRules } from './presence-rules.ts';
 import { PublicationService } from './publication-service.ts';
 import type { Publication, Published, PublishRequest } from './publication.ts';
 import type { OwnerRules, WatcherAdministration } from './rules.ts';
@@ -41,6 +41,8 @@ export type PresenceServiceDeps = {
   readonly notifierOf: (via: Lease['via']) => Notifier | undefined;
   readonly isOwn: DeparturesDeps['isOwn'];
   readonly permissions: DeparturesDeps['permissions'];
+  /** Those who are shown elsewhere as a whole, by accounts of their own there; told when what is shown has changed. */
+  readonly showing?: { users(): Iterable<string>; changed(userKey: string): void };
   /** A token nobody can guess and that never comes again. */
   readonly newToken: () => string;
   readonly clock: Clock;
@@ -66,6 +68,7 @@ export class PresenceService {
   readonly #local: LocalPresence;
   readonly #subscriptions: SubscriptionService;
   readonly #departures: Departures;
+  readonly #showing: PresenceServiceDeps['showing'];
   readonly #rules: PresenceRules;
   readonly #deps: PresenceServiceDeps;
   readonly watchers: WatcherAdministration;
@@ -88,14 +91,20 @@ export class PresenceService {
       cardOf: deps.cardOf ?? (() => undefined),
       policy: config.composition,
       clock,
-      onChanged: (presentityKey) => this.#subscriptions.changes.localChanged(presentityKey),
+      onChanged: (presentityKey) => {
+        this.#subscriptions.changes.localChanged(presentityKey);
+        deps.showing?.changed(presentityKey);
+      },
     });
     const rules = (this.#rules = new PresenceRules({
       records: records.rules,
       defaultAction: config.default,
       log,
       beforeChange: (ownerKey) => this.#subscriptions.changes.beforeChange(ownerKey),
-      changed: (ownerKey) => this.#subscriptions.changes.rulesChanged(ownerKey),
+      changed: (ownerKey) => {
+        this.#subscriptions.changes.rulesChanged(ownerKey);
+        deps.showing?.changed(ownerKey);
+      },
     }));
     this.#subscriptions = new SubscriptionService({
       ...deps,
@@ -133,6 +142,25 @@ export class PresenceService {
   /** @throws as `PublicationService.publish`. */
   publish(request: PublishRequest): Promise<Published> {
     return this.#publications.publish(request);
+  }
+
+  /** From now on changes of a user are told to `showing`. */
+  follow(userKey: string): void {
+    this.#local.follow(userKey);
+  }
+
+  unfollow(userKey: string): void {
+    this.#local.unfollow(userKey);
+  }
+
+  /** What a user lets be seen by whoever may see anything; undefined where he lets nothing be seen. */
+  shownOf(userKey: string): PresenceDocument | undefined {
+    return this.#rules.isInvisible(userKey) ? undefined : this.#local.documentOf(userKey);
+  }
+
+  /** What his rules make of a watcher. */
+  decide(userKey: string, watcher: Address): Decision {
+    return this.#rules.decide(userKey, watcher);
   }
 
   /** The registrations of a user are about to change: called before that is stored. */
@@ -198,6 +226,7 @@ export class PresenceService {
   load(): void {
     this.#subscriptions.load();
     this.#publications.start();
+    for (const userKey of this.#showing?.users() ?? []) this.#local.follow(userKey);
   }
 
   /** Lets go of former users, tells watchers, watches presentities elsewhere again; when the ways out are open. */

@@ -55,6 +55,8 @@ export interface Subscriptions {
   find(id: string): Subscription | undefined;
   /** The subscription that a watcher has over a link; there is one at most for each pair. */
   findOn(via: Lease['via'], pair: Pair): Subscription | undefined;
+  /** All subscriptions to the presence of a user of ours. */
+  of(presentityKey: string): readonly Subscription[];
   /** Stores the lease of a live subscription as it is now. @throws GatewayError 'store-unavailable'. */
   saveLease(id: string): Promise<void>;
   /** As `saveLease`, soon. */

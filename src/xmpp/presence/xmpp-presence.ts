@@ -1,4 +1,4 @@
-import { type Address, domainOf } from '../../cpim/address.ts';
+import { addressKey, type Address, domainOf } from '../../cpim/address.ts';
 import type { XmlElement } from '../../cpim/xml.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock, Random, Records } from '../../core/ports.ts';
@@ -16,10 +16,13 @@ import type { UpstreamRecord } from './upstream-record.ts';
 import { XmppUpstream } from './xmpp-upstream.ts';
 
 export type XmppPresenceDeps = {
-  /** By name. `peer`: the one domain at the far end of a link that has only one. */
+  /**
+   * By name, as they are now: those of accounts come and go. `peer`: the one domain at the far end of a link that has
+   * only one; `owner`: address key of the one user of ours whom a link is for.
+   */
   readonly links: ReadonlyMap<
     string,
-    { readonly link: XmppLink; readonly domains: ComponentDomains; readonly peer?: string }
+    { readonly link: XmppLink; readonly domains: ComponentDomains; readonly peer?: string; readonly owner?: string }
   >;
   readonly records: Records<UpstreamRecord>;
   /** Of the core, which needs the notifier and the upstream to be there first. */
@@ -46,23 +49,21 @@ export class XmppPresence {
   readonly upstream: XmppUpstream;
   /** See `stillThere`. */
   readonly isStillThere: (pair: Pair) => Promise<boolean>;
-  readonly #ways: ReadonlyMap<string, LinkWay>;
-  readonly #byLink: ReadonlyMap<string, LinkPresence>;
+  readonly #deps: XmppPresenceDeps;
+  readonly #pep: PepTeller;
+  readonly #ways = new Map<string, LinkWay>();
+  readonly #byLink = new Map<string, LinkPresence>();
 
   /** Reads what an earlier process left. */
   constructor(deps: XmppPresenceDeps) {
-    const { links, clock, newToken, log, subscriptions } = deps;
-    this.#ways = new Map(
-      [...links].map(([name, { link, domains }]) => [
-        name,
-        { link, domains, requests: new IqRequests({ post: (stanza) => link.post(stanza), clock, newToken }) },
-      ]),
-    );
-    const linkOf = (name: string): LinkWay | undefined => this.#ways.get(name);
+    const { links, clock, log, subscriptions } = deps;
+    this.#deps = deps;
+    const linkOf = (name: string): LinkWay | undefined => this.#wayOf(name);
     const subscriptionOf = (pair: Pair) => {
-      for (const name of this.#ways.keys()) {
-        const peer = links.get(name)?.peer;
+      const presentityKey = addressKey(pair.presentity);
+      for (const [name, { peer, owner }] of links) {
         if (peer !== undefined && peer !== domainOf(pair.watcher)) continue;
+        if (owner !== undefined && owner !== presentityKey) continue;
         const subscription = subscriptions().findOn(`link:${name}`, pair);
         if (subscription !== undefined) return subscription;
       }
@@ -72,17 +73,31 @@ export class XmppPresence {
       subscriptionOf({ watcher, presentity })?.state.at === 'active';
     this.upstream = new XmppUpstream({ ...deps, linkOf, isWatchedBy });
     const interests = new ContactInterests(clock);
-    const pep = new PepTeller({ interests, resourcesOf: (pair) => this.upstream.resourcesOf(pair) });
-    this.notifier = new PresenceNotifier({ linkOf, subscriptions, pep, clock, log });
+    this.#pep = new PepTeller({ interests, resourcesOf: (pair) => this.upstream.resourcesOf(pair) });
+    this.notifier = new PresenceNotifier({ linkOf, subscriptions, pep: this.#pep, clock, log });
     this.isStillThere = stillThere({ linkOf, upstream: this.upstream, subscriptionOf });
-    this.#byLink = new Map(
-      [...this.#ways].map(([name, way]) => [name, this.#linkPresence(name, way, deps, () => pep.lost())]),
-    );
   }
 
-  /** The part of one link, by its name in the configuration. */
+  /** The part of one link; undefined for one that there is not. */
   forLink(name: string): LinkPresence | undefined {
-    return this.#byLink.get(name);
+    const known = this.#byLink.get(name);
+    const way = this.#wayOf(name);
+    if (known !== undefined || way === undefined) return known;
+    const made = this.#linkPresence(name, way, this.#deps, () => this.#pep.lost());
+    this.#byLink.set(name, made);
+    return made;
+  }
+
+  /** A link is gone for good: what was seen over it is told to be over, and who watched over it watches no more. */
+  async forgetLink(name: string, presentity: Address): Promise<void> {
+    this.upstream.forgetLink(name);
+    this.#byLink.delete(name);
+    this.#ways.get(name)?.requests.stop();
+    this.#ways.delete(name);
+    const subscriptions = this.#deps.subscriptions();
+    for (const { id, lease } of subscriptions.of(addressKey(presentity))) {
+      if (lease?.via === `link:${name}`) await subscriptions.forget(id);
+    }
   }
 
   /** Asks over a link, by its name in the configuration. */
@@ -94,6 +109,17 @@ export class XmppPresence {
   stop(): void {
     this.upstream.stop();
     for (const { requests } of this.#ways.values()) requests.stop();
+  }
+
+  #wayOf(name: string): LinkWay | undefined {
+    const known = this.#ways.get(name);
+    const named = this.#deps.links.get(name);
+    if (known !== undefined || named === undefined) return known;
+    const { clock, newToken } = this.#deps;
+    const { link, domains } = named;
+    const way = { link, domains, requests: new IqRequests({ post: (stanza) => link.post(stanza), clock, newToken }) };
+    this.#ways.set(name, way);
+    return way;
   }
 
   #linkPresence(name: string, way: LinkWay, deps: XmppPresenceDeps, lost: () => void): LinkPresence {

@@ -236,6 +236,17 @@ export class XmppUpstream implements Upstream {
     this.#paced.get(name)?.stop();
   }
 
+  /** A link is gone for good: whoever was seen over it cannot be seen any more. Nothing is said to the contacts. */
+  forgetLink(name: string): void {
+    this.linkDown(name);
+    this.#paced.delete(name);
+    for (const contact of [...this.#contacts.values()]) {
+      if (contact.link !== name) continue;
+      this.#forget(contact);
+      this.#deps.onReport(contact.pair, { state: { at: 'ended', reason: 'noresource' } });
+    }
+  }
+
   stop(): void {
     this.#due.stop();
     for (const paced of this.#paced.values()) paced.stop();

@@ -1,0 +1,437 @@
+import { randomBytes } from 'node:crypto';
+import type {
+  AccountAdministration,
+  AccountDetail,
+  AccountLine,
+  AccountState,
+  AccountWays,
+  SecretBox,
+} from '../../core/accounts.ts';
+import type { AccountLinkConfig } from '../../core/config.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Log } from '../../core/log.ts';
+import type { Clock, Random, Records } from '../../core/ports.ts';
+import { Turns } from '../../core/turns.ts';
+import { addressKey, domainOf, type Address } from '../../cpim/address.ts';
+import type { XmlElement } from '../../cpim/xml.ts';
+import type { DnsQueries } from '../../dns/dns-queries.ts';
+import { formatJid, type Jid, parseJid } from '../jid.ts';
+import { AccountLink } from '../link-account.ts';
+import type { XmppLink } from '../link.ts';
+import { addressFromJid, type ComponentDomains, jidFromAddress } from '../map-address.ts';
+import { type AccountRecord, accountRecordFrom, secretSubject } from './account-record.ts';
+import { AccountSession } from './account-session.ts';
+import { ConnectGate } from './connect-gate.ts';
+import type { Refusal } from './login-outcome.ts';
+import { hostAddresses, serviceTargets, type ServiceTarget } from './service-address.ts';
+
+export type AccountsDeps = {
+  /** The links of type `xmpp-account`, by name. */
+  readonly configs: ReadonlyMap<string, AccountLinkConfig>;
+  readonly records: Records<AccountRecord>;
+  readonly box: SecretBox;
+  /** Where the links of accounts are put while there are any. */
+  readonly links: Map<string, { readonly link: XmppLink; readonly domains: ComponentDomains; readonly owner?: string }>;
+  /** Connects one, with all that its stanzas mean to the rest of the server; resolves after the first try. */
+  readonly startLink: (name: string, onRefused: (refusal: Refusal) => void) => Promise<void>;
+  /** The account is gone: nothing of it is waited for any more. */
+  readonly forgetLink: (name: string, user: Address) => Promise<void>;
+  readonly isUser: (address: Address) => boolean;
+  /** Whether a watcher may see the user whole. */
+  readonly mayBeSeenBy: (user: Address, watcher: Address) => boolean;
+  /** What contacts are to see of a user; undefined: that he is not there. */
+  readonly presenceOf: (userKey: string, priority: number) => readonly XmlElement[] | undefined;
+  readonly follow: (userKey: string) => void;
+  readonly unfollow: (userKey: string) => void;
+  /** Whether he blocks this contact; asked for those who may see him already. */
+  readonly blocks: (user: Address, watcher: Address) => boolean;
+  /** Writes to a user in words. */
+  readonly tellUser: (user: Address, text: string) => Promise<void>;
+  readonly dns: DnsQueries;
+  readonly isIpAddress: (host: string) => boolean;
+  readonly stanzaBytesMax: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+};
+
+type Account = {
+  readonly name: string;
+  record: AccountRecord;
+  readonly jid: Jid & { readonly local: string };
+  readonly link: AccountLink;
+  readonly session: AccountSession;
+  /** Why it cannot be tried, where that is no word of the service. */
+  fault?: string;
+};
+
+/** Logged in at once, of one service: the rest waits for its turn. */
+const AT_ONCE = 8;
+/** How long the doors wait for the first try, ms; an operator's command has patience for 10 s. */
+const FIRST_TRY_MS = 8_000;
+
+/**
+ * The accounts that users have linked, each with a link of its own: kept in the store with their passwords encrypted,
+ * logged in at the start a few at once, and as long as the service lets them in.
+ */
+export class Accounts implements AccountWays, AccountAdministration {
+  readonly #deps: AccountsDeps;
+  readonly #byName = new Map<string, Account>();
+  /** By user key. */
+  readonly #byUser = new Map<string, Account[]>();
+  readonly #gates = new Map<string, ConnectGate>();
+  readonly #turns = new Turns();
+  #isStarted = false;
+  #isStopped = false;
+
+  /** Takes up what is stored; nothing connects yet. */
+  constructor(deps: AccountsDeps) {
+    this.#deps = deps;
+    for (const [key, value] of deps.records.all()) {
+      const read = accountRecordFrom(value);
+      if (read === undefined) deps.log.error({ key }, 'record of an account cannot be read');
+      else if (!deps.configs.has(read.record.link)) {
+        deps.log.warn(
+          { link: read.record.link, aor: read.record.user },
+          'account of a link that is not configured rests',
+        );
+      } else this.#make(read.record, read.jid);
+    }
+  }
+
+  /** Keys of the users who have accounts. */
+  users(): Iterable<string> {
+    return this.#byUser.keys();
+  }
+
+  /** Per link of the configuration: how many accounts there are, and how many of them are up or refused. */
+  figures(): Readonly<Record<string, { readonly accounts: number; readonly up: number; readonly refused: number }>> {
+    const figures: Record<string, { accounts: number; up: number; refused: number }> = {};
+    for (const link of this.#deps.configs.keys()) figures[link] = { accounts: 0, up: 0, refused: 0 };
+    for (const account of this.#byName.values()) {
+      const counted = figures[account.record.link];
+      if (counted === undefined) continue;
+      counted.accounts += 1;
+      const { at } = stateOf(account);
+      if (at === 'up') counted.up += 1;
+      if (at === 'refused') counted.refused += 1;
+    }
+    return figures;
+  }
+
+  /** Connects them, a few at once. Nobody waits for the last of them. */
+  start(): void {
+    this.#isStarted = true;
+    for (const account of this.#byName.values()) void this.#start(account);
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all([...this.#byName.values()].map(({ session }) => session.stop(graceMs)));
+  }
+
+  wayFor(source: Address, destination: Address, isToSee = false): string | undefined {
+    const accounts = this.#byUser.get(addressKey(source)) ?? [];
+    // Of several the one of the very service.
+    const account = accounts.find(({ jid }) => jid.domain === domainOf(destination)) ?? accounts[0];
+    if (account === undefined) return undefined;
+    const { contacts } = this.#configOf(account);
+    const { roster } = account.session;
+    if (contacts === 'roster' && !isToSee && roster.isKnown) {
+      const jid = jidFromAddress(destination, NO_DOMAINS);
+      if (jid === undefined || roster.of(jid) === undefined) {
+        throw new GatewayError('not-allowed', 'accounts are kept to the contacts of their rosters');
+      }
+    }
+    return account.name;
+  }
+
+  /** What a user shows, or whom he lets see it, may have changed. */
+  changed(userKey: string): void {
+    for (const account of this.#byUser.get(userKey) ?? []) {
+      account.session.show(this.#deps.presenceOf(userKey, this.#configOf(account).priority));
+      this.#hideFromBlocked(account);
+    }
+  }
+
+  list(): readonly AccountLine[] {
+    const lines = [...this.#byName.values()].map(lineOf);
+    return lines.sort((a, b) => (a.user < b.user ? -1 : a.user > b.user ? 1 : a.link < b.link ? -1 : 1));
+  }
+
+  of(user: Address): readonly AccountDetail[] {
+    this.#checkUser(user);
+    return (this.#byUser.get(addressKey(user)) ?? []).map((account) => {
+      const { contacts } = account.session.roster;
+      const roster = contacts === undefined ? undefined : [...contacts].sort((a, b) => (a.jid < b.jid ? -1 : 1));
+      return { ...lineOf(account), ...(roster === undefined ? {} : { roster }) };
+    });
+  }
+
+  async add(user: Address, text: string, password: string, wanted?: string): Promise<AccountLine> {
+    this.#checkUser(user);
+    checkPassword(password);
+    const jid = accountJid(text);
+    const link = this.#linkFor(jid, wanted);
+    const name = `${link}/${addressKey(user)}`;
+    return this.#turns.run('add', async () => {
+      this.#checkRoom(name, link, jid);
+      const base = { link, user, jid: formatJid(jid) };
+      const record: AccountRecord = {
+        ...base,
+        resource: `interpres-${randomBytes(6).toString('base64url')}`,
+        secret: this.#deps.box.seal(password, secretSubject(base)),
+        addedAtMs: this.#deps.clock.nowMs(),
+      };
+      await this.#deps.records.put(name, record);
+      const account = this.#make(record, jid);
+      this.#deps.log.info({ aor: user, jid: base.jid, link }, 'account linked');
+      this.#deps.follow(addressKey(user));
+      await this.#patiently(this.#start(account));
+      return lineOf(account);
+    });
+  }
+
+  async changePassword(user: Address, text: string, password: string): Promise<AccountLine> {
+    this.#checkUser(user);
+    checkPassword(password);
+    const account = this.#known(user, text);
+    return this.#turns.run(account.name, async () => {
+      const { refusal, ...record } = account.record;
+      const secret = this.#deps.box.seal(password, secretSubject(record));
+      account.record = { ...record, secret };
+      await this.#deps.records.put(account.name, account.record);
+      this.#deps.log.info(
+        { aor: user, jid: record.jid, wasRefused: refusal !== undefined },
+        'password of an account changed',
+      );
+      delete account.fault;
+      await this.#patiently(account.link.changePassword(password));
+      return lineOf(account);
+    });
+  }
+
+  async remove(user: Address, text: string): Promise<boolean> {
+    const jid = formatJid(accountJid(text));
+    const account = (this.#byUser.get(addressKey(user)) ?? []).find(({ record }) => record.jid === jid);
+    if (account === undefined) return false;
+    await this.#turns.run(account.name, () => this.#remove(account));
+    return true;
+  }
+
+  /** Forgets the accounts of one who is a user no more; undefined where he has none. */
+  removeAll(userKey: string): Promise<void> | undefined {
+    const accounts = this.#byUser.get(userKey);
+    if (accounts === undefined) return undefined;
+    const removed = accounts.map((account) => this.#turns.run(account.name, () => this.#remove(account)));
+    return Promise.all(removed).then(() => undefined);
+  }
+
+  async #remove(account: Account): Promise<void> {
+    const { name, record } = account;
+    if (this.#byName.get(name) !== account) return;
+    await this.#deps.records.remove(name);
+    this.#byName.delete(name);
+    const userKey = addressKey(record.user);
+    const others = (this.#byUser.get(userKey) ?? []).filter((other) => other !== account);
+    if (others.length > 0) this.#byUser.set(userKey, others);
+    else {
+      this.#byUser.delete(userKey);
+      this.#deps.unfollow(userKey);
+    }
+    // First the link, so that what is forgotten is not taken back from the contacts: the roster is the account's own.
+    account.session.show(undefined);
+    await account.session.stop(1_000);
+    await this.#deps.forgetLink(name, record.user);
+    this.#deps.links.delete(name);
+    this.#deps.log.info({ aor: record.user, jid: record.jid, link: record.link }, 'account unlinked');
+  }
+
+  #make(record: AccountRecord, jid: Account['jid']): Account {
+    const { links, clock, random, log, stanzaBytesMax, mayBeSeenBy } = this.#deps;
+    const name = `${record.link}/${addressKey(record.user)}`;
+    const config = this.#deps.configs.get(record.link);
+    if (config === undefined) throw new GatewayError('internal', 'account of an unknown link');
+    const opened = this.#opened(record);
+    const link = new AccountLink({
+      name,
+      jid,
+      password: opened.password,
+      resource: record.resource,
+      targets: () => this.#targets(jid.domain, config),
+      addressesOf: (host) => hostAddresses(host, this.#deps.dns, this.#deps.isIpAddress),
+      ...(config.ca === undefined ? {} : { ca: config.ca }),
+      allowPlain: config.allowPlain,
+      gate: this.#gateOf(record.link),
+      clock,
+      random,
+      log,
+      limits: { stanzaBytesMax },
+    });
+    const domain = domainOf(record.user);
+    const domains: ComponentDomains = { domain, name: domain };
+    const session = new AccountSession({
+      link,
+      user: record.user,
+      jid,
+      domains,
+      contacts: config.contacts,
+      mayBeSeenBy: (watcher) => mayBeSeenBy(record.user, watcher),
+      clock,
+      log,
+    });
+    const account: Account = { name, record, jid, link, session };
+    if (opened.fault !== undefined) account.fault = opened.fault;
+    const refusal = opened.fault === undefined ? record.refusal : { condition: 'unreadable', reason: opened.fault };
+    if (refusal !== undefined) link.setRefused(refusal);
+    this.#byName.set(name, account);
+    const userKey = addressKey(record.user);
+    this.#byUser.set(userKey, [...(this.#byUser.get(userKey) ?? []), account]);
+    links.set(name, { link: session, domains, owner: userKey });
+    return account;
+  }
+
+  /** The password, and whether it was sealed with an older key: then it is sealed anew. */
+  #opened(record: AccountRecord): { readonly password: string; readonly fault?: string } {
+    const { box, records, log } = this.#deps;
+    try {
+      const password = box.open(record.secret, secretSubject(record));
+      if (box.isOld(record.secret)) {
+        const secret = box.seal(password, secretSubject(record));
+        records.putLater(`${record.link}/${addressKey(record.user)}`, { ...record, secret });
+        log.info({ aor: record.user, jid: record.jid }, 'password of an account encrypted with the newest key');
+      }
+      return { password };
+    } catch (thrown) {
+      const fault = GatewayError.of(thrown).message;
+      log.error({ aor: record.user, jid: record.jid, reason: fault }, 'password of an account cannot be read');
+      return { password: '', fault };
+    }
+  }
+
+  #targets(domain: string, { host, port, directTls }: AccountLinkConfig): Promise<readonly ServiceTarget[]> {
+    if (host === undefined) return serviceTargets(domain, this.#deps.dns, this.#deps.random);
+    return Promise.resolve([{ host, port: port ?? (directTls ? 5223 : 5222), isDirect: directTls }]);
+  }
+
+  async #start(account: Account): Promise<void> {
+    if (!this.#isStarted || this.#isStopped) return;
+    const userKey = addressKey(account.record.user);
+    account.session.show(this.#deps.presenceOf(userKey, this.#configOf(account).priority));
+    await this.#deps.startLink(account.name, (refusal) => void this.#refused(account, refusal));
+  }
+
+  /** Kept, so that a restart does not try again what the service has refused; and its user is told, once. */
+  async #refused(account: Account, refusal: Refusal): Promise<void> {
+    const { records, tellUser, log } = this.#deps;
+    const { record, name } = account;
+    if (this.#byName.get(name) !== account) return;
+    account.record = { ...record, refusal };
+    records.putLater(name, account.record);
+    const text =
+      `Your account ${record.jid} cannot be used: ${refusal.reason}. ` +
+      'Until then your contacts there cannot reach you, and what you write to them waits.';
+    try {
+      await tellUser(record.user, text);
+    } catch (thrown) {
+      log.warn({ aor: record.user, jid: record.jid, error: thrown }, 'user was not told that his account is refused');
+    }
+  }
+
+  /** Whom the roster lets see the account and the user blocks: the service is told that he may not. */
+  #hideFromBlocked({ record, session, link }: Account): void {
+    if (link.state().at !== 'up') return;
+    for (const { jid, subscription } of session.roster.contacts ?? []) {
+      if (subscription !== 'from' && subscription !== 'both') continue;
+      const contact = parseJid(jid);
+      const watcher = contact === undefined ? undefined : watcherOf(contact);
+      if (contact !== undefined && watcher !== undefined && this.#deps.blocks(record.user, watcher)) {
+        session.hideFrom(contact);
+      }
+    }
+  }
+
+  async #patiently(work: Promise<void>): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const cancel = this.#deps.clock.after(FIRST_TRY_MS, resolve);
+      work.then(resolve, reject).finally(cancel);
+    });
+  }
+
+  #checkUser(user: Address): void {
+    if (!this.#deps.isUser(user)) throw new GatewayError('recipient-unknown', `no user ${user}`);
+  }
+
+  #checkRoom(name: string, link: string, jid: Jid): void {
+    if (this.#byName.has(name)) throw new GatewayError('conflict', 'the user has an account of this link already');
+    const text = formatJid(jid);
+    const same = [...this.#byName.values()].filter(({ record }) => record.link === link);
+    if (same.some(({ record }) => record.jid === text)) {
+      throw new GatewayError('conflict', 'the account is linked by another user already');
+    }
+    const max = this.#deps.configs.get(link)?.accountsMax ?? 0;
+    if (same.length >= max) throw new GatewayError('policy-violated', `more than ${max} accounts over ${link}`);
+  }
+
+  #linkFor({ domain }: Jid, wanted: string | undefined): string {
+    for (const [name, { domains }] of this.#deps.configs) {
+      if ((wanted === undefined || wanted === name) && domains.includes(domain)) return name;
+    }
+    throw new GatewayError('not-allowed', `accounts of ${domain} may not be linked`);
+  }
+
+  #known(user: Address, text: string): Account {
+    const jid = formatJid(accountJid(text));
+    const account = (this.#byUser.get(addressKey(user)) ?? []).find(({ record }) => record.jid === jid);
+    if (account === undefined) throw new GatewayError('recipient-unknown', `${user} has linked no account ${jid}`);
+    return account;
+  }
+
+  #configOf({ record }: Account): AccountLinkConfig {
+    const config = this.#deps.configs.get(record.link);
+    if (config === undefined) throw new GatewayError('internal', 'account of an unknown link');
+    return config;
+  }
+
+  #gateOf(link: string): ConnectGate {
+    let gate = this.#gates.get(link);
+    if (gate === undefined) this.#gates.set(link, (gate = new ConnectGate(AT_ONCE)));
+    return gate;
+  }
+}
+
+/** No domain has another name here. */
+const NO_DOMAINS: ComponentDomains = { domain: '', name: '' };
+const PASSWORD_MAX = 1_024;
+
+function stateOf({ link, fault }: Account): AccountState {
+  const { at, sinceMs, reason } = link.state();
+  if (link.refusal !== undefined || fault !== undefined) {
+    return { at: 'refused', sinceMs, reason: fault ?? link.refusal?.reason ?? '' };
+  }
+  return { at, sinceMs, ...(reason === undefined ? {} : { reason }) };
+}
+
+function lineOf(account: Account): AccountLine {
+  const { record } = account;
+  const { link, jid, addedAtMs } = record;
+  return { user: addressKey(record.user), link, jid, addedAtMs, state: stateOf(account) };
+}
+
+function accountJid(text: string): Jid & { readonly local: string } {
+  const jid = parseJid(text);
+  if (jid?.local === undefined || jid.resource !== undefined) {
+    throw new GatewayError('address-malformed', 'no bare JID of an account');
+  }
+  return { local: jid.local, domain: jid.domain };
+}
+
+function checkPassword(password: string): void {
+  if (password === '' || password.length > PASSWORD_MAX) {
+    throw new GatewayError('request-malformed', `a password has 1 to ${PASSWORD_MAX} characters`);
+  }
+}
+
+function watcherOf(jid: Jid): Address | undefined {
+  return addressFromJid(jid, NO_DOMAINS);
+}
