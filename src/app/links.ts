@@ -70,7 +70,7 @@ export function startLink(
   services: LinkServices,
   options: AppOptions,
   /** Of an account. */
-  more: Pick<AccountSessionEvents, 'onRefused'> | undefined = undefined,
+  more?: Pick<AccountSessionEvents, 'onRefused'>,
 ): Promise<void> {
   const { clock, log } = options;
   const { peers, messages, delivery, presence, commands } = services;

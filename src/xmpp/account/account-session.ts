@@ -301,7 +301,8 @@ export class AccountSession implements XmppLink {
   #outwardPresence(stanza: XmlElement): XmlElement | undefined {
     const to = parseJid(stanza.attrs['to'] ?? '');
     if (to === undefined) throw new GatewayError('internal', 'presence for no address');
-    switch (stanza.attrs['type']) {
+    const type = stanza.attrs['type'] ?? 'available';
+    switch (type) {
       case 'probe':
         this.#answerProbe(to);
         return undefined;
