@@ -112,6 +112,7 @@ export class App {
         isUser,
         contactsOf,
         presence: () => this.#presence.service,
+        accounts: this.#accounts,
         delivery: () => this.#delivery,
       },
       options,

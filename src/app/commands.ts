@@ -1,4 +1,4 @@
-import { NO_ACCOUNT_LINKS } from '../core/commands/account-links.ts';
+import { type AccountLinks, NO_ACCOUNT_LINKS } from '../core/commands/account-links.ts';
 import { ChatDesk } from '../core/commands/chat-desk.ts';
 import { CommandService } from '../core/commands/command-service.ts';
 import { ServiceAddresses } from '../core/commands/service-addresses.ts';
@@ -21,6 +21,8 @@ export type CommandParts = {
   readonly isUser: (address: Address) => boolean;
   readonly contactsOf: RegistrationService['contactsOf'];
   readonly presence: () => PresenceService;
+  /** Where users may link accounts. */
+  readonly accounts: AccountLinks | undefined;
   /** Which needs to know the addresses of these parts. */
   readonly delivery: () => DeliveryService;
 };
@@ -64,7 +66,7 @@ export function createCommands(parts: CommandParts, { config, clock, log }: AppO
       setInvisible: (owner, isInvisible) => watchers().setInvisible(owner, isInvisible),
       forget: (owner) => watchers().forget(owner),
     },
-    accounts: NO_ACCOUNT_LINKS,
+    accounts: parts.accounts ?? NO_ACCOUNT_LINKS,
     clock,
     log,
   });

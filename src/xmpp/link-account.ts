@@ -100,6 +100,7 @@ export class AccountLink implements XmppLink {
   #fullJid: Jid | undefined;
   #isCounted = false;
   #isResumed = false;
+  #hasBeenUp = false;
   #pulse = new StreamPulse('', true);
   #lastAsk = '';
   #isAckOwed = false;
@@ -143,6 +144,11 @@ export class AccountLink implements XmppLink {
   /** Whether the stream that is up goes on with the session of the one before. */
   get isResumed(): boolean {
     return this.#isResumed;
+  }
+
+  /** Whether the service has let the account in since this process began: then it is its user's. */
+  get hasBeenUp(): boolean {
+    return this.#hasBeenUp;
   }
 
   /** Why the service does not let the account in; undefined where it does, or was not asked since. */
@@ -325,6 +331,7 @@ export class AccountLink implements XmppLink {
       return;
     }
     this.#pulse = new StreamPulse(`ping-${randomBytes(12).toString('base64url')}`, true);
+    this.#hasBeenUp = true;
     this.#become('up');
     this.#log.info({ jid: formatJid(this.#jid), isResumed: this.#isResumed }, 'account up');
     this.#tryEnded();

@@ -7,6 +7,7 @@ import type {
   AccountWays,
   SecretBox,
 } from '../../core/accounts.ts';
+import type { AccountLinks, LinkedAccount } from '../../core/commands/account-links.ts';
 import type { AccountLinkConfig } from '../../core/config.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
@@ -74,7 +75,7 @@ const FIRST_TRY_MS = 8_000;
  * The accounts that users have linked, each with a link of its own: kept in the store with their passwords encrypted,
  * logged in at the start a few at once, and as long as the service lets them in.
  */
-export class Accounts implements AccountWays, AccountAdministration {
+export class Accounts implements AccountWays, AccountAdministration, AccountLinks {
   readonly #deps: AccountsDeps;
   readonly #byName = new Map<string, Account>();
   /** By user key. */
@@ -152,6 +153,30 @@ export class Accounts implements AccountWays, AccountAdministration {
       account.session.show(this.#deps.presenceOf(userKey, this.#configOf(account).priority));
       this.#hideFromBlocked(account);
     }
+  }
+
+  accountsOf(user: Address): readonly LinkedAccount[] {
+    return (this.#byUser.get(addressKey(user)) ?? []).flatMap((account) => {
+      const address = watcherOf(account.jid);
+      const { at, reason } = stateOf(account);
+      return address === undefined
+        ? []
+        : [{ address, state: reason === undefined || at === 'up' ? at : `${at}: ${reason}` }];
+    });
+  }
+
+  ownerOf(address: Address): Address | undefined {
+    const key = addressKey(address);
+    for (const { record, jid, link } of this.#byName.values()) {
+      const own = watcherOf(jid);
+      if (own !== undefined && addressKey(own) === key && link.hasBeenUp) return record.user;
+    }
+    return undefined;
+  }
+
+  howToLink(): readonly string[] {
+    const services = [...this.#deps.configs.values()].flatMap(({ domains }) => domains).join(', ');
+    return [`Accounts of these services can be linked: ${services}.`, 'Ask the operator of this server to link yours.'];
   }
 
   list(): readonly AccountLine[] {
