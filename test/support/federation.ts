@@ -18,6 +18,8 @@ export type FederationOptions = {
   readonly domain?: string;
   /** Accounts of our SIP domain; passwords by `passwordOf`. */
   readonly sipUsers?: readonly string[];
+  /** Merged over that of the link. */
+  readonly link?: Readonly<Record<string, unknown>>;
   /** Merged over the configuration, key by key. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
@@ -48,7 +50,7 @@ export async function startFederation(options: FederationOptions): Promise<Feder
   });
   const interpres = await startInterpres({
     folder,
-    config: { ...federationConfig(xmpp.componentPort, SECRET, options.domain), ...options.config },
+    config: { ...federationConfig(xmpp.componentPort, SECRET, options.domain, options.link), ...options.config },
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.store === undefined ? {} : { store: options.store }),
     ...(options.data === undefined ? {} : { data: options.data }),
@@ -74,6 +76,7 @@ export function federationConfig(
   componentPort: number,
   secret = SECRET,
   domain = SIP_DOMAIN,
+  link: Readonly<Record<string, unknown>> = {},
 ): Readonly<Record<string, unknown>> {
   return {
     domains: [domain],
@@ -85,6 +88,7 @@ export function federationConfig(
         name: COMPONENT,
         domain,
         secret,
+        ...link,
       },
     },
     peers: [{ domain: XMPP_DOMAIN, link: 'office' }],

@@ -53,6 +53,8 @@ export type SlixmppAnswer = {
   readonly features?: readonly string[];
   readonly identities?: ReadonlyArray<ReadonlyArray<string | null>>;
   readonly name?: string;
+  /** What one of `Asking` found. */
+  readonly facts?: Readonly<Record<string, unknown>>;
   readonly items?: ReadonlyArray<{ readonly jid: string; readonly subscription: string; readonly ask: string }>;
 };
 
@@ -61,6 +63,8 @@ export type SlixmppOptions = {
   readonly resource?: string;
   /** Shows its capabilities, publishes and wants moods, activities, places and nicks; default not. */
   readonly pep?: boolean;
+  /** Can ask for vCards, pictures, last activity and time, and give commands; default not. */
+  readonly gateway?: boolean;
   /** Sends presence at its start; default it does. */
   readonly available?: boolean;
 };
@@ -78,6 +82,12 @@ export interface SlixmppClient {
   readonly process: TestProcess;
   message(fields: { to: string; body: string; id?: string; subject?: string; thread?: string; type?: string }): void;
   ask(what: 'ping' | 'disco' | 'version' | 'remove', to: string): Promise<SlixmppAnswer>;
+  /** Asks with its plugins: see `ASKING` of the script. */
+  find(
+    what: 'vcard' | 'avatar' | 'last' | 'time' | 'items' | 'adhoc' | 'register',
+    to: string,
+    more?: object,
+  ): Promise<SlixmppAnswer>;
   /** The roster as the server has it. */
   roster(): Promise<NonNullable<SlixmppAnswer['items']>>;
   /** Sends presence: to everybody, or to one; `type` also asks, allows, refuses and takes back. */
@@ -173,6 +183,7 @@ export async function startSlixmpp(
     messages,
     message: (fields) => tell({ do: 'message', ...fields }),
     ask: (what, to) => ask(what, { to }),
+    find: (what, to, more = {}) => ask(what, { ...more, to }),
     async roster() {
       return (await ask('roster', {})).items ?? [];
     },

@@ -2,6 +2,7 @@ import { childOf, childrenOf, type XmlElement } from '../../cpim/xml.ts';
 import type { Log } from '../../core/log.ts';
 import { bareJid, formatJid, type Jid } from '../jid.ts';
 import { DISCO_INFO_NAMESPACE, readDiscoInfo } from '../presence/disco-info.ts';
+import { stanzaErrorIn } from '../stanza-error.ts';
 import type { IqRequests } from '../presence/iq-requests.ts';
 import type { Privileges } from './privileges.ts';
 
@@ -25,7 +26,7 @@ const SUGGESTED_MAX = 100;
 const GROUP = 'SIP';
 
 /**
- * Brings contacts into the roster of an XMPP user: by his server, where that lets us write it (XEP-0356); else as a
+ * Brings contacts into the roster of an XMPP user: by his server, where that lets us write it (XEP-0356) and does; else as a
  * suggestion to the client he uses, where that takes any (XEP-0144); else not at all. Where the roster can be read,
  * what is in it already is left out.
  */
@@ -42,24 +43,33 @@ export class RosterSuggestions {
     const may = privileges.rosterOf(client.domain);
     const known = may === 'get' || may === 'both' ? await this.#rosterOf(client) : undefined;
     const wanted = all.filter(({ jid }) => known?.has(formatJid(jid)) !== true).slice(0, SUGGESTED_MAX);
-    if (wanted.length === 0) return;
-    if (may === 'set' || may === 'both') {
-      for (const one of wanted) await this.#write(client, one);
-      log.info({ jid: formatJid(bareJid(client)), contacts: wanted.length }, 'contacts written into a roster');
-    } else if (client.resource !== undefined && (await this.#takesSuggestions(client))) {
-      post({
-        name: 'message',
-        attrs: { from: formatJid(from), to: formatJid(client) },
-        children: [
-          {
-            name: 'x',
-            attrs: { xmlns: ROSTER_EXCHANGE_NAMESPACE },
-            children: wanted.map((one) => itemElement(one, { action: 'add' })),
-          },
-        ],
-      });
-      log.info({ jid: formatJid(client), contacts: wanted.length }, 'contacts suggested');
+    const written = may === 'set' || may === 'both' ? await this.#writeAll(client, wanted) : 0;
+    const left = wanted.slice(written);
+    if (left.length === 0 || client.resource === undefined || !(await this.#takesSuggestions(client))) return;
+    post({
+      name: 'message',
+      attrs: { from: formatJid(from), to: formatJid(client) },
+      children: [
+        {
+          name: 'x',
+          attrs: { xmlns: ROSTER_EXCHANGE_NAMESPACE },
+          children: left.map((one) => itemElement(one, { action: 'add' })),
+        },
+      ],
+    });
+    log.info({ jid: formatJid(client), contacts: left.length }, 'contacts suggested');
+  }
+
+  /** @returns how many of them, from the first on, are in the roster now: one that fails is the last that is tried. */
+  async #writeAll(user: Jid, wanted: readonly Suggestion[]): Promise<number> {
+    let written = 0;
+    for (const one of wanted) {
+      if (!(await this.#write(user, one))) break;
+      written += 1;
     }
+    const jid = formatJid(bareJid(user));
+    if (written > 0) this.#deps.log.info({ jid, contacts: written }, 'contacts written into a roster');
+    return written;
   }
 
   /** JIDs; undefined where there was no answer. */
@@ -72,12 +82,19 @@ export class RosterSuggestions {
       : new Set(childrenOf(roster, 'item').map(({ attrs }) => (attrs['jid'] ?? '').toLowerCase()));
   }
 
-  async #write(user: Jid, one: Suggestion): Promise<void> {
+  async #write(user: Jid, one: Suggestion): Promise<boolean> {
     const query = { name: 'query', attrs: { xmlns: ROSTER_NAMESPACE }, children: [itemElement(one, {})] };
     const answer = await this.#deps.requests.ask(this.#deps.from, bareJid(user), query, 'set');
-    if (answer?.attrs['type'] === 'result') return;
-    const jid = formatJid(bareJid(user));
-    this.#deps.log.info({ jid, contact: formatJid(one.jid) }, 'roster was not changed by its server');
+    if (answer?.attrs['type'] === 'result') return true;
+    const { condition, text = '' } = answer === undefined ? { condition: 'no answer' } : stanzaErrorIn(answer);
+    const fields = {
+      jid: formatJid(bareJid(user)),
+      contact: formatJid(one.jid),
+      condition,
+      reason: text.slice(0, 200),
+    };
+    this.#deps.log.warn(fields, 'roster was not changed by its server');
+    return false;
   }
 
   async #takesSuggestions(client: Jid): Promise<boolean> {

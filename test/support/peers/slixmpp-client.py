@@ -1,5 +1,7 @@
 """A slixmpp client for tests: one JSON object per line on standard output, one command per line on standard input."""
 import asyncio
+import base64
+import hashlib
 import json
 import logging
 import sys
@@ -27,6 +29,13 @@ class Client(slixmpp.ClientXMPP):
         self.register_plugin("xep_0092")
         self.register_plugin("xep_0199")
         self.register_plugin("xep_0359")
+        if options.get("gateway"):
+            for plugin in ("xep_0004", "xep_0012", "xep_0050", "xep_0054", "xep_0059", "xep_0060", "xep_0077",
+                           "xep_0084", "xep_0153", "xep_0202"):
+                self.register_plugin(plugin)
+            self["xep_0030"].add_feature("http://jabber.org/protocol/rosterx")
+            self.register_handler(Callback("suggestions", MatchXPath(
+                "{jabber:client}message/{http://jabber.org/protocol/rosterx}x"), self.received))
         if options.get("pep"):
             for plugin in ("xep_0080", "xep_0107", "xep_0108", "xep_0115", "xep_0163", "xep_0172"):
                 self.register_plugin(plugin)
@@ -131,6 +140,13 @@ class Client(slixmpp.ClientXMPP):
                 say("answer", to="pep", ok=True)
             except slixmpp.exceptions.IqError as error:
                 say("answer", to="pep", ok=False, condition=error.condition)
+        elif name in ASKING:
+            try:
+                say("answer", to=name, ok=True, facts=await ASKING[name](self, command))
+            except slixmpp.exceptions.IqError as error:
+                say("answer", to=name, ok=False, condition=error.condition)
+            except Exception as error:
+                say("answer", to=name, ok=False, condition=repr(error))
         elif name == "quit":
             await self.disconnect()
 
@@ -156,6 +172,83 @@ class Client(slixmpp.ClientXMPP):
         if what == "location":
             return self["xep_0080"].publish_location(**command["value"])
         return self["xep_0172"].publish_nick(command["value"])
+
+
+async def vcard(client, command):
+    answer = await client["xep_0054"].get_vcard(command["to"], timeout=10)
+    card = answer["vcard_temp"]
+    photo = card["PHOTO"]["BINVAL"]
+    return {"name": card["FN"], "email": card.xml.findtext(".//{vcard-temp}USERID"),
+            "photo": base64.b64encode(photo).decode() if photo else ""}
+
+
+async def avatar(client, command):
+    items = await client["xep_0060"].get_items(command["to"], "urn:xmpp:avatar:metadata", timeout=10)
+    info = items["pubsub"]["items"]["item"].xml.find(".//{urn:xmpp:avatar:metadata}info")
+    data = await client["xep_0084"].retrieve_avatar(command["to"], info.get("id"), timeout=10)
+    picture = data["pubsub"]["items"]["item"]["avatar_data"]["value"]
+    return {"id": info.get("id"), "sha1": hashlib.sha1(picture).hexdigest()}
+
+
+async def last(client, command):
+    answer = await client["xep_0012"].get_last_activity(command["to"], timeout=10)
+    return {"seconds": int(answer["last_activity"]["seconds"])}
+
+
+async def time(client, command):
+    answer = await client["xep_0202"].get_entity_time(command["to"], timeout=10)
+    # Its own reader takes no `Z`.
+    return {"utc": answer.xml.findtext(".//{urn:xmpp:time}utc")}
+
+
+async def items(client, command):
+    answer = await client["xep_0030"].get_items(jid=command["to"], node=command.get("node"), timeout=10)
+    return {"items": [[str(jid), node, name] for jid, node, name in answer["disco_items"]["items"]]}
+
+
+async def adhoc(client, command):
+    """Carries a command out, giving each stage the next of `values`: [variable, value], or `prev` or `cancel`."""
+    stages = []
+    session, payload, action = None, None, "execute"
+    values = list(command.get("values", []))
+    while True:
+        answer = await client["xep_0050"].send_command(
+            command["to"], command["node"], action=action, payload=payload, sessionid=session, timeout=10)
+        reply = answer["command"]
+        session = reply["sessionid"]
+        form = reply.xml.find("{jabber:x:data}x")
+        fields = [] if form is None else form.findall("{jabber:x:data}field")
+        stages.append({
+            "status": reply["status"],
+            "fields": [field.get("var") for field in fields],
+            "texts": [value.text for field in fields for value in field.findall("{jabber:x:data}value")],
+        })
+        if reply["status"] != "executing" or not values:
+            return {"stages": stages}
+        value = values.pop(0)
+        if isinstance(value, str):
+            payload, action = None, value
+        else:
+            payload = client["xep_0004"].make_form(ftype="submit")
+            payload.add_field(var=value[0], value=value[1])
+            action = "next"
+
+
+async def register(client, command):
+    question = client.make_iq_get(ito=command["to"])
+    question.enable("register")
+    before = await question.send(timeout=10)
+    registered = before["register"].xml.find("{jabber:iq:register}registered") is not None
+    change = client.make_iq_set(ito=command["to"])
+    change.enable("register")
+    if command.get("remove"):
+        change["register"]["remove"] = True
+    await change.send(timeout=10)
+    return {"registered": registered}
+
+
+ASKING = {"vcard": vcard, "avatar": avatar, "last": last, "time": time, "items": items, "adhoc": adhoc,
+          "register": register}
 
 
 async def commands(client):

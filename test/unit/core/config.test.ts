@@ -82,6 +82,7 @@ test('config: the file of the manual is understood whole', () => {
     port: 5347,
     name: 'sip.xmpp.example',
     domain: 'sip.example',
+    registration: false,
     secret: 'a-secret-of-our-own',
   });
   assert.deepEqual(config.peers, [
