@@ -1,6 +1,5 @@
 import { CertificateWatch, watchedCertificates } from './app/certificate-watch.ts';
 import { createCommands, type CommandSide } from './app/commands.ts';
-import { createContacts, type ContactSide } from './app/contacts.ts';
 import { createFederations, type Federations } from './app/federation.ts';
 import { createAccounts } from './app/accounts.ts';
 import { healthOf } from './app/health.ts';
@@ -9,7 +8,17 @@ import { numberPlan } from './app/numbers.ts';
 import type { AppOptions } from './app/options.ts';
 import { createSipStack, registerSettings } from './app/sip-stack.ts';
 import { durableSecret } from './app/durable-secret.ts';
-import { createPresence, type PresenceSide } from './app/presence.ts';
+import {
+  deliveryElsewhere,
+  joinNodes,
+  nodesReport,
+  otherListeners,
+  sharedNonces,
+  shownAddresses,
+} from './app/nodes.ts';
+import type { Nodes } from './app/nodes.ts';
+import { presenceFace } from './app/presence.ts';
+import type { PresenceFace } from './app/presence-face.ts';
 import { openStores, type Stores } from './app/stores.ts';
 import { Admission } from './core/admission.ts';
 import { DeliveryService } from './core/delivery-service.ts';
@@ -26,7 +35,6 @@ import { senderProof, sipApplication, type SipApplication } from './sip/applicat
 import { Gruus } from './sip/gruu.ts';
 import type { SipListener, SipStack } from './sip/stack.ts';
 import { sameSipUri, parseSipUri } from './sip/uri.ts';
-import type { Gateway } from './xmpp/gateway/gateway.ts';
 import { linkSender } from './xmpp/message-sender.ts';
 
 /** How long the parts may take to end what is under way; together they stay under the 10 s an operator waits. */
@@ -37,6 +45,7 @@ export class App {
   readonly #options: AppOptions;
   readonly #startedAtMs: number;
   readonly #stores: Stores;
+  readonly #nodes: Nodes | undefined;
   readonly #peers: PeerTable;
   readonly #delivery: DeliveryService;
   readonly #registrations: RegistrationService;
@@ -47,12 +56,10 @@ export class App {
   readonly #accounts: Accounts | undefined;
   readonly #stack: SipStack;
   readonly #sip: SipApplication;
-  readonly #contacts: ContactSide;
   readonly #commands: CommandSide;
-  readonly #presence: PresenceSide;
+  readonly #presence: PresenceFace;
   readonly #door: OperatorDoor;
   readonly #certificates: CertificateWatch;
-  readonly #gateways = new Set<Gateway>();
   #listeners: readonly SipListener[] = [];
   #status: Health['status'] = 'starting';
   #opened: Promise<void> | undefined;
@@ -61,22 +68,34 @@ export class App {
   /** Opens the store and puts the parts together; nothing listens yet. @throws GatewayError 'store-unavailable'. */
   static async create(options: AppOptions): Promise<App> {
     const stores = await openStores(options);
+    let nodes: Nodes | undefined;
     try {
-      const stack = await createSipStack(options, { onUp: () => app.#sipIsUp() });
-      const gruuSecret = await durableSecret(stores.store.records('secret'), 'gruu');
-      const app = new App(options, stores, stack, gruuSecret);
+      nodes = await joinNodes(options);
+      const stack = await createSipStack(options, { onUp: () => app.#sipIsUp() }, nodes);
+      const gruuSecret = nodes?.secrets.gruu ?? (await durableSecret(stores.store.records('secret'), 'gruu'));
+      const app = new App(options, stores, { stack, gruuSecret, nodes });
       return app;
     } catch (thrown) {
+      await nodes?.close();
       await stores.close();
       throw thrown;
     }
   }
 
-  private constructor(options: AppOptions, stores: Stores, stack: SipStack, gruuSecret: Uint8Array) {
+  private constructor(
+    options: AppOptions,
+    stores: Stores,
+    {
+      stack,
+      gruuSecret,
+      nodes,
+    }: { readonly stack: SipStack; readonly gruuSecret: Uint8Array; readonly nodes: Nodes | undefined },
+  ) {
     const { config, clock, random, log } = options;
     const { store, queue } = stores;
     this.#options = options;
     this.#stores = stores;
+    this.#nodes = nodes;
     this.#startedAtMs = clock.nowMs();
     this.#peers = new PeerTable(config);
     const lifetimeMs = config.queue.lifetimeSeconds * 1_000;
@@ -88,7 +107,7 @@ export class App {
     const isUser = users.isUser.bind(users);
     const numbers = numberPlan(this.#peers, users, options);
     this.#federations = createFederations(options, queue);
-    this.#links = new Map([...createLinks(options), ...this.#federations.links]);
+    this.#links = new Map([...createLinks(options, nodes), ...this.#federations.links]);
     this.#accounts = createAccounts({ stores, links: this.#links, isUser, services: () => this.#services() }, options);
     const router = new Router(this.#peers, users.isKnownHere.bind(users), this.#accounts);
     const admission = new Admission({
@@ -101,8 +120,14 @@ export class App {
 
     this.#certificates = new CertificateWatch(watchedCertificates(config), clock, log);
     this.#stack = stack;
-    const proof = senderProof({ peers: this.#peers, credentials: store.credentials, clock, log });
-    this.#contacts = createContacts({ store, isUser, contactsOf, presence: () => this.#presence.service }, options);
+    const nonces = nodes === undefined ? {} : { nonces: sharedNonces(nodes, (use) => proof.usedElsewhere(use)) };
+    const proof: ReturnType<typeof senderProof> = senderProof({
+      peers: this.#peers,
+      credentials: store.credentials,
+      clock,
+      log,
+      ...nonces,
+    });
     this.#commands = createCommands(
       {
         peers: this.#peers,
@@ -111,15 +136,16 @@ export class App {
         router,
         isUser,
         contactsOf,
-        presence: () => this.#presence.service,
+        watchers: () => this.#presence.watchers,
         accounts: this.#accounts,
         delivery: () => this.#delivery,
       },
       options,
     );
-    this.#presence = createPresence(
+    this.#presence = presenceFace(
       {
-        store,
+        stores,
+        nodes,
         stack: this.#stack,
         peers: this.#peers,
         router,
@@ -128,11 +154,12 @@ export class App {
         links: this.#links,
         isUser,
         contactsOf,
-        contacts: this.#contacts,
         numbers,
         reachableOf,
         gruus,
         accounts: this.#accounts,
+        commands: this.#commands,
+        startedAtMs: this.#startedAtMs,
       },
       options,
     );
@@ -145,7 +172,7 @@ export class App {
       gruus,
       registerSettings: registerSettings(config.registration),
       accept: (message, origin) => this.#messages.accept(message, origin),
-      listeners: () => this.#listeners,
+      listeners: () => [...this.#listeners, ...config.sip.advertise, ...otherListeners(nodes)],
       presence: this.#presence.sipHandlers,
       telDomain: config.telDomain,
       clock,
@@ -165,6 +192,7 @@ export class App {
       random,
       log,
       lifetimeMs,
+      ...(nodes === undefined ? {} : { elsewhere: deliveryElsewhere(nodes, () => this.#delivery) }),
       retry: { firstMs: config.queue.retry.firstSeconds * 1_000, maxMs: config.queue.retry.maxSeconds * 1_000 },
     });
     this.#registrations = new RegistrationService({
@@ -175,8 +203,8 @@ export class App {
       clock,
       log,
       wake: (hop) => this.#delivery.hopUp(hop),
-      beforeChange: (userKey) => this.#presence.service.beforeRegistration(userKey),
-      changed: (userKey) => this.#presence.service.registered(userKey),
+      beforeChange: (userKey) => this.#presence.beforeRegistration(userKey),
+      changed: (userKey) => this.#presence.registered(userKey),
     });
     this.#messages = new MessageService({
       admission,
@@ -190,6 +218,7 @@ export class App {
       clock,
       log,
       lifetimeMs,
+      ...(nodes === undefined ? {} : { node: nodes.members.name }),
     });
     this.#door = new OperatorDoor({
       ...config.http,
@@ -197,8 +226,9 @@ export class App {
       log,
       health: { health: () => this.health() },
       queue: { queue },
-      watchers: { watchers: this.#presence.service.watchers },
-      profiles: { profiles: this.#contacts.directory },
+      watchers: { watchers: this.#presence.watchers },
+      profiles: { profiles: this.#presence.profiles },
+      nodes: { nodes: () => (nodes === undefined ? undefined : nodesReport(nodes)) },
       ...(this.#accounts === undefined ? {} : { accounts: { accounts: this.#accounts } }),
     });
   }
@@ -246,18 +276,13 @@ export class App {
       messages: this.#messages,
       delivery: this.#delivery,
       presence: this.#presence,
-      contacts: this.#contacts,
       commands: this.#commands,
-      store: this.#stores.store,
-      gateways: this.#gateways,
-      startedAtMs: this.#startedAtMs,
     };
   }
 
   async #open(): Promise<void> {
     await this.#door.open();
     this.#certificates.start();
-    this.#contacts.directory.sweep();
     this.#presence.load();
     this.#registrations.start();
     await this.#stores.queue.start(
@@ -265,16 +290,19 @@ export class App {
       (hop) => this.#delivery.window(hop),
     );
     this.#listeners = await this.#stack.start(this.#sip.handler);
+    this.#nodes?.members.setAddresses(shownAddresses(this.#listeners));
     this.#presence.start();
   }
 
   async #close(): Promise<void> {
     await this.#opened?.catch(() => undefined);
+    // What this node alone does goes to others first, while it still takes what is sent to it.
+    await this.#nodes?.members.prepareToLeave();
     await this.#presence.stop(GRACE_MS.presence);
     // SIP first: what it still accepts must find the queue open. Links last: the queue's attempts need them.
     await this.#stack.stop(GRACE_MS.sip);
     await this.#stores.queue.stop(GRACE_MS.queue);
-    for (const gateway of this.#gateways) gateway.leave();
+    this.#presence.leave();
     await Promise.all([
       this.#accounts?.stop(GRACE_MS.links),
       ...[...this.#links.values()].map(({ link }) => link.stop(GRACE_MS.links)),
@@ -286,6 +314,7 @@ export class App {
     this.#registrations.stop();
     // Before the store: it removes the control socket, and once the folder is let go that may be another server's.
     await this.#door.close();
+    await this.#nodes?.close();
     await this.#stores.close();
   }
 
@@ -305,7 +334,8 @@ export class App {
       {
         queue: this.#stores.queue,
         delivery: this.#delivery,
-        presence: this.#presence.service,
+        presence: this.#presence,
+        nodes: this.#nodes,
         bindings: this.#stores.store.bindings,
         links: this.#links,
         stack: this.#stack,

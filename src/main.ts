@@ -304,6 +304,20 @@ Example:
       await showAccounts(options.config, user, options);
     });
 
+  withConfig(root.command('nodes').description('list the nodes on one Redis, and what each of them owns'))
+    .option('--json', 'as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  interpres nodes --config interpres.yaml
+  interpres nodes --json --config interpres.yaml`,
+    )
+    .action(async (options: WithConfig & { json?: true }) => {
+      const { listNodes } = await import('./cli/nodes.ts');
+      await listNodes(options.config, options);
+    });
+
   root
     .command('demo')
     .description(

@@ -11,6 +11,7 @@ import { Accounts } from '../xmpp/account/accounts.ts';
 import { shownPresence } from '../xmpp/account/shown-presence.ts';
 import { type LinkServices, type NamedLink, startLink } from './links.ts';
 import type { AppOptions } from './options.ts';
+import type { PresenceSide } from './presence.ts';
 import type { Stores } from './stores.ts';
 
 export type AccountParts = {
@@ -32,7 +33,13 @@ export function createAccounts(parts: AccountParts, options: AppOptions): Accoun
   const configs = new Map<string, AccountLinkConfig>();
   for (const [name, link] of Object.entries(config.links)) if (link.type === 'xmpp-account') configs.set(name, link);
   if (configs.size === 0) return undefined;
-  const presence = () => services().presence.service;
+  // With several nodes the configuration has no such link.
+  const own = (): PresenceSide => {
+    const side = services().presence.own;
+    if (side === undefined) throw new GatewayError('internal', 'accounts where presence is not kept');
+    return side;
+  };
+  const presence = () => own().service;
   const { key, keyFile } = config.accounts;
   return new Accounts({
     configs,
@@ -48,8 +55,8 @@ export function createAccounts(parts: AccountParts, options: AppOptions): Accoun
       return link === undefined ? Promise.resolve() : startLink(name, link, services(), options, { onRefused });
     },
     forgetLink: async (name, user) => {
-      const { delivery, presence: side } = services();
-      await side.xmpp.forgetLink(name, user);
+      const { delivery } = services();
+      await own().xmpp.forgetLink(name, user);
       // What waits for it is looked at once more, and its senders are told.
       delivery.hopUp(linkHop(name));
       delivery.hopDown(linkHop(name));

@@ -5,7 +5,7 @@ import { ServiceAddresses } from '../core/commands/service-addresses.ts';
 import type { DeliveryService } from '../core/delivery-service.ts';
 import type { PeerTable } from '../core/peers.ts';
 import type { CredentialStore, DeliveryQueue } from '../core/ports.ts';
-import type { PresenceService } from '../core/presence/presence-service.ts';
+import type { WatcherAdministration } from '../core/presence/rules.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
 import { linkHop, type Router, sipHop } from '../core/router.ts';
 import type { Address } from '../cpim/address.ts';
@@ -20,7 +20,7 @@ export type CommandParts = {
   readonly router: Router;
   readonly isUser: (address: Address) => boolean;
   readonly contactsOf: RegistrationService['contactsOf'];
-  readonly presence: () => PresenceService;
+  readonly watchers: () => WatcherAdministration;
   /** Where users may link accounts. */
   readonly accounts: AccountLinks | undefined;
   /** Which needs to know the addresses of these parts. */
@@ -44,7 +44,7 @@ export function createCommands(parts: CommandParts, { config, clock, log }: AppO
     isTaken: (userKey) => credentials.find(userKey) !== undefined,
     log,
   });
-  const watchers = () => parts.presence().watchers;
+  const { watchers } = parts;
   const service = new CommandService({
     isUser,
     contactsOf,

@@ -2,7 +2,6 @@ import type { Config, PeerConfig } from '../core/config.ts';
 import type { DeliveryService } from '../core/delivery-service.ts';
 import { pairLink } from '../core/peers.ts';
 import type { BindingStore, DeliveryQueue, HopId } from '../core/ports.ts';
-import type { PresenceService } from '../core/presence/presence-service.ts';
 import { linkHop, sipHop } from '../core/router.ts';
 import type { Health, LinkHealth } from '../http/routes-health.ts';
 import type { SipListener, SipStack } from '../sip/stack.ts';
@@ -10,11 +9,14 @@ import type { Accounts } from '../xmpp/account/accounts.ts';
 import type { CertificateWatch } from './certificate-watch.ts';
 import type { AppOptions } from './options.ts';
 import type { NamedLink } from './links.ts';
+import type { Nodes } from './nodes.ts';
+import type { PresenceFace } from './presence-face.ts';
 
 export type HealthSources = {
   readonly queue: DeliveryQueue;
   readonly delivery: DeliveryService;
-  readonly presence: PresenceService;
+  readonly presence: Pick<PresenceFace, 'figures'>;
+  readonly nodes: Nodes | undefined;
   readonly bindings: BindingStore;
   readonly links: ReadonlyMap<string, NamedLink>;
   readonly stack: Pick<SipStack, 'servers'>;
@@ -47,6 +49,7 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
   return {
     status,
     version,
+    ...(sources.nodes === undefined ? {} : { node: ownNode(sources.nodes) }),
     uptimeSeconds: Math.floor((nowMs - startedAtMs) / 1_000),
     sip: listeners,
     ...(sipServers === undefined ? {} : { sipServers }),
@@ -55,7 +58,7 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
     peers,
     certificates: sources.certificates.health(),
     queue: figures,
-    presence: presence.figures,
+    presence: presence.figures(),
     registeredUsers: bindings.count(nowMs),
   };
 }
@@ -64,4 +67,9 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
 function hopsOf({ domain, link, s2s }: PeerConfig, { domains }: Config): readonly HopId[] {
   if (s2s !== undefined) return domains.map(({ name }) => linkHop(pairLink(link, name, domain)));
   return [link === 'sip' ? sipHop(domain) : linkHop(link)];
+}
+
+function ownNode({ members }: Nodes): NonNullable<Health['node']> {
+  const owns = members.leases.filter(({ run }) => run === members.run).map(({ name }) => name);
+  return { name: members.name, owns };
 }

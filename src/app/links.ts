@@ -4,17 +4,14 @@ import type { PeerTable } from '../core/peers.ts';
 import { linkHop } from '../core/router.ts';
 import { xmppDispatch } from '../xmpp/dispatch.ts';
 import { ComponentLink } from '../xmpp/link-component.ts';
-import type { Gateway } from '../xmpp/gateway/gateway.ts';
 import type { AccountSessionEvents } from '../xmpp/account/account-session.ts';
 import type { LinkEvents, XmppLink } from '../xmpp/link.ts';
 import type { ComponentDomains } from '../xmpp/map-address.ts';
+import { OwnedLink } from '../xmpp/owned-link.ts';
 import type { CommandSide } from './commands.ts';
-import type { ContactSide } from './contacts.ts';
-import { createIqDesk } from './iq.ts';
-import { createLinkGateway } from './link-gateway.ts';
 import type { AppOptions } from './options.ts';
-import type { PresenceSide } from './presence.ts';
-import type { Stores } from './stores.ts';
+import type { Nodes } from './nodes.ts';
+import type { PresenceFace } from './presence-face.ts';
 
 /** A way to XMPP domains, and the names under which it stands for ours. */
 export type NamedLink = {
@@ -27,21 +24,27 @@ export type NamedLink = {
 };
 
 /** The links of the configuration by their names, but for those of accounts; none of them connects yet. */
-export function createLinks({ config, clock, random, log }: AppOptions): Map<string, NamedLink> {
+export function createLinks(
+  { config, clock, random, log }: AppOptions,
+  nodes: Nodes | undefined,
+): Map<string, NamedLink> {
   const links = new Map<string, NamedLink>();
   for (const [name, domains] of Object.entries(config.links)) {
     if (domains.type !== 'xmpp-component') continue;
-    const link = new ComponentLink({
-      name,
-      host: domains.host,
-      port: domains.port,
-      component: domains.name,
-      secret: domains.secret,
-      clock,
-      random,
-      log,
-      limits: { stanzaBytesMax: config.limits.stanzaBytes },
-    });
+    const create = (): XmppLink =>
+      new ComponentLink({
+        name,
+        host: domains.host,
+        port: domains.port,
+        component: domains.name,
+        secret: domains.secret,
+        clock,
+        random,
+        log,
+        limits: { stanzaBytesMax: config.limits.stanzaBytes },
+      });
+    // Of several nodes one runs it: an XMPP server takes a component's name once.
+    const link = nodes === undefined ? create() : new OwnedLink({ ...nodes, name, create, clock, log });
     links.set(name, { link, domains });
   }
   return links;
@@ -51,17 +54,9 @@ export type LinkServices = {
   readonly peers: PeerTable;
   readonly messages: MessageService;
   readonly delivery: DeliveryService;
-  readonly presence: PresenceSide;
-  readonly contacts: ContactSide;
+  readonly presence: Pick<PresenceFace, 'forLink' | 'iqFor' | 'gatewayFor' | 'own'>;
   readonly commands: CommandSide;
-  readonly store: Pick<Stores['store'], 'records'>;
-  /** Those of all links that were started: they take their leave when the server stops. */
-  readonly gateways: Set<Gateway>;
-  /** Of the server, ms since the epoch. */
-  readonly startedAtMs: number;
 };
-
-const NO_GATEWAY: Pick<Gateway, 'served' | 'features'> = { served: new Map(), features: [] };
 
 /** Starts a link with everything that its stanzas and its coming and going mean to the rest of the server. */
 export function startLink(
@@ -74,12 +69,9 @@ export function startLink(
 ): Promise<void> {
   const { clock, log } = options;
   const { peers, messages, delivery, presence, commands } = services;
-  const linkPresence = presence.xmpp.forLink(name);
-  if (linkPresence === undefined) throw new Error('a link that XMPP presence does not know');
+  const linkPresence = presence.forLink(name);
   const hop = linkHop(name);
-  // A user's own account is a client of its service, and no gateway to anybody.
-  const gateway = more === undefined ? createLinkGateway(name, { link, domains }, services, options) : undefined;
-  if (gateway !== undefined) services.gateways.add(gateway);
+  const gateway = presence.gatewayFor(name);
   const events: LinkEvents = {
     ...more,
     onStanza: xmppDispatch({
@@ -92,19 +84,16 @@ export function startLink(
       failedLater: (id, error, from) => delivery.failedLater(id, error, from),
       isService: (address) => commands.services.isService(address),
       ...(gateway === undefined ? {} : { gateway }),
-      iq: createIqDesk(name, domains, { ...services, gateway: gateway ?? NO_GATEWAY }, options),
+      iq: presence.iqFor(name),
       clock,
       log,
     }),
     onUp: () => {
       delivery.hopUp(hop);
-      gateway?.up();
       linkPresence.up();
-      presence.service.subscriptions.wake(hop);
     },
     onDown: () => {
       delivery.hopDown(hop);
-      gateway?.down();
       linkPresence.down();
     },
   };

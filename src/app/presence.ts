@@ -8,11 +8,19 @@ import type { Gruus } from '../sip/gruu.ts';
 import { sipPresence, type PresenceHandlers } from '../sip/presence-application.ts';
 import type { SenderProofDeps } from '../sip/sender-proof.ts';
 import type { SipStack } from '../sip/stack.ts';
+import type { Gateway } from '../xmpp/gateway/gateway.ts';
+import type { IqDesk } from '../xmpp/gateway/iq-desk.ts';
 import { XmppPresence } from '../xmpp/presence/xmpp-presence.ts';
 import type { Accounts } from '../xmpp/account/accounts.ts';
-import type { ContactSide } from './contacts.ts';
+import type { CommandSide } from './commands.ts';
+import { createContacts, type ContactSide } from './contacts.ts';
+import { createIqDesk } from './iq.ts';
+import { createLinkGateway } from './link-gateway.ts';
 import type { NamedLink } from './links.ts';
+import type { Nodes } from './nodes.ts';
 import type { AppOptions } from './options.ts';
+import { ownPresence, type PresenceFace } from './presence-face.ts';
+import { SharedPresence } from './shared-presence.ts';
 import type { Stores } from './stores.ts';
 import { newToken } from './token.ts';
 
@@ -26,19 +34,57 @@ export type PresenceParts = {
   readonly links: ReadonlyMap<string, NamedLink>;
   readonly isUser: PresenceServiceDeps['isUser'];
   readonly contactsOf: RegistrationService['contactsOf'];
-  readonly contacts: Pick<ContactSide, 'directory' | 'lastSeen'>;
   readonly numbers: NumberPlan;
   readonly reachableOf: RegistrationService['reachableOf'];
   readonly gruus: Gruus;
   /** Where users may link accounts. */
   readonly accounts: Pick<Accounts, 'users' | 'changed' | 'removeAll'> | undefined;
+  readonly commands: CommandSide;
+  /** Of the server, ms since the epoch. */
+  readonly startedAtMs: number;
 };
+
+/** Presence of this server: kept here, or by one node of several. */
+export function presenceFace(
+  {
+    stores,
+    nodes,
+    ...parts
+  }: Omit<PresenceParts, 'store'> & { readonly stores: Stores; readonly nodes: Nodes | undefined },
+  options: AppOptions,
+): PresenceFace {
+  const { store } = stores;
+  const { ownedRecords } = stores;
+  if (nodes === undefined || ownedRecords === undefined)
+    return ownPresence(createPresence({ ...parts, store }, options));
+  const { members, bus } = nodes;
+  const { clock, log } = options;
+  return new SharedPresence({
+    members,
+    bus,
+    open: async (fence) => {
+      const owned = await ownedRecords('presence', fence);
+      return { side: createPresence({ ...parts, store: owned }, options), end: () => owned.close() };
+    },
+    unsettled: store.records('unsettled'),
+    onRegistered: (listener) => void store.onChange('bindings', listener),
+    clock,
+    log,
+  });
+}
 
 /** Presence with both its faces: everything that holds subscriptions in memory. */
 export type PresenceSide = {
   readonly service: PresenceService;
   readonly xmpp: XmppPresence;
   readonly sipHandlers: PresenceHandlers;
+  readonly contacts: ContactSide;
+  /** What a link is as a gateway; a user's own account is a client of its service, and none to anybody. */
+  gatewayFor(name: string): Gateway | undefined;
+  /** The server stops: gateways take their leave. */
+  leave(): void;
+  /** What answers the iq requests of a link. */
+  iqFor(name: string): IqDesk;
   /** Takes up what an earlier process left; before the doors open. */
   load(): void;
   /** Tells watchers and watches elsewhere; when the ways out are open. */
@@ -47,9 +93,13 @@ export type PresenceSide = {
   stop(graceMs: number): Promise<void>;
 };
 
+const NO_GATEWAY: Pick<Gateway, 'served' | 'features'> = { served: new Map(), features: [] };
+
 /** Puts presence together; reads what an earlier process left. */
-export function createPresence(parts: PresenceParts, { config, clock, random, log }: AppOptions): PresenceSide {
-  const { store, stack, peers, router, admission, isUser, contactsOf, reachableOf, gruus } = parts;
+export function createPresence(parts: PresenceParts, options: AppOptions): PresenceSide {
+  const { config, clock, random, log } = options;
+  const { store, stack, peers, router, admission, isUser, contactsOf, reachableOf, gruus, startedAtMs } = parts;
+  const contacts = createContacts({ store, isUser, contactsOf, presence: () => service }, options);
   const sip = sipPresence({
     stack,
     peers,
@@ -103,8 +153,8 @@ export function createPresence(parts: PresenceParts, { config, clock, random, lo
     routeOf: ({ watcher, presentity }) => router.presenceRouteOf(watcher, presentity),
     admit: (watcher, origin) => admission.admitWatcher(watcher, origin),
     bindingsOf: contactsOf,
-    cardOf: (userKey) => parts.contacts.directory.cardOf(userKey),
-    stirred: (userKey) => parts.contacts.lastSeen.changed(userKey),
+    cardOf: (userKey) => contacts.directory.cardOf(userKey),
+    stirred: (userKey) => contacts.lastSeen.changed(userKey),
     upstreamOf: ({ kind }) => (kind === 'sip' ? sip.upstream : xmpp.upstream),
     notifierOf: (via) => (via === 'sip' ? sip.notifier : xmpp.notifier),
     permissions: {
@@ -118,11 +168,39 @@ export function createPresence(parts: PresenceParts, { config, clock, random, lo
     clock,
     log,
   });
+  const linkNamed = (name: string): NamedLink => {
+    const link = parts.links.get(name);
+    if (link === undefined) throw new Error('a link that presence does not know');
+    return link;
+  };
+  const gateways = new Map<string, Gateway>();
+  const gatewayFor = (name: string): Gateway | undefined => {
+    if (linkNamed(name).owner !== undefined) return undefined;
+    let gateway = gateways.get(name);
+    if (gateway === undefined) {
+      gateway = createLinkGateway(name, linkNamed(name), { xmpp, contacts, commands: parts.commands, store }, options);
+      gateways.set(name, gateway);
+    }
+    return gateway;
+  };
   return {
     service,
     xmpp,
     sipHandlers: sip.handlers,
-    load: () => service.load(),
+    contacts,
+    gatewayFor,
+    leave: () => {
+      for (const gateway of gateways.values()) gateway.leave();
+    },
+    iqFor: (name) => {
+      const { domains } = linkNamed(name);
+      const gateway = gatewayFor(name) ?? NO_GATEWAY;
+      return createIqDesk(name, domains, { gateway, contacts, commands: parts.commands, startedAtMs }, options);
+    },
+    load: () => {
+      service.load();
+      contacts.directory.sweep();
+    },
     start: () => {
       sip.upstream.start();
       service.start();

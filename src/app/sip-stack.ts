@@ -1,7 +1,10 @@
+import { advertisedStack } from '../sip/advertised-stack.ts';
 import { createEmbeddedStack } from '../sip/stack-embedded.ts';
 import { parseCidr } from '../core/cidr.ts';
 import type { RegisterSettings } from '../sip/register-handler.ts';
 import type { SipStack } from '../sip/stack.ts';
+import { NodeStack } from '../sip/stack-nodes.ts';
+import type { Nodes } from './nodes.ts';
 import type { Config } from '../core/config.ts';
 import type { Log } from '../core/log.ts';
 import type { AppOptions } from './options.ts';
@@ -10,7 +13,23 @@ import type { AppOptions } from './options.ts';
 export type SipStackEvents = { readonly onUp: () => void };
 
 /** The SIP engine that the configuration wants; it does not listen yet. */
-export async function createSipStack(options: AppOptions, events: SipStackEvents): Promise<SipStack> {
+export async function createSipStack(
+  options: AppOptions,
+  events: SipStackEvents,
+  nodes: Nodes | undefined,
+): Promise<SipStack> {
+  const stack = advertisedStack(await createEngine(options, events), options.config.sip.advertise);
+  return nodes === undefined
+    ? stack
+    : new NodeStack({
+        stack,
+        node: nodes.members.name,
+        bus: nodes.bus,
+        isThere: (name) => nodes.members.node(name) !== undefined,
+      });
+}
+
+async function createEngine(options: AppOptions, events: SipStackEvents): Promise<SipStack> {
   const { config, version, clock, random, log } = options;
   const serverName = `Interpres/${version}`;
   if (config.sip.engine === 'drachtio') {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Config } from '../core/config.ts';
 import type { CredentialStore, DeliveryQueue, Store } from '../core/ports.ts';
 import type { RedisConnection } from '../store/redis-connection.ts';
+import type { OwnedRecords } from '../store/redis-store.ts';
 import { lockFolder } from '../store/sqlite-database.ts';
 import { openCredentials, openSqliteStore } from '../store/sqlite-store.ts';
 import type { AppOptions } from './options.ts';
@@ -16,6 +17,8 @@ export type Stores = {
   readonly queue: DeliveryQueue;
   /** Where the store is in Redis, which other nodes may share. */
   readonly redis?: RedisConnection;
+  /** Only there: records for the node that alone may write them. */
+  readonly ownedRecords?: OwnedRecords;
   close(): Promise<void>;
 };
 
@@ -80,6 +83,7 @@ async function openInRedis(
     store,
     queue: store.queue,
     redis: store.connection,
+    ownedRecords: store.ownedRecords,
     close: async () => {
       await store.close();
       unlock();

@@ -1,6 +1,6 @@
 import { addressKey, type Address } from '../cpim/address.ts';
 import type { Config } from '../core/config.ts';
-import type { Rule, RuleAction, WatcherAdministration, WatcherLine } from '../core/presence/rules.ts';
+import type { Rule, RuleAction, WatcherLine, WatcherListing } from '../core/presence/rules.ts';
 import { CommandError } from './command-error.ts';
 import { askServer, refusalOf, type ControlAnswer } from './control-client.ts';
 import { controlSocketPath } from './control-socket.ts';
@@ -10,7 +10,7 @@ import { table } from './table.ts';
 import { shownUser, userNamed } from './user-address.ts';
 import { subjectNamed } from './watcher-subject.ts';
 
-type Listing = ReturnType<WatcherAdministration['list']>;
+type Listing = WatcherListing;
 
 const HEAD = ['watcher', 'state', 'since', 'rule', 'name'];
 const DONE: Readonly<Record<RuleAction, string>> = {

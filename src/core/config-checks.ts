@@ -264,6 +264,9 @@ function httpFaults(values: unknown): ValueFault[] {
 /** The ways to Redis exclude each other, and each has keys of its own. */
 function storeFaults(values: unknown): ValueFault[] {
   const section = valueAt(values, ['store']);
+  if (section === undefined && textAt(values, ['node']) !== undefined) {
+    return [{ path: ['node'], text: 'names a node, expected a section `store`: nodes share a Redis' }];
+  }
   if (typeof section !== 'object' || section === null) return [];
   const faults: ValueFault[] = [];
   const has = (key: string): boolean => valueAt(section, [key]) !== undefined;

@@ -17,6 +17,8 @@ import {
   BEARER_TOKEN_FORM,
   isBearerToken,
   isDnsServer,
+  isNodeName,
+  parseAdvertise,
   isOrigin,
   parseDomain,
   parseHostPort,
@@ -86,6 +88,17 @@ const peer = z.strictObject({
 
 const sip = z.strictObject({
   engine,
+  advertise: z
+    .array(text('udp|tcp|tls://host:port', (value) => parseAdvertise(value) !== undefined))
+    .default([])
+    .meta(
+      meta({
+        about:
+          'Where phones and peers reach this server, or all of its nodes: what stands in its Contacts, and the address of a load balancer where there is one. Absent: the addresses it listens on.',
+        sample: ['udp://198.51.100.1:5060', 'tcp://198.51.100.1:5060'],
+        commented: true,
+      }),
+    ),
   listen: z
     .array(text('udp|tcp|tls|ws|wss://address:port', (value) => parseListen(value) !== undefined))
     .min(1)
@@ -242,6 +255,16 @@ export const ConfigSchema = z.strictObject({
         'Keeps queue, users, registrations and presence in Redis (run with `appendonly yes` and `maxmemory-policy noeviction`); absent: in the data folder.',
     }),
   ),
+  node: text('letters, digits, dots and hyphens, 63 at most', isNodeName)
+    .optional()
+    .meta(
+      meta({
+        about:
+          'The name of this node among those on one Redis (section `store`), each of which has one of its own; absent: that of the host.',
+        sample: 'a',
+        commented: true,
+      }),
+    ),
   sip: sip.meta(meta({ about: 'The SIP side.' })),
   links: z
     .record(plain, link)

@@ -48,6 +48,19 @@ export function isFederationListen(text: string): boolean {
   return listen?.transport === 'tcp' || listen?.transport === 'tls';
 }
 
+/** A place where others reach this server, `udp://sip.example:5060`: never over WebSocket, on which nobody is dialled. */
+export function parseAdvertise(text: string): SipListen | undefined {
+  const place = parseListen(text);
+  return place === undefined || place.port === 0 || place.transport === 'ws' || place.transport === 'wss'
+    ? undefined
+    : place;
+}
+
+/** What a node may be called: no blank, and none of the marks that stand between names. */
+export function isNodeName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text);
+}
+
 /** Whether a text is an origin as browsers write it, `https://chat.example:8443`, or `*` for any (RFC 6454, section 6.2). */
 export function isOrigin(text: string): boolean {
   if (text === '*') return true;

@@ -19,7 +19,15 @@ import { ConfigSchema, type ConfigValues } from './config-schema.ts';
 import { builtAliases, builtNumbers, type NumbersConfig } from './config-numbers.ts';
 import { builtStore, type StoreConfig } from './config-store.ts';
 import { builtLink, builtPeer, type LinkConfig, type PeerConfig } from './config-built-links.ts';
-import { known, parseDomain, parseHostPort, parseListen, type HostPort, type SipListen } from './config-values.ts';
+import {
+  known,
+  parseAdvertise,
+  parseDomain,
+  parseHostPort,
+  parseListen,
+  type HostPort,
+  type SipListen,
+} from './config-values.ts';
 import type { RuleAction } from './presence/rules.ts';
 
 export type { ConfigWorld, TlsConfig } from './config-files.ts';
@@ -49,10 +57,14 @@ export type Config = {
   readonly data: string;
   /** Where everything durable is kept instead of the folder. */
   readonly store?: StoreConfig;
+  /** The name of this node; only with `store`. */
+  readonly node?: string;
   readonly sip: {
     readonly engine: 'embedded' | 'drachtio';
     /** Empty with `engine: drachtio`. */
     readonly listen: readonly SipListen[];
+    /** Where all nodes are reached; none: where each listens. */
+    readonly advertise: readonly SipListen[];
     /** `warnDays`: before the end of the certificate. */
     readonly tls?: TlsConfig & { readonly warnDays: number };
     /** Origins of the pages that may connect; `*`: any. */
@@ -266,7 +278,9 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
     ),
     data: world.resolvePath(world.baseFolder, values.data),
     ...(store === undefined ? {} : { store }),
+    ...(values.node === undefined ? {} : { node: values.node }),
     sip: {
+      advertise: values.sip.advertise.map((place) => known(parseAdvertise(place))),
       engine: values.sip.engine,
       drachtio: builtDrachtio(values.sip.drachtio, files),
       listen: (values.sip.listen ?? []).map((listen) => known(parseListen(listen))),

@@ -38,6 +38,18 @@ export type DeliveryDeps = {
   readonly patienceMs?: number;
   /** Requests under way at once to one SIP peer or local user; 64 when absent. */
   readonly concurrency?: number;
+  /** The other nodes, where there are several. */
+  readonly elsewhere?: DeliveryElsewhere;
+};
+
+/** What a node must say to others about what it delivers. */
+export type DeliveryElsewhere = {
+  /** The name of this node. */
+  readonly node: string;
+  /** Says to a sender who waits on that node what became of it; resolves with whether he has been told. */
+  readonly settle: (node: string, id: string, settlement: Settlement) => Promise<boolean>;
+  /** An error came here for what none of ours is: another node may have sent it. */
+  readonly failedLater: (id: string, error: GatewayError, from: Address) => void;
 };
 
 /** How many entries of one lane may be under way to a link: it keeps their order itself. */
@@ -132,6 +144,14 @@ export class DeliveryService {
    * report, or the error is from somebody else than whom it was sent to.
    */
   failedLater(id: string, error: GatewayError, from: Address): void {
+    const { elsewhere } = this.#deps;
+    const isOurs = this.#onLinks.has(id) || this.#recent.get(id, this.#deps.clock.nowMs()) !== undefined;
+    if (isOurs || elsewhere === undefined) this.failedHere(id, error, from);
+    else elsewhere.failedLater(id, error, from);
+  }
+
+  /** As `failedLater`, for what this node has sent itself. */
+  failedHere(id: string, error: GatewayError, from: Address): void {
     const { clock, log } = this.#deps;
     const underWay = this.#onLinks.get(id);
     const recent = underWay === undefined ? this.#recent.get(id, clock.nowMs()) : undefined;
@@ -219,7 +239,7 @@ export class DeliveryService {
     const { clock, log } = this.#deps;
     const { operation } = delivery;
     const nowMs = clock.nowMs();
-    this.#settlements.settle(delivery.id, { kind: 'delivered' });
+    void this.#settle(delivery, { kind: 'delivered' });
     if (route.kind === 'link' && operation.op === 'message')
       this.#recent.set(operation.id, reportableOf(operation), nowMs);
     log.info(
@@ -238,7 +258,7 @@ export class DeliveryService {
   async #dead(delivery: Delivery, error: GatewayError): Promise<AttemptOutcome> {
     const { clock, log } = this.#deps;
     const { operation } = delivery;
-    const isTold = this.#settlements.settle(delivery.id, { kind: 'failed', error });
+    const isTold = await this.#settle(delivery, { kind: 'failed', error });
     if (operation.op === 'message' && !isTold) {
       const unreported = await this.#report(reportableOf(operation), error);
       if (unreported !== undefined) return this.#again(delivery, unreported);
@@ -260,10 +280,26 @@ export class DeliveryService {
     return { kind: 'dead', code: error.code, reason: error.message };
   }
 
+  /** Says to a sender on the line what became of it, wherever he is. @returns whether he has been told */
+  #settle({ id, node, operation }: Delivery, settlement: Settlement): Promise<boolean> | boolean {
+    const { elsewhere, clock, patienceMs = PATIENCE_MS } = this.#deps;
+    if (node === undefined || elsewhere === undefined || node === elsewhere.node) {
+      return this.#settlements.settle(id, settlement);
+    }
+    // He waits no longer than that; clocks of nodes may differ.
+    if (clock.nowMs() - operation.acceptedAtMs > 2 * patienceMs) return false;
+    return elsewhere.settle(node, id, settlement);
+  }
+
+  /** A sender waits here for what another node has attempted. @returns whether he does */
+  settledElsewhere(id: string, settlement: Settlement): boolean {
+    return this.#settlements.settle(id, settlement);
+  }
+
   /** Waits for the hop, unless that is another than the one the queue wakes. Only before anything was sent. */
   #held(delivery: Delivery, route: Route): AttemptOutcome {
     const { clock, log } = this.#deps;
-    this.#settlements.settle(delivery.id, { kind: 'pending' });
+    void this.#settle(delivery, { kind: 'pending' });
     if (route.hop !== delivery.hop) return { kind: 'again', atMs: clock.nowMs() + OTHER_HOP_PAUSE_MS };
     log.debug({ messageId: delivery.id, nextHop: delivery.hop }, 'operation waits for its hop');
     return { kind: 'held' };
@@ -277,7 +313,7 @@ export class DeliveryService {
     const wantedMs = nowMs + Math.max(pause, asked);
     // Not past the end of its lifetime, where the sender is told; past that, when he could not be told yet.
     const atMs = delivery.expiresAtMs > nowMs ? Math.min(wantedMs, delivery.expiresAtMs) : wantedMs;
-    this.#settlements.settle(delivery.id, { kind: 'pending' });
+    void this.#settle(delivery, { kind: 'pending' });
     log.info(
       {
         messageId: delivery.id,

@@ -32,6 +32,8 @@ export type MessageServiceDeps = {
   readonly log: Log;
   /** Of a message that names none itself. */
   readonly lifetimeMs: number;
+  /** The name of this node, where there are several. */
+  readonly node?: string;
 };
 
 const ID_LENGTH_MAX = 40;
@@ -111,7 +113,7 @@ export class MessageService {
     route: Route,
     origin: Origin,
   ): Promise<'delivered' | 'queued'> {
-    const { queue, delivery, contactsOf, log } = this.#deps;
+    const { queue, delivery, contactsOf, log, node } = this.#deps;
     const waits =
       origin.kind !== 'link' && route.kind === 'local' && contactsOf(route.userKey, onlyDeviceOf(message)).length > 0;
     // Before the entry is there: its first attempt may end before `add` has resolved.
@@ -126,6 +128,7 @@ export class MessageService {
         owner,
         expiresAtMs,
         operation: message,
+        ...(waits && node !== undefined ? { node } : {}),
       });
     } catch (thrown) {
       waiting?.leave();

@@ -35,6 +35,8 @@ export type QueueEntry = {
   readonly owner: string;
   readonly expiresAtMs: number;
   readonly operation: Operation;
+  /** The node on which its sender waits for the first attempt. */
+  readonly node?: string;
 };
 
 /** An entry on its way out. */

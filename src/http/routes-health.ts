@@ -7,6 +7,8 @@ export type LinkHealth = {
   readonly unconfirmed: number;
   /** Why it is down and what to do about it. */
   readonly reason?: string;
+  /** The node that runs it, where there are several. */
+  readonly node?: string;
 };
 
 export type CertificateHealth = {
@@ -32,6 +34,8 @@ export type Health = {
   /** `starting` until SIP listens and every link has been tried once, `stopping` once asked to end. */
   readonly status: 'starting' | 'ok' | 'stopping';
   readonly version: string;
+  /** This node among several, and what it alone does: `link:<name>`, `presence`. */
+  readonly node?: { readonly name: string; readonly owns: readonly string[] };
   readonly uptimeSeconds: number;
   readonly sip: ReadonlyArray<{ readonly transport: string; readonly address: string; readonly port: number }>;
   /** With `sip.engine: drachtio`: its servers by their names. */
@@ -50,6 +54,8 @@ export type Health = {
     readonly subscriptions: number;
     /** Notifications that have no answer yet. */
     readonly unanswered: number;
+    /** The node that keeps presence, where there are several: the figures are then those of this node alone. */
+    readonly node?: string;
   };
   readonly registeredUsers: number;
 };

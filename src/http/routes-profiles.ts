@@ -30,7 +30,7 @@ export type ShownProfile = Omit<Profile, 'avatar'> & {
 /** What users are called and look like. `user` is an address, `alice@sip.example`, escaped once for the URL. */
 export const profileRoutes: FastifyPluginCallback<ProfilesDeps> = (app, { profiles }, done) => {
   app.get<OfUser>('/profiles/:user', async (request, reply) =>
-    reply.send(shown(profiles.read(userFrom(request.params.user)))),
+    reply.send(shown(await profiles.read(userFrom(request.params.user)))),
   );
   app.patch<OfUser & { Body: ProfileChange }>(
     '/profiles/:user',

@@ -40,7 +40,7 @@ const INVISIBLE_BODY = {
  */
 export const watcherRoutes: FastifyPluginCallback<WatchersDeps> = (app, { watchers }, done) => {
   app.get<OfOwner>('/watchers/:owner', async (request, reply) =>
-    reply.send(watchers.list(ownerFrom(request.params.owner))),
+    reply.send(await watchers.list(ownerFrom(request.params.owner))),
   );
 
   // Of a user there is no more.

@@ -7,6 +7,7 @@ import { healthRoutes, type HealthDeps } from './routes-health.ts';
 import { bearerGuard } from './bearer.ts';
 import { accountRoutes, type AccountsDeps } from './routes-accounts.ts';
 import { profileRoutes, type ProfilesDeps } from './routes-profiles.ts';
+import { nodeRoutes, type NodesDeps } from './routes-nodes.ts';
 import { queueRoutes, type QueueDeps } from './routes-queue.ts';
 import { watcherRoutes, type WatchersDeps } from './routes-watchers.ts';
 
@@ -41,6 +42,7 @@ export type OperatorDoorOptions = {
   readonly watchers?: WatchersDeps;
   readonly profiles?: ProfilesDeps;
   readonly accounts?: AccountsDeps;
+  readonly nodes?: NodesDeps;
 };
 
 /**
@@ -88,11 +90,12 @@ export class OperatorDoor {
   }
 
   async #registerControl(door: FastifyInstance): Promise<void> {
-    const { queue, watchers, profiles, accounts } = this.#options;
+    const { queue, watchers, profiles, accounts, nodes } = this.#options;
     await door.register(queueRoutes, queue);
     if (watchers !== undefined) await door.register(watcherRoutes, watchers);
     if (profiles !== undefined) await door.register(profileRoutes, profiles);
     if (accounts !== undefined) await door.register(accountRoutes, accounts);
+    if (nodes !== undefined) await door.register(nodeRoutes, nodes);
   }
 
   #door(): FastifyInstance {

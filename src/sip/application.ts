@@ -8,7 +8,7 @@ import type { PeerTable } from '../core/peers.ts';
 import type { Clock, CredentialStore, OperationSender } from '../core/ports.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
 import { ACCEPTED_ENCODINGS } from './content-encoding.ts';
-import { DigestCheck } from './digest-check.ts';
+import { DigestCheck, type DigestCheckDeps } from './digest-check.ts';
 import { dispatcher } from './dispatch.ts';
 import { EVENT_PACKAGES } from './events/event-header.ts';
 import type { Gruus } from './gruu.ts';
@@ -59,17 +59,25 @@ export function senderProof({
   credentials,
   clock,
   log,
+  nonces,
 }: {
   readonly peers: PeerTable;
   readonly credentials: Pick<CredentialStore, 'find'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
-}): SenderProofDeps {
-  const digest = new DigestCheck({ find: (user) => credentials.find(user), clock, log });
+  readonly nonces?: DigestCheckDeps['nonces'];
+}): SenderProofDeps & Pick<DigestCheck, 'usedElsewhere'> {
+  const digest = new DigestCheck({
+    find: (user) => credentials.find(user),
+    clock,
+    log,
+    ...(nonces === undefined ? {} : { nonces }),
+  });
   return {
     isOwn: (domain) => peers.own(domain) !== undefined,
     mayActFor: peers.mayActFor.bind(peers),
     checkDigest: digest.check.bind(digest),
+    usedElsewhere: digest.usedElsewhere.bind(digest),
   };
 }
 

@@ -8,7 +8,7 @@ import { FailedLogins } from './failed-logins.ts';
 import { parseAuthParams } from './header-values.ts';
 import { sameHost } from './host.ts';
 import type { HeaderField, SipRequest } from './message.ts';
-import { Nonces } from './nonces.ts';
+import { type NonceOptions, Nonces, type NonceUse } from './nonces.ts';
 import { decodedUser, parseSipUri } from './uri.ts';
 
 /** Who sent a request, or the header fields of the 401 that asks him. */
@@ -21,6 +21,8 @@ export type DigestCheckDeps = {
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
   readonly nonceLifetimeMs?: number;
+  /** What several nodes share of their nonces. */
+  readonly nonces?: Pick<NonceOptions, 'secret' | 'onUsed'>;
 };
 
 /** Strongest first: a client takes the topmost that it knows (RFC 8760, section 2.3). */
@@ -63,9 +65,15 @@ export class DigestCheck {
     this.#deps = deps;
     this.#nonces = new Nonces({
       clock: deps.clock,
+      ...deps.nonces,
       ...(deps.nonceLifetimeMs === undefined ? {} : { lifetimeMs: deps.nonceLifetimeMs }),
     });
     this.#failed = new FailedLogins(deps.clock);
+  }
+
+  /** Another node has taken a request with this. */
+  usedElsewhere({ nonce, realm, count }: NonceUse): void {
+    this.#nonces.usedElsewhere(nonce, realm, count);
   }
 
   /**

@@ -13,23 +13,31 @@ const CLOCK_SLACK_MS = 1_000;
 /** Nonce counts seen of one nonce: the highest, and which of the 32 up to it, bit 0 the highest itself. */
 type Counts = { highest: number; seen: number; readonly issuedAtMs: number };
 
+/** One use of a nonce, as nodes tell it to each other. */
+export type NonceUse = { readonly nonce: string; readonly realm: string; readonly count?: number };
+
 export type NonceOptions = {
   readonly clock: Pick<Clock, 'nowMs'>;
   /** How long a nonce is good after its issue; 300,000 when absent. */
   readonly lifetimeMs?: number;
   /** Nonces whose counts are remembered; 100,000 when absent. */
   readonly rememberedMax?: number;
+  /** Known to all nodes, so that each takes what another has issued; absent: one of this process alone. */
+  readonly secret?: Uint8Array;
+  /** Told of each use, so that no other node takes the same one. */
+  readonly onUsed?: (use: NonceUse) => void;
 };
 
 /**
  * Nonces of digest authentication, good for one realm, one time and one use of each count (RFC 7616, section 5.4).
  *
- * Issuing keeps nothing: a nonce carries its time and a seal made with a secret of this process, so that no number of
+ * Issuing keeps nothing: a nonce carries its time and a seal made with a secret of this process or of all nodes, so that no number of
  * unanswered challenges grows a table, and one from before a restart is simply stale. Counts are kept only of nonces
  * that somebody has used with the right password; where there are too many, the oldest become stale, never reusable.
  */
 export class Nonces {
-  readonly #secret = randomBytes(32);
+  readonly #secret: Uint8Array;
+  readonly #onUsed: (use: NonceUse) => void;
   readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #lifetimeMs: number;
   readonly #rememberedMax: number;
@@ -40,6 +48,8 @@ export class Nonces {
 
   constructor(options: NonceOptions) {
     this.#clock = options.clock;
+    this.#secret = options.secret ?? randomBytes(32);
+    this.#onUsed = options.onUsed ?? (() => undefined);
     this.#lifetimeMs = options.lifetimeMs ?? 300_000;
     this.#rememberedMax = options.rememberedMax ?? 100_000;
   }
@@ -60,6 +70,13 @@ export class Nonces {
    * @returns whether it may be used: it is ours, of this realm, young enough, and the count is new
    */
   use(nonce: string, realm: string, count: number | undefined): boolean {
+    if (!this.usedElsewhere(nonce, realm, count)) return false;
+    this.#onUsed({ nonce, realm, ...(count === undefined ? {} : { count }) });
+    return true;
+  }
+
+  /** Another node has used it: here it may not be used with this count any more. @returns whether it could have been */
+  usedElsewhere(nonce: string, realm: string, count: number | undefined): boolean {
     const nowMs = this.#clock.nowMs();
     const issuedAtMs = this.#issuedAtMs(nonce, realm);
     if (issuedAtMs === undefined) return false;

@@ -8,6 +8,7 @@
  *                  `<kind>`, '*' where too many of a kind changed at once
  *   birth          a random text: made with the store, so that one that was emptied is not taken for the same
  *   writer:<id>    hash: epoch, batch, version, results: what a process had stored last
+ *   fences         hash: by name, the fence of whoever holds that lease: those of lower ones are barred
  *
  * A batch is applied whole or not at all, and once: a process that had no answer asks with a new epoch what became of
  * it, and from then on what it sent in the old one, and is still on its way, is refused.
@@ -18,7 +19,7 @@ const WRITER_KEPT_SECONDS = 7 * 86_400;
 
 export const CHANGE_SCRIPTS = {
   /**
-   * writer epoch batch { op kind key value }... -> fenced | done version results
+   * writer epoch batch guard fence { op kind key value }... -> barred | fenced | done version results
    *
    * The op is + (put) or - (remove). `=<version>` behind it: only if the record is of that version, 0: not there;
    * `<<version>`: only if it is of none later. `results`: for each change x where it was not done for that, else 1 where
@@ -27,6 +28,7 @@ export const CHANGE_SCRIPTS = {
   apply: `
 local p, call = KEYS[1], redis.call
 local writer = p .. 'writer:' .. ARGV[1]
+if ARGV[4] ~= '' and tonumber(call('HGET', p .. 'fences', ARGV[4]) or 0) > tonumber(ARGV[5]) then return { 'barred' } end
 local known = call('HMGET', writer, 'epoch', 'batch', 'version', 'results')
 if known[1] ~= ARGV[2] then return { 'fenced' } end
 if known[2] == ARGV[3] then return { 'done', tonumber(known[3]), known[4] } end
@@ -35,8 +37,8 @@ call('HSET', writer, 'batch', ARGV[3])
 local version = call('INCR', p .. 'version')
 local entry = { 'version', version, 'writer', ARGV[1] }
 local results, kinds = {}, {}
-local isListed = (#ARGV - 3) / 4 <= ${LISTED_MAX}
-for at = 4, #ARGV, 4 do
+local isListed = (#ARGV - 5) / 4 <= ${LISTED_MAX}
+for at = 6, #ARGV, 4 do
   local op, kind, key = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local hash = p .. 'kind:' .. kind
   local how, limit = string.sub(op, 2, 2), tonumber(string.sub(op, 3))
@@ -66,6 +68,13 @@ results = table.concat(results)
 call('HSET', writer, 'version', version, 'results', results)
 call('EXPIRE', writer, ${WRITER_KEPT_SECONDS})
 return { 'done', version, results }
+`,
+  /** guard fence -> the highest fence: whoever writes under this guard with a lower one is barred from now on */
+  bar: `
+local highest = tonumber(redis.call('HGET', KEYS[1] .. 'fences', ARGV[1]) or 0)
+if highest >= tonumber(ARGV[2]) then return highest end
+redis.call('HSET', KEYS[1] .. 'fences', ARGV[1], ARGV[2])
+return tonumber(ARGV[2])
 `,
   /** writer epoch newBirth -> batch version results birth storeVersion */
   recover: `

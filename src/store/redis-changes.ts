@@ -1,5 +1,6 @@
 import type { Log } from '../core/log.ts';
 import type { Clock } from '../core/ports.ts';
+import { redisFailure } from './redis-connection.ts';
 import type { RedisClient, RedisConnection } from './redis-connection.ts';
 import { storedRecord } from './redis-replica.ts';
 import type { RedisReplica, StoredRecord } from './redis-replica.ts';
@@ -21,6 +22,7 @@ const PAGE = 1_000;
 const TRY_AGAIN_MS = 200;
 /** Without a word for so long, what others change is not known any more. */
 const SILENCE_MS = 4_000;
+const CATCH_UP_MS = 4_000;
 
 /** Where the stream of changes was when the records were read. */
 type Position = { readonly id: string; readonly version: number };
@@ -41,11 +43,31 @@ export class RedisChanges {
   #heardAtMs = 0;
   #isSilent = false;
   #isClosed = false;
+  /** The version up to which everything is in the replica. */
+  #applied = 0;
+  readonly #own: Set<string>;
   #client: RedisClient | undefined;
   #ended: Promise<void> = Promise.resolve();
 
   constructor(options: RedisChangesOptions) {
     this.#options = options;
+    this.#own = new Set([options.writer]);
+  }
+
+  /** The changes of a further writer of this process come into the replica by another way, too. */
+  addWriter(id: string): void {
+    this.#own.add(id);
+  }
+
+  /** Resolves when everything that was stored before the call is known here. @throws GatewayError 'store-unavailable' */
+  async catchUp(): Promise<void> {
+    const { connection, clock } = this.#options;
+    const stands = Number((await connection.ask((client) => client.get(connection.key('version')))) ?? 0);
+    const untilMs = clock.nowMs() + CATCH_UP_MS;
+    while (this.#applied < stands) {
+      if (clock.nowMs() > untilMs) throw redisFailure(new Error('changes of other processes have not come'));
+      await new Promise<void>((resolve) => setTimeout(resolve, 5));
+    }
   }
 
   get birth(): string | undefined {
@@ -76,6 +98,7 @@ export class RedisChanges {
     }
     this.#id = id;
     this.#version = version;
+    this.#applied = version;
     this.#heardAtMs = this.#options.clock.nowMs();
   }
 
@@ -148,7 +171,7 @@ export class RedisChanges {
       const version = Number(fields[1]);
       if (version !== this.#version + 1) isGap = true;
       this.#version = version;
-      if (fields[3] === this.#options.writer) continue;
+      if (this.#own.has(fields[3] ?? '')) continue;
       for (let at = 4; at + 1 < fields.length; at += 2) {
         const [kind = '', key = ''] = [fields[at], fields[at + 1]];
         if (key === '*') isGap = true;
@@ -162,6 +185,7 @@ export class RedisChanges {
     }
     try {
       await Promise.all([...changed].map(([kind, keys]) => this.#readKeys(kind, keys)));
+      this.#applied = this.#version;
     } catch (error) {
       // These entries do not come a second time.
       this.#mustRead = true;

@@ -89,6 +89,11 @@ export class RedisConnection extends EventEmitter<Events> {
     return this.#isReady;
   }
 
+  /** Whether it is a Cluster, where a server knows only its own listeners. */
+  get isCluster(): boolean {
+    return this.#config.servers.kind === 'cluster';
+  }
+
   /** What BullMQ's keys begin with; BullMQ puts the ':' itself. */
   get tag(): string {
     return `{${this.#config.prefix}}`;

@@ -41,10 +41,11 @@ export function takenEntry(row: unknown): TakenEntry {
 export function entryFromText(text: unknown): QueueEntry | undefined {
   const value = fromJson(text);
   if (!isObject(value)) return undefined;
-  const { id, lane, hop, owner, expiresAtMs, operation } = value;
+  const { id, lane, hop, owner, expiresAtMs, operation, node } = value;
   if (![id, lane, hop, owner].every((part) => typeof part === 'string')) return undefined;
   if (!isHop(hop) || typeof expiresAtMs !== 'number' || !isOperation(operation)) return undefined;
-  return { id: String(id), lane: String(lane), hop, owner: String(owner), expiresAtMs, operation };
+  const entry = { id: String(id), lane: String(lane), hop, owner: String(owner), expiresAtMs, operation };
+  return typeof node === 'string' ? { ...entry, node } : entry;
 }
 
 export function letterFromText(text: unknown): RedisLetter | undefined {

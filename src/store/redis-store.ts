@@ -29,7 +29,22 @@ export type RedisStoreOptions = {
 };
 
 /** A store in Redis, with the connection for whatever else is kept there. */
-export type RedisStore = Store & { readonly connection: RedisConnection };
+export type RedisStore = Store & {
+  readonly connection: RedisConnection;
+  /** See `Stores.ownedRecords`. */
+  readonly ownedRecords: OwnedRecords;
+};
+
+/**
+ * Records for the holder of a lease, with all that was stored before: whoever held it with a lower fence has nothing
+ * stored any more from then on. `close` stores what is left to store.
+ *
+ * @throws GatewayError 'store-unavailable'
+ */
+export type OwnedRecords = (
+  lease: string,
+  fence: number,
+) => Promise<{ readonly records: Store['records']; readonly close: () => Promise<void> }>;
 
 /**
  * Opens the store of a server in Redis, which other servers may use at the same time.
@@ -63,6 +78,18 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
         return replica.onChange(name, (key, text, isOwn) => {
           if (!isOwn) listener(key, text !== undefined);
         });
+      },
+      ownedRecords: async (lease, fence) => {
+        await connection.run('store-bar', lease, fence);
+        await changes.catchUp();
+        const guard = { name: lease, fence };
+        const owned = new RedisWriter({ connection, replica, clock, log, onLoss: () => changes.readAgain(), guard });
+        changes.addWriter(owned.id);
+        owned.begin(changes.birth, changes.version);
+        return {
+          records: <T>(kind: string) => new RedisRecords<T>(replica, owned, kind, log),
+          close: () => owned.close(),
+        };
       },
       isCurrent: () => connection.isReady && changes.isCurrent,
       close: async () => {

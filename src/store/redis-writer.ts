@@ -15,6 +15,8 @@ export type RedisWriterOptions = {
   readonly log: Log;
   /** Redis is not the one, or not as far, that this process knew: what others have stored must be read again. */
   readonly onLoss: () => void;
+  /** By which lease it writes: when somebody else holds that, nothing of it is stored any more. */
+  readonly guard?: { readonly name: string; readonly fence: number };
 };
 
 /** `made`: a put made the record, or a remove found it. `refused`: its condition did not hold, nothing was done. */
@@ -64,6 +66,7 @@ export class RedisWriter {
   #isRunning = false;
   #isFailing = false;
   #isClosed = false;
+  #isBarred = false;
   #thinAt = THINNED_FROM;
   #dropped = 0;
   #later: NodeJS.Timeout | undefined;
@@ -75,6 +78,7 @@ export class RedisWriter {
     const { connection } = options;
     connection.define('store-apply', CHANGE_SCRIPTS.apply);
     connection.define('store-recover', CHANGE_SCRIPTS.recover);
+    connection.define('store-bar', CHANGE_SCRIPTS.bar);
     connection.on('ready', this.#onReady);
     connection.on('away', this.#onAway);
   }
@@ -91,7 +95,7 @@ export class RedisWriter {
    * @throws GatewayError 'store-unavailable'; it may then have been stored all the same, if the answer was lost
    */
   write(changes: readonly RedisChange[]): Promise<readonly ChangeResult[]> {
-    if (this.#isClosed) return Promise.reject(unavailable('it has been closed'));
+    if (this.#isClosed || this.#isBarred) return Promise.reject(unavailable('it has been closed'));
     if (changes.length > CHANGES_AT_ONCE_MAX) {
       return Promise.reject(unavailable(`it takes at most ${CHANGES_AT_ONCE_MAX} records at once`));
     }
@@ -104,7 +108,7 @@ export class RedisWriter {
 
   /** Stores a change as soon as may be, in order; tried again until it is stored. */
   writeLater(change: RedisChange): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isBarred) return;
     this.#writes.push({ changes: [change], waiter: undefined, isWaitedFor: false });
     if (this.#isFailing || !this.#options.connection.isReady) this.#bound();
     else this.#later ??= setTimeout(() => void this.#run(), LATER_MS);
@@ -170,11 +174,17 @@ export class RedisWriter {
     const args = batch.writes.flatMap(({ changes }) => changes.flatMap(changeArguments));
     let answer: unknown;
     try {
-      answer = await this.#options.connection.run('store-apply', this.id, this.#epoch, batch.number, args);
+      const { guard, connection } = this.#options;
+      const by = [guard?.name ?? '', guard?.fence ?? 0] as const;
+      answer = await connection.run('store-apply', this.id, this.#epoch, batch.number, ...by, args);
     } catch (error) {
       if (wasRefused(error)) this.#putBack(batch);
       else this.#keepUnknown(batch);
       throw error;
+    }
+    if (Array.isArray(answer) && answer[0] === 'barred') {
+      this.#bar(batch);
+      return false;
     }
     if (!Array.isArray(answer) || answer[0] !== 'done') {
       // Redis does not know us any more, so it has not done it.
@@ -184,6 +194,20 @@ export class RedisWriter {
     }
     this.#done(batch, Number(answer[1]), String(answer[2]));
     return true;
+  }
+
+  /** Another process holds the lease: what this one would still write is void. */
+  #bar(batch: Batch): void {
+    const left = [...batch.writes, ...this.#writes];
+    this.#isBarred = true;
+    this.#unknown = undefined;
+    this.#writes = [];
+    refuse(left, unavailable('another node writes there now'));
+    const changes = left.reduce((sum, write) => sum + write.changes.length, 0);
+    this.#options.log.warn(
+      { lease: this.#options.guard?.name ?? '', changes },
+      'changes of a former owner were not stored',
+    );
   }
 
   #nextBatch(): Batch | undefined {

@@ -7,7 +7,8 @@ import { branchOf, MessageSplitter, statusOf } from './sip-wire.ts';
 export type SipSenderOptions = {
   readonly ledger: Ledger;
   readonly transport: 'udp' | 'tcp';
-  readonly port: number;
+  /** Several: each request goes to the next one, and each repetition of it; a connection, when it is opened again. */
+  readonly port: number | readonly number[];
   /** One entry per pair: the user parts and domains of both. */
   readonly pairs: ReadonlyArray<{ readonly from: string; readonly to: string }>;
   /** Messages per second over all pairs; Infinity: as fast as answers come. */
@@ -60,6 +61,7 @@ export class CountingSipSender {
   #tcp: Socket | undefined;
   #isTcpUp = false;
   #localPort = 0;
+  #nextPort = 0;
   #timer: NodeJS.Timeout | undefined;
   #startedMs = 0;
   #begun = 0;
@@ -134,7 +136,7 @@ export class CountingSipSender {
 
   #openTcp(): Promise<void> {
     return new Promise((resolve) => {
-      const socket = connect({ port: this.#options.port, host: '127.0.0.1', noDelay: true });
+      const socket = connect({ port: this.#port(), host: '127.0.0.1', noDelay: true });
       const splitter = new MessageSplitter();
       socket.setEncoding('latin1');
       socket.on('data', (chunk: string) => {
@@ -234,8 +236,13 @@ export class CountingSipSender {
     this.#put(pending.request);
   }
 
+  #port(): number {
+    const { port } = this.#options;
+    return typeof port === 'number' ? port : (port[this.#nextPort++ % port.length] ?? 0);
+  }
+
   #put(request: string): void {
-    if (this.#udp !== undefined) this.#udp.send(request, this.#options.port, '127.0.0.1');
+    if (this.#udp !== undefined) this.#udp.send(request, this.#port(), '127.0.0.1');
     else if (this.#isTcpUp) this.#tcp?.write(request, 'latin1');
   }
 

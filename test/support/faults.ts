@@ -50,7 +50,7 @@ async function xmppReceivers(world: Federation, ledger: Ledger): Promise<readonl
 }
 
 /** Waits for what is still on its way, until nothing has come for `idleMs`; what has not come by then is lost. */
-async function settle(ledger: Ledger, idleMs: number): Promise<void> {
+export async function settleLedger(ledger: Ledger, idleMs: number): Promise<void> {
   let seen = ledger.arrivedCount;
   let changedMs = performance.now();
   while (!ledger.isComplete() && performance.now() - changedMs < idleMs) {
@@ -90,7 +90,7 @@ export async function xmppServerAway(options: {
     await world.xmpp.start();
     await pause(options.afterMs);
     await sender.drain(40_000);
-    await settle(ledger, 35_000);
+    await settleLedger(ledger, 35_000);
     return {
       fault: 'prosody stopped',
       store: options.store ?? 'folder',
@@ -137,7 +137,7 @@ export async function killedUnderSipLoad(options: {
     }
     await pause(options.betweenMs);
     await sender.drain(40_000);
-    await settle(ledger, 30_000);
+    await settleLedger(ledger, 30_000);
     return {
       fault: 'killed, SIP to XMPP',
       store: options.store ?? 'folder',
@@ -190,7 +190,7 @@ export async function redisKilled(options: {
     }
     await pause(options.betweenMs);
     await sender.drain(40_000);
-    await settle(ledger, 30_000);
+    await settleLedger(ledger, 30_000);
     return {
       fault: 'redis killed, SIP to XMPP',
       store: 'redis',
@@ -236,7 +236,7 @@ export async function phoneAway(options: {
       what: 'all wait in the queue',
     });
     await phone.register();
-    await settle(ledger, 30_000);
+    await settleLedger(ledger, 30_000);
     return {
       fault: 'phone away, XMPP to SIP',
       store: options.store ?? 'folder',
@@ -282,7 +282,7 @@ export async function killedUnderXmppLoad(options: {
       await world.interpres.start();
     }
     await sending;
-    await settle(ledger, 4_000);
+    await settleLedger(ledger, 4_000);
     const figures = ledger.figures();
     return {
       fault: 'killed, XMPP to SIP',

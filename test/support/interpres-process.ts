@@ -3,6 +3,8 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { askServer } from '../../src/cli/control-client.ts';
+import { controlSocketPath } from '../../src/cli/control-socket.ts';
 import { entryPoint } from './entry-point.ts';
 import { freePort } from './ports.ts';
 import { startProcess, type Exit, type TestProcess } from './process.ts';
@@ -53,6 +55,8 @@ export interface InterpresProcess {
   /** SIGKILL. */
   kill(): Promise<void>;
   health(): Promise<Health>;
+  /** GET over the control socket; what an operator's command is answered. */
+  control(path: string): Promise<unknown>;
   untilLink(name: string, at: string, withinMs?: number): Promise<void>;
   addUser(user: string, domain: string, password: string): Promise<void>;
   /** Runs a command of ours against this configuration; gives its output. @throws Error when it fails. */
@@ -112,6 +116,11 @@ export async function startInterpres(options: InterpresOptions & { start?: false
     configFile,
     process: () => running!,
     health,
+    async control(path) {
+      const answer = await askServer(controlSocketPath(options.data ?? join(folder, 'data')), 'GET', path);
+      if (answer?.status !== 200) throw new Error(`GET ${path}: ${JSON.stringify(answer)}`);
+      return answer.body;
+    },
     log,
     run,
     changeConfig,

@@ -67,8 +67,8 @@ export function rulesCommand({ watchers }: { readonly watchers: WatcherAdministr
   };
 }
 
-function listed(administration: WatcherAdministration, user: Address): CommandAnswer {
-  const { watchers, isInvisible } = administration.list(user);
+async function listed(administration: WatcherAdministration, user: Address): Promise<CommandAnswer> {
+  const { watchers, isInvisible } = await administration.list(user);
   const lines = watchers.slice(0, SHOWN_MAX).map(lineOf);
   if (watchers.length > SHOWN_MAX) lines.push(`... and ${watchers.length - SHOWN_MAX} more`);
   if (lines.length === 0) lines.push('Nobody watches you, and you have no rules.');

@@ -24,7 +24,7 @@ export type DirectoryDeps = {
 /** What the operator's doors may do about profiles: implemented by `Directory`, used by `http/routes-profiles.ts`. */
 export interface ProfileAdministration {
   /** @throws GatewayError 'recipient-unknown' for nobody of ours. */
-  read(user: Address): Profile;
+  read(user: Address): Profile | Promise<Profile>;
   /**
    * Changes a profile, whole or not at all; resolves when it is stored.
    *

@@ -11,7 +11,7 @@ import { closedDocument, withoutLocation } from './polite-document.ts';
 import { type Decision, PresenceRules } from './presence-rules.ts';
 import { PublicationService } from './publication-service.ts';
 import type { Publication, Published, PublishRequest } from './publication.ts';
-import type { OwnerRules, WatcherAdministration } from './rules.ts';
+import type { OwnerRules } from './rules.ts';
 import { SubscriptionService } from './subscription-service.ts';
 import type { Lease, Notifier, Pair, Upstream, UpstreamReport, UpstreamRoute } from './subscription.ts';
 import type { PresenceRoute } from './subscription-table.ts';
@@ -71,7 +71,7 @@ export class PresenceService {
   readonly #showing: PresenceServiceDeps['showing'];
   readonly #rules: PresenceRules;
   readonly #deps: PresenceServiceDeps;
-  readonly watchers: WatcherAdministration;
+  readonly watchers: WatcherDesk;
 
   constructor(deps: PresenceServiceDeps) {
     const { config, records, clock, log } = deps;
@@ -210,6 +210,16 @@ export class PresenceService {
     if (this.#rules.isInvisible(userKey) && !isSelf) return { kind: 'invisible', document: closedDocument(presentity) };
     const document = this.#local.documentOf(userKey);
     return { kind: 'presence', document: showsLocation === true || isSelf ? document : withoutLocation(document) };
+  }
+
+  /**
+   * The registrations of a user have changed on another node, which has left a mark that his watchers were not told.
+   */
+  registeredElsewhere(userKey: string): void {
+    this.beforeRegistration(userKey);
+    this.registered(userKey);
+    // Where nobody watches him there is nothing to tell.
+    if (!this.#subscriptions.changes.isWatched(userKey)) this.#deps.records.unsettled.removeLater(userKey);
   }
 
   /** What the far side lets a pair know has changed. */

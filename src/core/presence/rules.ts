@@ -38,10 +38,12 @@ export type WatcherLine = {
   readonly showsLocation?: true;
 };
 
+export type WatcherListing = { readonly isInvisible: boolean; readonly watchers: readonly WatcherLine[] };
+
 /** What the operator's doors may do about watchers: implemented in the core, used by `http/routes-watchers.ts`. */
 export interface WatcherAdministration {
   /** @throws GatewayError 'recipient-unknown' when the owner is no user of ours. */
-  list(owner: Address): { readonly isInvisible: boolean; readonly watchers: readonly WatcherLine[] };
+  list(owner: Address): WatcherListing | Promise<WatcherListing>;
   /** Sets a rule and carries it out for every subscription it concerns; resolves when it is stored. */
   set(owner: Address, subject: RuleSubject, rule: Rule): Promise<void>;
   /** Takes a rule away; says whether there was one. */

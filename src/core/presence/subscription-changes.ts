@@ -39,6 +39,10 @@ export class SubscriptionChanges {
     if (watched !== undefined) this.#deps.telling.unsettle(watched);
   }
 
+  isWatched(presentityKey: string): boolean {
+    return this.#deps.table.watched(presentityKey) !== undefined;
+  }
+
   /** The change is stored, and whoever it concerns was marked. */
   afterChange(presentityKey: string): void {
     const watched = this.#deps.table.watched(presentityKey);

@@ -1,7 +1,7 @@
 import { addressKey, type Address } from '../../cpim/address.ts';
 import { GatewayError } from '../errors.ts';
 import type { PresenceRules } from './presence-rules.ts';
-import type { Rule, RuleSubject, WatcherAdministration, WatcherLine } from './rules.ts';
+import type { Rule, RuleSubject, WatcherAdministration, WatcherLine, WatcherListing } from './rules.ts';
 import { ANONYMOUS, type Subscription } from './subscription.ts';
 
 export type WatcherAdministrationDeps = {
@@ -23,7 +23,7 @@ export class WatcherDesk implements WatcherAdministration {
     this.#deps = deps;
   }
 
-  list(owner: Address): ReturnType<WatcherAdministration['list']> {
+  list(owner: Address): WatcherListing {
     this.#checkOwner(owner);
     const { rules, subscriptionsOf } = this.#deps;
     const ownerKey = addressKey(owner);

@@ -219,7 +219,7 @@ const L =
 /** A file and the faults it must give; each is a part of one fault, in the order of the lines. */
 const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readonly string[]]> = [
   ['an empty file', '', ['1:1 domains: is missing', '1:1 sip: is missing']],
-  ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, store, sip"]],
+  ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, store, node, sip"]],
   ['a list', '- a', ['1:1 (file): found a list']],
   ['no YAML', 'domains: [', ['1:11 (file): ']],
   ['a key given twice', `${D}${S}data: a\ndata: b`, ['4:1 (file): found the key data a second time']],
@@ -234,13 +234,15 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     'an unknown key',
     `${D}${S}datta: x`,
     [
-      '3:1 datta: unknown key, expected one of domains, data, store, sip, links, peers, accounts, http, dns, enum, aliases, registration, presence, directory, commands, queue, limits, rateLimits, log; did you mean data?',
+      '3:1 datta: unknown key, expected one of domains, data, store, node, sip, links, peers, accounts, http, dns, enum, aliases, registration, presence, directory, commands, queue, limits, rateLimits, log; did you mean data?',
     ],
   ],
   [
     'an unknown key inside',
     `${D}sip:\n  lissen: []\n  listen: ['udp://127.0.0.1:1']`,
-    ['3:3 sip.lissen: unknown key, expected one of engine, listen, tls, websocket, drachtio; did you mean listen?'],
+    [
+      '3:3 sip.lissen: unknown key, expected one of engine, advertise, listen, tls, websocket, drachtio; did you mean listen?',
+    ],
   ],
   [
     'an unknown key in a list',
@@ -250,6 +252,16 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     ],
   ],
   ['an unknown key like none', `${D}${S}log: { colour: red }`, ['3:8 log.colour: unknown key, expected one of level']],
+  [
+    'a node without a Redis',
+    `${D}${S}node: a`,
+    ['3:7 node: names a node, expected a section `store`: nodes share a Redis'],
+  ],
+  [
+    'a node whose name no others could use',
+    `${D}${S}store: { type: redis, url: 'redis://127.0.0.1:6379' }\nnode: 'a!b'`,
+    ["4:7 node: found 'a!b', expected letters, digits, dots and hyphens, 63 at most"],
+  ],
   ['a merge key', `${D}${S}log:\n  <<: {}`, ['4:3 log.<<: unknown key']],
   [
     'a wrong type',

@@ -1,0 +1,386 @@
+import { parseAddress, type Address } from '../cpim/address.ts';
+import type { XmlElement } from '../cpim/xml.ts';
+import type { ProfileAdministration } from '../core/directory/directory.ts';
+import type { Profile, ProfileChange } from '../core/directory/profile.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { LeaseWish, Membership } from '../core/nodes/membership.ts';
+import { type NodeBus, NodeGone } from '../core/nodes/node-bus.ts';
+import type { Clock, Records } from '../core/ports.ts';
+import type { Rule, WatcherAdministration, WatcherListing } from '../core/presence/rules.ts';
+import type { Health } from '../http/routes-health.ts';
+import type { SipReply, SipRequest } from '../sip/message.ts';
+import { plainReply, plainRequest, replyFrom, requestFrom, type Plain } from '../sip/plain-messages.ts';
+import { PRESENCE_METHODS, type PresenceHandlers } from '../sip/presence-application.ts';
+import type { Gateway } from '../xmpp/gateway/gateway.ts';
+import type { IqDesk } from '../xmpp/gateway/iq-desk.ts';
+import type { IqStanza, MessageStanza, PresenceStanza } from '../xmpp/stanza.ts';
+import type { LinkPresence } from '../xmpp/presence/xmpp-presence.ts';
+import { linkPresence, type PresenceFace } from './presence-face.ts';
+import type { PresenceSide } from './presence.ts';
+
+/** A side of presence that this node keeps for as long as it owns it. */
+export type PresenceTenure = {
+  readonly side: PresenceSide;
+  /** Stores what is left to store, and lets go of the store: nothing is written by it any more. */
+  end(): Promise<void>;
+};
+
+export type SharedPresenceDeps = {
+  readonly members: Pick<Membership, 'want' | 'holderOf' | 'onChange' | 'name' | 'nodes'>;
+  readonly bus: Pick<NodeBus, 'call' | 'serve'>;
+  /** Takes presence up from the store, all that others have written in it; `fence` keeps earlier owners from writing. */
+  readonly open: (fence: number) => Promise<PresenceTenure>;
+  /** Where marks are left of those whose watchers were not told; whoever owns presence reads them. */
+  readonly unsettled: Pick<Records<1>, 'putLater'>;
+  /** Tells of users whose registrations another node has changed, once contacts here are as it has left them. */
+  readonly onRegistered: (listener: (userKey: string) => void) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+const LEASE = 'presence';
+/** How long a request waits for presence to have an owner; a client's own patience is 32 s (RFC 3261, section 17.1.2.2). */
+const OWNER_MS = 10_000;
+const CALL_MS = 30_000;
+const AGAIN_MS = 500;
+const RETRY_AFTER_SECONDS = 5;
+
+type Moved = { readonly isMoved: true };
+const MOVED: Moved = { isMoved: true };
+const GRACE_MS = 1_000;
+
+/**
+ * Presence of several nodes: one of them owns it, by the lease `presence`, and has it in memory; the others pass on to
+ * the owner whatever concerns it. When the owner is gone another takes it up from the store, as after a restart.
+ *
+ * A request waits for the next owner while there is none. One that the owner had when it went is not passed on a second
+ * time: it is answered 503, and whoever sent it sends it again.
+ */
+export class SharedPresence implements PresenceFace {
+  readonly sipHandlers: PresenceHandlers;
+  readonly watchers: WatcherAdministration;
+  readonly profiles: ProfileAdministration;
+  readonly #deps: SharedPresenceDeps;
+  readonly #linksUp = new Set<string>();
+  #tenure: PresenceTenure | undefined;
+  #wish: LeaseWish | undefined;
+  readonly #desks = new Map<string, IqDesk>();
+  #turn: Promise<void> = Promise.resolve();
+  #fence: number | undefined;
+  #waiting: Array<() => void> = [];
+  #isStopped = false;
+
+  constructor(deps: SharedPresenceDeps) {
+    this.#deps = deps;
+    this.sipHandlers = Object.fromEntries(
+      PRESENCE_METHODS.map((method) => [method, (request: SipRequest) => this.#handle(method, request)]),
+    ) as PresenceHandlers;
+    this.watchers = {
+      list: async (owner) => (await this.#ask('watchers', { do: 'list', owner })) as WatcherListing,
+      set: async (owner, subject, rule) => {
+        await this.#ask('watchers', { do: 'set', owner, subject, rule });
+      },
+      remove: async (owner, subject) => (await this.#ask('watchers', { do: 'remove', owner, subject })) === true,
+      setInvisible: async (owner, isInvisible) => {
+        await this.#ask('watchers', { do: 'invisible', owner, isInvisible });
+      },
+      forget: async (owner) => {
+        await this.#ask('watchers', { do: 'forget', owner });
+      },
+    };
+    this.profiles = {
+      read: async (user) => (await this.#ask('profiles', { do: 'read', user })) as Profile,
+      change: async (user, change) => (await this.#ask('profiles', { do: 'change', user, change })) as Profile,
+      forget: async (user) => (await this.#ask('profiles', { do: 'forget', user })) === true,
+    };
+    this.#serve();
+    deps.onRegistered((userKey) => this.#tenure?.side.service.registeredElsewhere(userKey));
+    deps.members.onChange(() => {
+      for (const go of this.#waiting.splice(0)) go();
+    });
+  }
+
+  figures(): Health['presence'] {
+    const node = this.#deps.members.holderOf(LEASE)?.node;
+    const figures = this.#tenure?.side.service.figures ?? { publications: 0, subscriptions: 0, unanswered: 0 };
+    return node === undefined ? figures : { ...figures, node };
+  }
+
+  forLink(name: string): LinkPresence {
+    const own = (): LinkPresence | undefined =>
+      this.#tenure === undefined ? undefined : linkPresence(this.#tenure.side, name);
+    return {
+      presence: (stanza) => {
+        const here = own();
+        return here === undefined ? this.#ask('stanza', { name, stanza }).then(() => undefined) : here.presence(stanza);
+      },
+      event: (stanza) => {
+        const here = own();
+        if (here !== undefined) return here.event(stanza);
+        if (stanza.event === undefined) return false;
+        this.#pass('event', { name, stanza });
+        return true;
+      },
+      answered: (element) => {
+        const here = own();
+        if (here !== undefined) return here.answered(element);
+        this.#pass('answered', { name, element });
+        return true;
+      },
+      up: () => {
+        this.#linksUp.add(name);
+        own()?.up();
+      },
+      down: () => {
+        this.#linksUp.delete(name);
+        own()?.down();
+      },
+    };
+  }
+
+  gatewayFor(name: string): Pick<Gateway, 'presence' | 'granted'> {
+    return {
+      // What is passed on as presence is tried with the gateway first.
+      presence: (stanza) => this.#tenure?.side.gatewayFor(name)?.presence(stanza) ?? false,
+      granted: (element, stanza) => {
+        if (this.#tenure !== undefined) {
+          return this.#tenure.side.gatewayFor(name)?.granted(element, stanza) ?? false;
+        }
+        if (!element.children.some((child) => typeof child !== 'string' && child.name === 'privilege')) return false;
+        this.#pass('granted', { name, element, stanza });
+        return true;
+      },
+    };
+  }
+
+  leave(): void {
+    // Others go on; what a last node has to say it says when it gives presence up.
+  }
+
+  iqFor(name: string): IqDesk {
+    return (stanza, element) => {
+      if (this.#tenure !== undefined) return this.#deskOf(this.#tenure.side, name)(stanza, element);
+      return this.#ask('iq', { name, stanza, element }).then(
+        (answer) => (answer ?? undefined) as XmlElement | undefined,
+      );
+    };
+  }
+
+  beforeRegistration(userKey: string): void {
+    if (this.#tenure !== undefined) this.#tenure.side.service.beforeRegistration(userKey);
+    else this.#deps.unsettled.putLater(userKey, 1);
+  }
+
+  registered(userKey: string): void {
+    // Where another node owns presence, that hears of it from the store.
+    this.#tenure?.side.service.registered(userKey);
+  }
+
+  load(): void {
+    // Taken up when this node comes to own it.
+  }
+
+  start(): void {
+    this.#wish = this.#deps.members.want(LEASE, {
+      gained: (fence) => this.#gained(fence),
+      lost: (reason) => this.#lost(reason),
+    });
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    this.#isStopped = true;
+    await this.#turn;
+    const tenure = this.#tenure;
+    this.#tenure = undefined;
+    if (tenure !== undefined) {
+      await tenure.side.stop(graceMs);
+      if (this.#deps.members.nodes.length <= 1) tenure.side.leave();
+      await tenure.end();
+    }
+    await this.#wish?.release();
+  }
+
+  /** One for each link, as long as presence is kept here: it bounds what each sender asks. */
+  #deskOf(side: PresenceSide, name: string): IqDesk {
+    let desk = this.#desks.get(name);
+    if (desk === undefined) this.#desks.set(name, (desk = side.iqFor(name)));
+    return desk;
+  }
+
+  #serve(): void {
+    const { bus } = this.#deps;
+    // What comes is what `ask` of another node has sent.
+    const here = (service: string, act: (side: PresenceSide, value: never) => unknown): void =>
+      bus.serve(`${LEASE}:${service}`, (value) =>
+        this.#tenure === undefined ? MOVED : act(this.#tenure.side, value as never),
+      );
+    here('sip', async (side, { method, request }: { method: keyof PresenceHandlers; request: Plain<SipRequest> }) =>
+      plainReply(await side.sipHandlers[method](requestFrom(request))),
+    );
+    here('stanza', (side, { name, stanza }: { name: string; stanza: PresenceStanza }) =>
+      side.gatewayFor(name)?.presence(stanza) === true ? undefined : linkPresence(side, name).presence(stanza),
+    );
+    here('granted', (side, { name, element, stanza }: { name: string; element: XmlElement; stanza: MessageStanza }) =>
+      side.gatewayFor(name)?.granted(element, stanza),
+    );
+    here('event', (side, { name, stanza }: { name: string; stanza: MessageStanza }) =>
+      linkPresence(side, name).event(stanza),
+    );
+    here('answered', (side, { name, element }: { name: string; element: XmlElement }) =>
+      linkPresence(side, name).answered(element),
+    );
+    here('watchers', (side, call: WatcherCall) => watcherAnswer(side.service.watchers, call));
+    here('profiles', (side, call: ProfileCall) => profileAnswer(side.contacts.directory, call));
+    here('iq', (side, { name, stanza, element }: { name: string; stanza: IqStanza; element: XmlElement }) =>
+      this.#deskOf(side, name)(stanza, element),
+    );
+  }
+
+  async #handle(method: keyof PresenceHandlers, request: SipRequest): Promise<SipReply> {
+    if (this.#tenure !== undefined) return this.#tenure.side.sipHandlers[method](request);
+    return replyFrom((await this.#ask('sip', { method, request: plainRequest(request) })) as Plain<SipReply>);
+  }
+
+  /** Passes on what nobody waits for. */
+  #pass(service: string, value: unknown): void {
+    this.#ask(service, value).catch((error: unknown) =>
+      this.#deps.log.info({ service, error }, 'presence has no owner'),
+    );
+  }
+
+  /** Asks the owner, also where that is this node; waits for one. */
+  async #ask(service: string, value: unknown): Promise<unknown> {
+    const { bus, clock } = this.#deps;
+    const untilMs = clock.nowMs() + OWNER_MS;
+    for (;;) {
+      const owner = await this.#owner(untilMs);
+      try {
+        const answer = await bus.call(owner, `${LEASE}:${service}`, value, CALL_MS);
+        if ((answer as Moved | null | undefined)?.isMoved !== true) return answer;
+      } catch (thrown) {
+        if (!(thrown instanceof NodeGone)) throw thrown;
+        if (!thrown.isNotDone) throw noOwner(thrown);
+      }
+      if (clock.nowMs() >= untilMs) throw noOwner();
+      await this.#changed(Math.min(AGAIN_MS, untilMs - clock.nowMs()));
+    }
+  }
+
+  async #owner(untilMs: number): Promise<string> {
+    const { members, clock } = this.#deps;
+    for (;;) {
+      const holder = members.holderOf(LEASE);
+      if ((holder?.note as { isReady?: true } | undefined)?.isReady === true && holder !== undefined)
+        return holder.node;
+      const leftMs = untilMs - clock.nowMs();
+      if (leftMs <= 0) throw noOwner();
+      await this.#changed(leftMs);
+    }
+  }
+
+  /** Resolves in the order of the calls when something about the nodes has changed, at the latest after so long. */
+  #changed(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#deps.clock.after(withinMs, resolve);
+      this.#waiting.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  #gained(fence: number): void {
+    this.#fence = fence;
+    this.#turn = this.#turn.then(() => this.#take(fence));
+  }
+
+  async #take(fence: number): Promise<void> {
+    const { log, clock, open, members } = this.#deps;
+    const isOurs = (): boolean => this.#fence === fence && !this.#isStopped;
+    const startedAtMs = clock.nowMs();
+    while (isOurs()) {
+      try {
+        const tenure = await open(fence);
+        if (!isOurs()) {
+          await tenure.end();
+          return;
+        }
+        this.#desks.clear();
+        tenure.side.load();
+        this.#tenure = tenure;
+        tenure.side.start();
+        for (const name of this.#linksUp) linkPresence(tenure.side, name).up();
+        this.#wish?.note({ isReady: true });
+        log.info({ node: members.name, durationMs: clock.nowMs() - startedAtMs }, 'presence is kept by this node');
+        return;
+      } catch (error) {
+        log.warn({ error }, 'presence could not be taken up, trying again');
+        await new Promise<void>((resolve) => clock.after(AGAIN_MS, resolve));
+      }
+    }
+  }
+
+  #lost(reason: string): void {
+    this.#fence = undefined;
+    const tenure = this.#tenure;
+    this.#tenure = undefined;
+    if (tenure === undefined) return;
+    this.#deps.log.warn({ node: this.#deps.members.name, reason }, 'presence is not kept by this node any more');
+    this.#turn = this.#turn.then(async () => {
+      await tenure.side.stop(Math.min(GRACE_MS, 0));
+      await tenure.end();
+    });
+  }
+}
+
+type WatcherCall =
+  | { readonly do: 'list' | 'forget'; readonly owner: string }
+  | { readonly do: 'set'; readonly owner: string; readonly subject: string; readonly rule: Rule }
+  | { readonly do: 'remove'; readonly owner: string; readonly subject: string }
+  | { readonly do: 'invisible'; readonly owner: string; readonly isInvisible: boolean };
+
+function watcherAnswer(watchers: WatcherAdministration, call: WatcherCall): unknown {
+  const owner = ownerFrom(call.owner);
+  switch (call.do) {
+    case 'list':
+      return watchers.list(owner);
+    case 'set':
+      return watchers.set(owner, call.subject, call.rule);
+    case 'remove':
+      return watchers.remove(owner, call.subject);
+    case 'invisible':
+      return watchers.setInvisible(owner, call.isInvisible);
+    case 'forget':
+      return watchers.forget(owner);
+  }
+}
+
+type ProfileCall =
+  | { readonly do: 'read' | 'forget'; readonly user: string }
+  | { readonly do: 'change'; readonly user: string; readonly change: ProfileChange };
+
+function profileAnswer(profiles: ProfileAdministration, call: ProfileCall): unknown {
+  const user = ownerFrom(call.user);
+  switch (call.do) {
+    case 'read':
+      return profiles.read(user);
+    case 'change':
+      return profiles.change(user, call.change);
+    case 'forget':
+      return profiles.forget(user);
+  }
+}
+
+function ownerFrom(text: string): Address {
+  const owner = parseAddress(text);
+  if (owner === undefined) throw new GatewayError('address-malformed', 'owner is no address');
+  return owner;
+}
+
+function noOwner(cause?: unknown): GatewayError {
+  return new GatewayError('store-unavailable', 'presence is moving to another node', {
+    cause,
+    details: { retryAfterSeconds: RETRY_AFTER_SECONDS },
+  });
+}

@@ -1,0 +1,41 @@
+import type { NodesReport } from '../http/routes-nodes.ts';
+import { CommandError } from './command-error.ts';
+import { askServer, refusalOf } from './control-client.ts';
+import { controlSocketPath } from './control-socket.ts';
+import { loadConfig } from './load-config.ts';
+import { printableJson } from './printable.ts';
+import { table } from './table.ts';
+
+const HEAD = ['node', 'since', 'version', 'listens', 'owns'];
+
+/** Prints the nodes on the Redis of this one. */
+export async function listNodes(configPath: string, options: { json?: true }): Promise<void> {
+  const config = loadConfig(configPath);
+  const answer = await askServer(controlSocketPath(config.data), 'GET', '/nodes');
+  if (answer === undefined) {
+    throw new CommandError(
+      `no server runs on ${config.data}, and nodes are known to a running one only; start it with: interpres serve --config ${configPath}`,
+    );
+  }
+  if (answer.status === 404) {
+    throw new CommandError('this server keeps everything in its own folder: nodes need a Redis, the section `store`');
+  }
+  if (answer.status !== 200) throw refusalOf(answer);
+  const report = answer.body as NodesReport;
+  if (options.json === true) {
+    process.stdout.write(`${printableJson(report)}\n`);
+    return;
+  }
+  process.stdout.write(table(HEAD, report.nodes.map(rowOf)));
+  if (!report.isHeard) process.stdout.write('Redis does not answer: this is as it was when it last did\n');
+}
+
+function rowOf(node: NodesReport['nodes'][number]): string[] {
+  return [
+    node.isLeaving ? `${node.name} (leaving)` : node.name,
+    new Date(node.startedAtMs).toISOString(),
+    node.version,
+    node.addresses.join(' '),
+    node.owns.join(' '),
+  ];
+}

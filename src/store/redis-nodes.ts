@@ -1,0 +1,204 @@
+import type {
+  LeaseView,
+  LedgerAnswer,
+  LedgerRequest,
+  NodeLedger,
+  NodeView,
+  NodeWire,
+} from '../core/nodes/node-ports.ts';
+import type { RedisClient, RedisConnection } from './redis-connection.ts';
+import { redisFailure } from './redis-connection.ts';
+
+/**
+ * One hash holds it all, so that a cluster has it in one place: `member:<name>`, `lease:<name>` and `fence`, the last
+ * number given. Times are those of the server, one for all nodes.
+ */
+const TICK = `
+local key = KEYS[1] .. 'nodes'
+local asked = cjson.decode(ARGV[1])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local me = asked.self
+local members, leases, held, kept = {}, {}, {}, {}
+local all = redis.call('HGETALL', key)
+for i = 1, #all, 2 do
+  local field, kind, name = all[i], string.match(all[i], '^(%a+):(.*)$')
+  if kind then
+    local entry = cjson.decode(all[i + 1])
+    if kind == 'member' then
+      if entry.untilMs > now then members[name] = entry
+      elseif entry.untilMs + 3600000 < now then redis.call('HDEL', key, field) end
+    else
+      leases[name] = entry
+    end
+  end
+end
+local known = members[me.name]
+if known and known.run ~= me.run then return cjson.encode({ taken = known }) end
+for _, hold in ipairs(asked.releases) do
+  local lease = leases[hold.name]
+  if lease and lease.run == me.run and lease.fence == hold.fence then
+    leases[hold.name] = nil
+    redis.call('HDEL', key, 'lease:' .. hold.name)
+  end
+end
+if asked.isLast then
+  redis.call('HDEL', key, 'member:' .. me.name)
+  members[me.name] = nil
+else
+  me.untilMs = now + asked.termMs
+  members[me.name] = me
+  redis.call('HSET', key, 'member:' .. me.name, cjson.encode(me))
+end
+local function keep(lease)
+  leases[lease.name] = lease
+  redis.call('HSET', key, 'lease:' .. lease.name, cjson.encode(lease))
+end
+for _, hold in ipairs(asked.holds) do
+  local lease = leases[hold.name]
+  if lease and lease.run == me.run and lease.fence == hold.fence then
+    lease.note = hold.note
+    lease.untilMs = now + asked.termMs
+    kept[hold.name] = true
+    keep(lease)
+  end
+end
+for name, lease in pairs(leases) do
+  if lease.untilMs > now then held[lease.run] = (held[lease.run] or 0) + 1 end
+end
+local function isWantedBy(member, name)
+  if member.isLeaving then return false end
+  for _, want in ipairs(member.wants) do
+    if want == name then return true end
+  end
+  return false
+end
+if not asked.isLast and not me.isLeaving then
+  for _, name in ipairs(me.wants) do
+    local lease = leases[name]
+    -- What is its own and was not named as held is held by it anew.
+    local isFree = not lease or lease.untilMs <= now or (lease.run == me.run and not kept[name])
+    if isFree then
+      local mine = held[me.run] or 0
+      local isFewest = true
+      for _, member in pairs(members) do
+        if member.run ~= me.run and (held[member.run] or 0) < mine and isWantedBy(member, name) then isFewest = false end
+      end
+      if isFewest then
+        held[me.run] = mine + 1
+        local fence = redis.call('HINCRBY', key, 'fence', 1)
+        keep({ name = name, node = me.name, run = me.run, fence = fence, untilMs = now + asked.termMs })
+      end
+    end
+  end
+end
+local answer = { nodes = {}, leases = {} }
+for _, member in pairs(members) do answer.nodes[#answer.nodes + 1] = member end
+for _, lease in pairs(leases) do
+  if lease.untilMs > now then answer.leases[#answer.leases + 1] = lease end
+end
+return cjson.encode(answer)
+`;
+
+/** The NodeLedger in Redis: one script for each look, carried out at once or not at all. */
+export class RedisLedger implements NodeLedger {
+  readonly #connection: RedisConnection;
+
+  constructor(connection: RedisConnection) {
+    this.#connection = connection;
+    connection.define('tick', TICK);
+  }
+
+  async tick(request: LedgerRequest): Promise<LedgerAnswer> {
+    const said = await this.#connection.run('tick', JSON.stringify(request));
+    const answer = JSON.parse(String(said)) as { taken?: NodeView; nodes?: unknown; leases?: unknown };
+    if (answer.taken !== undefined) return { kind: 'taken', by: nodeFrom(answer.taken) };
+    const nodes = listOf(answer.nodes).map((node) => nodeFrom(node as NodeView));
+    const leases = listOf(answer.leases) as readonly LeaseView[];
+    return { kind: 'done', nodes: nodes.sort(byName), leases: leases.map(leaseFrom).sort(byName) };
+  }
+}
+
+/** An empty list comes out of Lua as an empty object. */
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function nodeFrom({ name, run, startedAtMs, version, addresses, isLeaving, wants }: NodeView): NodeView {
+  return {
+    name,
+    run,
+    startedAtMs,
+    version,
+    addresses: listOf(addresses) as readonly string[],
+    isLeaving,
+    wants: listOf(wants) as readonly string[],
+  };
+}
+
+function leaseFrom({ name, node, run, fence, note }: LeaseView): LeaseView {
+  return { name, node, run, fence, ...(note === undefined ? {} : { note }) };
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return a.name < b.name ? -1 : 1;
+}
+
+/** The NodeWire over the channels of Redis: one for each process, one for all. */
+export class RedisWire implements NodeWire {
+  readonly #connection: RedisConnection;
+  /** One that listens can do nothing else. */
+  readonly #listener: RedisClient;
+  readonly #all: string;
+  #run = '';
+
+  constructor(connection: RedisConnection) {
+    this.#connection = connection;
+    this.#listener = connection.another('listens');
+    this.#all = connection.key('nodes:all');
+  }
+
+  async open(run: string, { onText, onInterrupted }: Parameters<NodeWire['open']>[1]): Promise<void> {
+    this.#run = run;
+    const listener = this.#listener;
+    listener.on('message', (channel: string, text: string) => {
+      // To all is told with the sender's run before it: he is not told himself.
+      if (channel !== this.#all) onText(text);
+      else if (!text.startsWith(`${run} `)) onText(text.slice(text.indexOf(' ') + 1));
+    });
+    const listen = () => listener.subscribe(this.#channelOf(run), this.#all);
+    if (listener.status !== 'ready') await new Promise((resolve) => listener.once('ready', resolve));
+    try {
+      await listen();
+    } catch (error) {
+      throw redisFailure(error);
+    }
+    listener.on('ready', () => {
+      listen().then(onInterrupted, (error: unknown) =>
+        this.#connection.log.warn({ error }, 'node does not hear the others'),
+      );
+    });
+  }
+
+  async send(run: string, text: string): Promise<boolean> {
+    const listeners = await this.#connection.ask((client) => client.publish(this.#channelOf(run), text));
+    return listeners > 0 || this.#connection.isCluster;
+  }
+
+  sendAll(text: string): void {
+    this.#connection
+      .ask((client) => client.publish(this.#all, `${this.#run} ${text}`))
+      .catch((error: unknown) => {
+        this.#connection.log.debug({ error }, 'word to all nodes was not sent');
+      });
+  }
+
+  close(): Promise<void> {
+    this.#listener.disconnect();
+    return Promise.resolve();
+  }
+
+  #channelOf(run: string): string {
+    return this.#connection.key(`node:${run}`);
+  }
+}

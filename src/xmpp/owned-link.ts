@@ -1,0 +1,194 @@
+import type { XmlElement } from '../cpim/xml.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { LeaseWish, Membership } from '../core/nodes/membership.ts';
+import { type NodeBus, NodeGone } from '../core/nodes/node-bus.ts';
+import type { Clock } from '../core/ports.ts';
+import type { LinkEvents, LinkState, XmppLink } from './link.ts';
+
+export type OwnedLinkDeps = {
+  readonly name: string;
+  /** Makes the link itself, anew each time this node comes to own it. */
+  readonly create: () => XmppLink;
+  readonly members: Pick<Membership, 'want' | 'holderOf' | 'onChange' | 'name' | 'run'>;
+  readonly bus: Pick<NodeBus, 'call' | 'serve' | 'tell'>;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly log: Log;
+};
+
+/** What the owner says about a link with its lease. */
+type LinkNote = { readonly at: LinkState['at']; readonly sinceMs: number; readonly reason?: string };
+
+/** A link itself gives up much earlier; this is for an owner that hangs. */
+const SEND_MS = 60_000;
+
+/**
+ * A link that one node at a time runs, the one that holds its lease, and all nodes send over: what is sent on another
+ * node goes to the owner, in the order of the calls, and resolves when the owner's link has confirmed it.
+ *
+ * Up and down are what the owner says. When the owner is gone, what it has not confirmed is rejected as by a link that
+ * was lost, and the link is down until the next owner has it up. What comes in comes to `onStanza` on the owner alone.
+ *
+ * Keeps the promises of `XmppLink` on every node, but for `state().unconfirmed`, which is known to the owner only.
+ */
+export class OwnedLink implements XmppLink {
+  readonly name: string;
+  readonly #deps: OwnedLinkDeps;
+  readonly #lease: string;
+  #wish: LeaseWish | undefined;
+  #events: LinkEvents | undefined;
+  #own: XmppLink | undefined;
+  /** Of the owner that was up when it was last heard of; undefined: down. */
+  #upBy: number | undefined;
+  #sinceMs: number;
+  #isStopped = false;
+  #endListening: (() => void) | undefined;
+
+  constructor(deps: OwnedLinkDeps) {
+    this.name = deps.name;
+    this.#deps = deps;
+    this.#lease = `link:${deps.name}`;
+    this.#sinceMs = deps.clock.nowMs();
+    deps.bus.serve(this.#lease, (stanza) => this.#sendOwn(stanza as XmlElement));
+    deps.bus.serve(`${this.#lease}:post`, (stanza) => this.#own?.post(stanza as XmlElement));
+  }
+
+  /** Wishes to own it; resolves at once where another node does, else when the first try to connect has ended. */
+  async start(events: LinkEvents): Promise<void> {
+    const { members } = this.#deps;
+    this.#events = events;
+    let firstTried: () => void = () => undefined;
+    const first = new Promise<void>((resolve) => (firstTried = resolve));
+    this.#endListening = members.onChange(() => {
+      this.#look();
+      if (this.#holder() !== undefined && this.#own === undefined) firstTried();
+    });
+    this.#wish = members.want(this.#lease, {
+      gained: () => void this.#run().then(firstTried),
+      lost: (reason) => {
+        this.#end(reason);
+        firstTried();
+      },
+    });
+    this.#look();
+    await first;
+  }
+
+  async send(stanza: XmlElement): Promise<void> {
+    if (this.#own !== undefined) return this.#own.send(stanza);
+    const holder = this.#upBy === undefined ? undefined : this.#holder();
+    if (holder === undefined) throw new GatewayError('peer-unreachable', `link ${this.name} is down`);
+    try {
+      await this.#deps.bus.call(holder.node, this.#lease, stanza, SEND_MS);
+    } catch (thrown) {
+      // That nobody knows whether it was sent is so with every link that is lost.
+      if (!(thrown instanceof NodeGone)) throw thrown;
+      throw new GatewayError('peer-unreachable', thrown.message, { cause: thrown });
+    }
+  }
+
+  post(stanza: XmlElement): void {
+    if (this.#own !== undefined) {
+      this.#own.post(stanza);
+      return;
+    }
+    const holder = this.#upBy === undefined ? undefined : this.#holder();
+    if (holder === undefined) return;
+    this.#deps.bus.call(holder.node, `${this.#lease}:post`, stanza).catch((error: unknown) => {
+      this.#deps.log.debug({ link: this.name, error }, 'answer was not written, its link is gone');
+    });
+  }
+
+  state(): LinkState & { readonly node?: string } {
+    if (this.#isStopped) return { at: 'stopped', sinceMs: this.#sinceMs, unconfirmed: 0 };
+    const holder = this.#holder();
+    if (this.#own !== undefined) return { ...this.#own.state(), node: this.#deps.members.name };
+    const note = holder?.note as LinkNote | undefined;
+    if (holder === undefined || note === undefined) {
+      const reason = holder === undefined ? 'no node runs it at present' : `node ${holder.node} has just taken it over`;
+      return { at: 'connecting', sinceMs: this.#sinceMs, unconfirmed: 0, reason };
+    }
+    return { ...note, unconfirmed: 0, node: holder.node };
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#sinceMs = this.#deps.clock.nowMs();
+    this.#endListening?.();
+    const own = this.#own;
+    await own?.stop(graceMs);
+    this.#own = undefined;
+    // Now that nothing is done by it any more: the next owner begins at once.
+    await this.#wish?.release();
+  }
+
+  #holder(): ReturnType<Membership['holderOf']> {
+    return this.#deps.members.holderOf(this.#lease);
+  }
+
+  #sendOwn(stanza: XmlElement): Promise<void> {
+    if (this.#own !== undefined) return this.#own.send(stanza);
+    return Promise.reject(new GatewayError('peer-unreachable', `link ${this.name} is not run by this node`));
+  }
+
+  async #run(): Promise<void> {
+    const { create, log, members } = this.#deps;
+    const own = create();
+    this.#own = own;
+    log.info({ link: this.name, node: members.name }, 'link is run by this node');
+    const isOwn = (): boolean => this.#own === own;
+    await own.start({
+      // Also what was on its way when the lease ended: the far side will not send it again.
+      onStanza: (stanza) => this.#events?.onStanza(stanza),
+      onUp: () => {
+        if (!isOwn()) return;
+        this.#say(own);
+        this.#set(this.#wish?.fence() ?? 0);
+      },
+      onDown: (reason) => {
+        if (!isOwn()) return;
+        this.#say(own);
+        this.#set(undefined, reason);
+      },
+    });
+    if (isOwn()) this.#say(own);
+  }
+
+  #say(own: XmppLink): void {
+    const { at, sinceMs, reason } = own.state();
+    const note: LinkNote = { at, sinceMs, ...(reason === undefined ? {} : { reason }) };
+    this.#wish?.note(note);
+  }
+
+  #end(reason: string): void {
+    const own = this.#own;
+    if (own === undefined) return;
+    this.#own = undefined;
+    this.#deps.log.warn({ link: this.name, reason }, 'link is not run by this node any more');
+    this.#set(undefined, reason);
+    void own.stop(0);
+  }
+
+  /** Follows what the owner says, where that is another node. */
+  #look(): void {
+    if (this.#own !== undefined || this.#isStopped) return;
+    const holder = this.#holder();
+    const isUp = (holder?.note as LinkNote | undefined)?.at === 'up';
+    if (!isUp || holder === undefined) this.#set(undefined, 'the node that runs the link says so');
+    else if (this.#upBy !== holder.fence) {
+      // Under another owner than before it has been down in between, whether that was seen or not.
+      this.#set(undefined, 'another node runs the link');
+      this.#set(holder.fence);
+    }
+  }
+
+  #set(upBy: number | undefined, reason = ''): void {
+    if (upBy === this.#upBy) return;
+    const wasUp = this.#upBy !== undefined;
+    this.#upBy = upBy;
+    this.#sinceMs = this.#deps.clock.nowMs();
+    if (wasUp) this.#events?.onDown(reason);
+    if (upBy !== undefined) this.#events?.onUp();
+  }
+}

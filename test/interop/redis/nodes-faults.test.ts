@@ -1,0 +1,15 @@
+/** Three nodes on one Redis, and what happens to them, a few seconds each; `npm run faults` has the long runs. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { killedAndRestarted } from '../../support/cluster-faults.ts';
+import { needs } from '../../support/peers.ts';
+
+test('nodes: one of three killed and one restarted under 150 messages/s', needs('redis', 'prosody'), async (t) => {
+  const run = await killedAndRestarted({ rate: 150, transport: 'udp', betweenMs: 1_000, rounds: 1 });
+  t.diagnostic(JSON.stringify(run));
+  assert.equal(run.lost, 0);
+  assert.equal(run.reordered, 0);
+  assert.equal(run.doubledUnmarked, 0);
+  assert.ok(run.linkBackMs < 10_000, `the link was back after ${run.linkBackMs} ms`);
+  assert.ok(run.accepted > 300);
+});

@@ -1,0 +1,96 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { startCluster, type Cluster } from './cluster.ts';
+import { Ledger, type LedgerFigures } from './counting-ledger.ts';
+import { CountingSipSender } from './counting-sip-sender.ts';
+import { CountingXmppClient } from './counting-xmpp-client.ts';
+import { settleLedger } from './faults.ts';
+import { SIP_DOMAIN, XMPP_DOMAIN } from './federation.ts';
+
+const USERS = 4;
+const PAIRS = 16;
+
+/** SIP users s0.. write to XMPP users u0..: enough pairs that each may have one request outstanding. */
+const SIP_TO_XMPP = Array.from({ length: PAIRS }, (_, n) => ({
+  from: `s${n}@${SIP_DOMAIN}`,
+  to: `u${n % USERS}@${XMPP_DOMAIN}`,
+}));
+
+export type ClusterFaultReport = LedgerFigures & {
+  readonly fault: string;
+  readonly transport: 'udp' | 'tcp';
+  readonly rate: number;
+  /** From the fault until the link is up on another node, as a node that was left sees it; ms, the longest. */
+  readonly linkBackMs: number;
+  readonly latencyMs: readonly number[];
+  readonly statuses: Readonly<Record<string, number>>;
+};
+
+/** A cluster under load from SIP, each request to the next node; what is done to it meanwhile is the caller's. */
+export async function underLoad(
+  options: { readonly name: string; readonly fault: string; readonly rate: number; readonly transport: 'udp' | 'tcp' },
+  body: (cluster: Cluster, linkBack: (askedAt: number, among: readonly number[]) => Promise<void>) => Promise<void>,
+): Promise<ClusterFaultReport> {
+  const { name, fault, rate, transport } = options;
+  const xmppUsers = Array.from({ length: USERS }, (_, n) => `u${n}`);
+  const cluster = await startCluster({ name, nodes: 3, xmppUsers });
+  const ledger = new Ledger({ stamped: true });
+  const receivers = xmppUsers.map((user) => new CountingXmppClient({ server: cluster.xmpp, user, received: ledger }));
+  const sender = new CountingSipSender({ ledger, transport, port: cluster.ports, pairs: SIP_TO_XMPP, rate });
+  let linkBackMs = 0;
+  const linkBack = async (askedAt: number, among: readonly number[]): Promise<void> => {
+    const startedMs = performance.now();
+    await cluster.untilOwned('link:office', among);
+    await cluster.untilLinkUp(askedAt);
+    linkBackMs = Math.max(linkBackMs, performance.now() - startedMs);
+  };
+  try {
+    await Promise.all(receivers.map((receiver) => receiver.open()));
+    await cluster.untilLinkUp(0);
+    await sender.start();
+    await body(cluster, linkBack);
+    await sender.drain(60_000);
+    await settleLedger(ledger, 35_000);
+    const { statuses } = sender.report();
+    return {
+      fault,
+      transport,
+      rate,
+      linkBackMs: Math.round(linkBackMs),
+      ...ledger.figures(),
+      statuses,
+      latencyMs: ledger.latencyMs(50, 99, 100),
+    };
+  } finally {
+    sender.close();
+    for (const receiver of receivers) receiver.close();
+    await cluster.stop();
+  }
+}
+
+/** The node that runs the link is killed, and started again; then another is restarted in order. */
+export function killedAndRestarted(options: {
+  readonly rate: number;
+  readonly transport: 'udp' | 'tcp';
+  readonly betweenMs: number;
+  readonly rounds: number;
+}): Promise<ClusterFaultReport> {
+  const { rate, transport, betweenMs, rounds } = options;
+  return underLoad({ name: 'nodes-kill', fault: 'killed, restarted', rate, transport }, async (cluster, linkBack) => {
+    for (let round = 0; round < rounds; round++) {
+      await pause(betweenMs);
+      const owner = await cluster.untilOwned('link:office');
+      const others = [0, 1, 2].filter((n) => n !== owner);
+      await cluster.nodes[owner]!.kill();
+      await linkBack(others[0]!, others);
+      await cluster.nodes[owner]!.start();
+      await pause(betweenMs);
+      const next = await cluster.untilOwned('link:office');
+      const rest = [0, 1, 2].filter((n) => n !== next);
+      const stopped = cluster.nodes[next]!.stop();
+      await linkBack(rest[0]!, rest);
+      await stopped;
+      await cluster.nodes[next]!.start();
+    }
+    await pause(betweenMs);
+  });
+}
