@@ -1,46 +1,19 @@
-import type { Socket } from 'node:net';
-
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock, Random } from '../core/ports.ts';
 import { RecentMap } from '../core/recent-map.ts';
-import { ControlListener } from './drachtio/control-listener.ts';
 import { formatFlowId, parseFlowId, type DrachtioFlow } from './drachtio/flow-id.ts';
-import { listenerFor, parseHostPorts } from './drachtio/host-ports.ts';
+import { listenerFor } from './drachtio/host-ports.ts';
 import { mapOutgoing, plainRouter, type LibraryRequest, type MappedOutgoing } from './drachtio/outgoing.ts';
 import { RequestNotSent } from './drachtio/refusal.ts';
 import { mapReply, type LibraryReply } from './drachtio/reply.ts';
-import { ServerLink, type ControlTls } from './drachtio/server-link.ts';
+import { DrachtioServers, type DrachtioListen, type DrachtioServer, type Member } from './drachtio/servers.ts';
 import { bare, canonicalAddress } from './engine/certificate-names.ts';
 import { TRANSACTION_MS } from './engine/timers.ts';
 import { canonicalName } from './headers.ts';
-import type { SipFlow, SipOutgoing, SipReply, SipRequest, SipResponse, SipTransport } from './message.ts';
+import type { SipOutgoing, SipReply, SipRequest, SipResponse, SipTransport } from './message.ts';
 import { NoWayOut, type SipHandler, type SipListener, type SipServerState, type SipStack } from './stack.ts';
-import {
-  DrachtioSession,
-  type ControlRequest,
-  type ControlResponse,
-  type ControlSource,
-} from './stack-drachtio-session.ts';
-
-/** A drachtio server that is connected to. */
-export type DrachtioServer = {
-  readonly host: string;
-  readonly port: number;
-  readonly secret: string;
-  readonly tags: readonly string[];
-  readonly tls?: ControlTls;
-};
-
-/** Where drachtio servers connect to. */
-export type DrachtioListen = {
-  readonly listen: { readonly transport: 'tcp' | 'tls'; readonly address: string; readonly port: number };
-  /** Addresses and CIDR blocks of the servers that may connect. */
-  readonly trust: readonly string[];
-  readonly secret: string;
-  readonly tags: readonly string[];
-  readonly tls?: { readonly certificate: string; readonly key: string };
-};
+import type { ControlRequest, ControlResponse, DrachtioSession } from './stack-drachtio-session.ts';
 
 export type DrachtioStackOptions = {
   readonly servers: ReadonlyArray<DrachtioServer | DrachtioListen>;
@@ -55,21 +28,14 @@ export type DrachtioStackOptions = {
   readonly requestsUnderWayMax?: number;
 };
 
-/** What is asked for: everything the library knows but ACK and CANCEL, which belong to INVITE. */
-const METHODS = 'invite register message options subscribe notify publish info refer update bye prack'.split(' ');
 const REQUESTS_UNDER_WAY_MAX = 20_000;
 const RETRY_AFTER_SECONDS = 5;
-/** How long the start waits for servers that do not say yes or no; ms. */
-const START_MS = 5_000;
 /** What the server still holds of a dialog is known for as long as subscriptions last; ms. */
 const DIALOG_MS = 24 * 3_600_000;
 const DIALOGS_MAX = 200_000;
 /** A place that refuses TCP is not asked again for so long; ms. */
 const AVOID_TCP_MS = 300_000;
 const AVOIDED_MAX = 10_000;
-
-/** A session and the name of its server, in the order of the configuration. */
-type Member = { readonly name: string; readonly order: number; readonly session: DrachtioSession };
 
 /**
  * SIP carried by drachtio servers, over the library drachtio-srf.
@@ -84,13 +50,7 @@ export function createDrachtioStack(options: DrachtioStackOptions): SipStack {
 class DrachtioStack implements SipStack {
   readonly #options: DrachtioStackOptions;
   readonly #log: Log;
-  readonly #links: ServerLink[] = [];
-  readonly #doors: ControlListener[] = [];
-  #members: Member[] = [];
-  /** Where each server listens, by its name; kept when it is gone, since it comes back there. */
-  readonly #listenersOf = new Map<string, readonly SipListener[]>();
-  /** Given out by `start`, and kept up to date. */
-  readonly #listeners: SipListener[] = [];
+  readonly #servers: DrachtioServers;
   /** Servers that have the dialog of a Call-ID. */
   readonly #dialogs = new RecentMap<DrachtioSession>({ keepMs: DIALOG_MS, max: DIALOGS_MAX });
   /** Connections over which nothing could be sent; one that speaks again is there again. */
@@ -105,10 +65,15 @@ class DrachtioStack implements SipStack {
   constructor(options: DrachtioStackOptions) {
     this.#options = options;
     this.#log = options.log;
-    for (const [order, server] of options.servers.entries()) {
-      if ('listen' in server) this.#doors.push(this.#doorOf(server, order));
-      else this.#links.push(this.#linkOf(server, order));
-    }
+    const { servers, clock, random, log } = options;
+    this.#servers = new DrachtioServers({
+      servers,
+      onRequest: (member, request) => this.#received(member, request),
+      onUp: () => options.onUp?.(),
+      clock,
+      random,
+      log,
+    });
   }
 
   async start(handler: SipHandler): Promise<readonly SipListener[]> {
@@ -116,17 +81,10 @@ class DrachtioStack implements SipStack {
     this.#handler = handler;
     this.#log.info(
       { bodyBytesMax: 11_000 },
-      'drachtio carries SIP: no Route headers, no bodies that are no text, no messages above 11 kB; docs/operation.md says what to do',
+      'drachtio carries SIP: no Route headers, no bodies that are no text, no messages above 11 kB; docs/drachtio.md says what to do',
     );
-    for (const door of this.#doors) await door.start();
-    const tried = Promise.all(this.#links.map((link) => link.start()));
-    let cancel: (() => void) | undefined;
-    const over = new Promise<void>((resolve) => {
-      cancel = this.#options.clock.after(START_MS, resolve);
-    });
-    await Promise.race([tried, over]);
-    cancel?.();
-    return this.#listeners;
+    await this.#servers.start();
+    return this.#servers.listeners;
   }
 
   async request(outgoing: SipOutgoing): Promise<SipResponse> {
@@ -139,11 +97,11 @@ class DrachtioStack implements SipStack {
     const nowMs = this.#options.clock.nowMs();
     const knowing = callId === undefined ? undefined : this.#dialogs.get(callId, nowMs);
     // Before anybody is looked for: what is wrong with a request is wrong wherever it goes.
-    const asKnown = this.#mapped(outgoing, flow, knowing?.isOpen === true);
-    const members = this.#membersFor(flow, knowing);
-    let refusal: unknown = new NoWayOut('no drachtio server is there to send the request');
-    for (const { name, session } of members) {
-      const mapped = session === knowing ? asKnown : this.#mapped(outgoing, flow, false);
+    const isKnown = knowing?.isOpen === true;
+    const first = this.#mapped(outgoing, flow, isKnown);
+    let refusal: unknown;
+    for (const { name, session } of this.#servers.towards(flow, knowing)) {
+      const mapped = !isKnown || session === knowing ? first : this.#mapped(outgoing, flow, false);
       try {
         const answered = await this.#send(session, mapped, patienceMs);
         return this.#responseTo(outgoing, callId, name, session, answered);
@@ -160,14 +118,14 @@ class DrachtioStack implements SipStack {
   }
 
   reachableAt(transport: SipTransport, remoteAddress: string): Promise<string | undefined> {
-    return Promise.resolve(listenerFor(this.#listeners, transport, canonicalAddress(bare(remoteAddress))));
+    return Promise.resolve(listenerFor(this.#servers.listeners, transport, canonicalAddress(bare(remoteAddress))));
   }
 
   /** Connections are the server's: nobody hears when one is gone, before a request over it has failed. */
   isFlowOpen(flow: string): boolean {
     const known = parseFlowId(flow);
     if (known === undefined || this.#goneFlows.get(flow, this.#options.clock.nowMs()) !== undefined) return false;
-    return this.#membersFor(known, undefined).length > 0;
+    return this.#servers.has(known);
   }
 
   takesRoutes(routes: readonly string[]): boolean {
@@ -180,13 +138,13 @@ class DrachtioStack implements SipStack {
   }
 
   servers(): Readonly<Record<string, SipServerState>> {
-    return Object.fromEntries([...this.#links, ...this.#doors].map(({ name, state }) => [name, state]));
+    return this.#servers.states;
   }
 
   async stop(graceMs: number): Promise<void> {
     if (this.#handler === undefined || this.#isStopped) return;
     this.#isRefusing = true;
-    for (const { session } of this.#members) session.wantNoMore();
+    this.#servers.leave();
     if (this.#underWay > 0) {
       let cancel: (() => void) | undefined;
       await new Promise<void>((resolve) => {
@@ -196,98 +154,12 @@ class DrachtioStack implements SipStack {
       cancel?.();
     }
     this.#isStopped = true;
-    for (const link of this.#links) link.stop();
-    for (const door of this.#doors) door.stop();
-    const reason = new GatewayError('shutting-down', 'the SIP engine stops');
-    for (const { session } of [...this.#members]) session.close(reason);
-  }
-
-  #linkOf({ host, port, secret, tags, tls }: DrachtioServer, order: number): ServerLink {
-    const { clock, random, log } = this.#options;
-    const name = `${host}:${port}`;
-    let up: DrachtioSession | undefined;
-    return new ServerLink({
-      name,
-      host,
-      port,
-      ...(tls === undefined ? {} : { tls }),
-      openSession: (socket, onGone) => this.#sessionOn(socket, { secret, tags, methods: METHODS, onGone }, () => name),
-      onUp: (session) => this.#join({ name, order, session: (up = session) }),
-      onDown: () => this.#leave(up),
-      clock,
-      random,
-      log,
-    });
-  }
-
-  #doorOf({ listen, trust, secret, tags, tls }: DrachtioListen, order: number): ControlListener {
-    const { clock, log } = this.#options;
-    const { transport, address, port } = listen;
-    return new ControlListener({
-      name: `${transport}://${address}:${port}`,
-      address: bare(address),
-      port,
-      trust,
-      ...(tls === undefined ? {} : { tls }),
-      // Such a server chooses by itself what it sends; nothing is asked for.
-      openSession: (socket, onGone) => this.#sessionOn(socket, { secret, tags, methods: [], onGone }, nameOf),
-      onUp: (session) => this.#join({ name: nameOf(session), order, session }),
-      onDown: (session) => this.#leave(session),
-      clock,
-      log,
-    });
-  }
-
-  #sessionOn(
-    socket: Socket,
-    options: { secret: string; tags: readonly string[]; methods: readonly string[]; onGone(reason: string): void },
-    nameFor: (session: DrachtioSession) => string,
-  ): Promise<DrachtioSession> {
-    const { clock, log } = this.#options;
-    return DrachtioSession.open(socket, {
-      ...options,
-      onRequest: (session, request) => this.#received(session, nameFor(session), request),
-      clock,
-      log,
-    });
-  }
-
-  #join(member: Member): void {
-    const wasAlone = this.#members.length === 0;
-    this.#members = [...this.#members, member].sort((a, b) => a.order - b.order);
-    this.#listenersOf.set(member.name, parseHostPorts(member.session.welcome.hostPorts));
-    this.#listListeners();
-    if (this.#isRefusing) member.session.wantNoMore();
-    if (this.#isStopped) member.session.close(new GatewayError('shutting-down', 'the SIP engine stops'));
-    else if (wasAlone) this.#options.onUp?.();
-  }
-
-  #leave(session: DrachtioSession | undefined): void {
-    this.#members = this.#members.filter((member) => member.session !== session);
-    this.#listListeners();
-  }
-
-  /** Those of servers that are there first: a far end that is told of one should reach it. */
-  #listListeners(): void {
-    const up = this.#members.flatMap(({ name }) => this.#listenersOf.get(name) ?? []);
-    const all = [...up, ...[...this.#listenersOf.values()].flat()];
-    const unique = new Map(all.map((listener) => [JSON.stringify(listener), listener]));
-    this.#listeners.splice(0, this.#listeners.length, ...unique.values());
+    this.#servers.stop(new GatewayError('shutting-down', 'the SIP engine stops'));
   }
 
   #mapped(outgoing: SipOutgoing, flow: DrachtioFlow | undefined, isKnownDialog: boolean): MappedOutgoing {
     const { serverName } = this.#options;
     return mapOutgoing(outgoing, { serverName, isKnownDialog, ...(flow === undefined ? {} : { flow }) });
-  }
-
-  /** The servers that may send a request, in the order of asking. */
-  #membersFor(flow: DrachtioFlow | undefined, knowing: DrachtioSession | undefined): readonly Member[] {
-    if (flow !== undefined) {
-      const { server } = flow;
-      return this.#members.filter(({ name, session }) => name === server || nameOf(session) === server);
-    }
-    const first = this.#members.filter(({ session }) => session === knowing);
-    return [...first, ...this.#members.filter(({ session }) => session !== knowing)];
   }
 
   /** Sends over TCP first what is too large for a datagram, and as it is where that is refused. */
@@ -339,10 +211,10 @@ class DrachtioStack implements SipStack {
       }
     }
     const { status, reason, headers: fields, body } = response;
-    return { status, reason, headers: fields, body, flow: this.#flowFrom(name, source, undefined) };
+    return { status, reason, headers: fields, body, flow: this.#servers.flowFrom(name, source, undefined) };
   }
 
-  #received(session: DrachtioSession, name: string, control: ControlRequest): void {
+  #received({ name, session }: Member, control: ControlRequest): void {
     const { request, receivedOn } = control;
     if (request.method === 'CANCEL') return;
     const max = this.#options.requestsUnderWayMax ?? REQUESTS_UNDER_WAY_MAX;
@@ -354,7 +226,7 @@ class DrachtioStack implements SipStack {
       return;
     }
     const { method, uri, headers, body } = request;
-    const flow = this.#flowFrom(name, control, receivedOn);
+    const flow = this.#servers.flowFrom(name, control, receivedOn);
     this.#goneFlows.delete(flow.id);
     const receivedAtMs = this.#options.clock.nowMs();
     void this.#handle(session, control, { method, uri, headers, body, flow, receivedAtMs });
@@ -396,26 +268,6 @@ class DrachtioStack implements SipStack {
       return mapReply({ status: 500 }, request, serverName);
     }
   }
-
-  #flowFrom(server: string, { protocol, address, port }: ControlSource, receivedOn: string | undefined): SipFlow {
-    const transport = transportOf(protocol);
-    const local = /^(.*):(\d+)$/.exec(receivedOn ?? '');
-    const listener = this.#listenersOf.get(server)?.find((known) => known.transport === transport);
-    const remoteAddress = canonicalAddress(bare(address));
-    return {
-      transport,
-      localAddress: local?.[1] === undefined ? (listener?.address ?? '') : canonicalAddress(bare(local[1])),
-      localPort: local?.[2] === undefined ? (listener?.port ?? 0) : Number(local[2]),
-      remoteAddress,
-      remotePort: port,
-      id: formatFlowId({ server, protocol: protocol === '' ? transport : protocol, address: remoteAddress, port }),
-    };
-  }
-}
-
-/** A server that connects here is known by where it listens first. */
-function nameOf({ welcome }: DrachtioSession): string {
-  return welcome.hostPorts.split(',')[0] ?? '';
 }
 
 function flowOf({ nextHop }: SipOutgoing): DrachtioFlow | undefined {
@@ -428,13 +280,4 @@ function flowOf({ nextHop }: SipOutgoing): DrachtioFlow | undefined {
 
 function valueOf({ headers }: SipOutgoing, name: string): string | undefined {
   return headers.find(([field]) => canonicalName(field) === name)?.[1];
-}
-
-/** A protocol that is not known, or not said, is taken for UDP: nothing that needs a connection is done over it. */
-function transportOf(protocol: string): SipTransport {
-  return isTransport(protocol) ? protocol : 'udp';
-}
-
-function isTransport(text: string): text is SipTransport {
-  return ['udp', 'tcp', 'tls', 'ws', 'wss'].includes(text);
 }

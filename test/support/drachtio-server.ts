@@ -102,6 +102,14 @@ export class DrachtioServer {
     await this.sip.stop();
   }
 
+  /** Hands bytes to the applications as a request that has come, whatever they are. */
+  deliverRaw(raw: Buffer): void {
+    const meta = `${raw.length}|udp|127.0.0.1|9|${time()}`;
+    for (const application of this.#applications) {
+      application.send(`sip|network|${meta}|${randomUUID()}||127.0.0.1|5060|`, raw);
+    }
+  }
+
   #connected(socket: Socket): Application {
     const application = new Application(socket, {
       isHanging: () => this.isHanging,
