@@ -175,6 +175,9 @@ export class App {
       listeners: () => [...this.#listeners, ...config.sip.advertise, ...otherListeners(nodes)],
       presence: this.#presence.sipHandlers,
       telDomain: config.telDomain,
+      ...(config.domains.some(({ edge }) => edge === true)
+        ? { edge: { secret: gruuSecret, stack, isKnownHere: users.isKnownHere.bind(users) } }
+        : {}),
       clock,
       log,
     });

@@ -298,11 +298,21 @@ function texts(values: unknown, key: string): string[] {
 
 /** What a core says about its users comes from where it was asked, and counts only when it is known who that is. */
 function nextHopFaults(values: unknown): ValueFault[] {
-  return listAt(values, ['domains']).flatMap(({ value, path }) => {
+  return listAt(values, ['domains']).flatMap(({ value, path: at }) => {
     const nextHop = textAt(value, ['nextHop']);
+    if (valueAt(value, ['edge']) === true) {
+      const path = [...at, 'edge'];
+      if (nextHop === undefined)
+        return [{ path, text: 'needs `nextHop`: the core whose phones come by way of this server' }];
+      if (textAt(values, ['sip', 'engine']) === 'drachtio') {
+        return [
+          { path, text: 'needs `sip.engine: embedded`: requests cannot be handed on by way of a drachtio server' },
+        ];
+      }
+    }
     if (nextHop === undefined || isOverTls(nextHop) || listAt(value, ['trust']).length > 0) return [];
     const text = 'needs `trust` with the addresses of that core, or TLS (sip:host;transport=tls) and its certificate';
-    return [{ path: [...path, 'nextHop'], text }];
+    return [{ path: [...at, 'nextHop'], text }];
   });
 }
 

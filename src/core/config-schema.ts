@@ -59,6 +59,15 @@ const ownDomain = z.union([
           'The SIP core behind which users of this domain are that have neither a password nor a contact here: what is for them goes there, a SIP URI, and their presence is watched there. Needs `trust`, or TLS.',
       }),
     ),
+    edge: z
+      .boolean()
+      .default(false)
+      .meta(
+        meta({
+          about:
+            'Phones of those users come by way of this server: their REGISTER goes on to the core with a Path, and what the core sends comes back over the connection of the phone (RFC 5626). The core must ask phones for their passwords although their requests come from here.',
+        }),
+      ),
   }),
 ]);
 

@@ -48,6 +48,8 @@ export type OwnDomain = {
   readonly trust: readonly string[];
   /** The SIP core behind which its users are that are not known here, a SIP URI. */
   readonly nextHop?: string;
+  /** Phones of the users behind that core register by way of this server. */
+  readonly edge?: true;
 };
 
 /** The configuration, checked whole: names meet, files were read, paths are absolute, defaults are filled in. */
@@ -274,6 +276,7 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
             name: known(parseDomain(own.name)),
             trust: own.trust,
             ...(own.nextHop === undefined ? {} : { nextHop: own.nextHop }),
+            ...(own.edge ? { edge: true } : {}),
           },
     ),
     data: world.resolvePath(world.baseFolder, values.data),

@@ -19,6 +19,8 @@ export type Own = {
   readonly hasTrustedCore: boolean;
   /** The SIP core behind which its users are that are not known here, a SIP URI. */
   readonly nextHop?: string;
+  /** Its phones come by way of this server, which keeps their flows. */
+  readonly isEdge?: true;
 };
 
 /** A domain of somebody else, by one of the ways to it. */
@@ -59,9 +61,14 @@ export class PeerTable {
 
   constructor(config: Pick<Config, 'domains' | 'links' | 'peers'>) {
     this.links = new Map(Object.entries(config.links));
-    for (const { name, trust, nextHop } of config.domains) {
+    for (const { name, trust, nextHop, edge } of config.domains) {
       const hasTrustedCore = trust.length > 0 || nextHop !== undefined;
-      this.#own.set(name, { name, hasTrustedCore, ...(nextHop === undefined ? {} : { nextHop }) });
+      this.#own.set(name, {
+        name,
+        hasTrustedCore,
+        ...(nextHop === undefined ? {} : { nextHop }),
+        ...(edge === true ? { isEdge: true } : {}),
+      });
       const certificateNames = nextHop === undefined ? [] : namesOf(name, nextHop);
       this.#trusted.set(name, { blocks: blocksOf(trust), certificateNames: new Set(certificateNames) });
     }

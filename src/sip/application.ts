@@ -10,7 +10,10 @@ import type { RegistrationService } from '../core/registration-service.ts';
 import { ACCEPTED_ENCODINGS } from './content-encoding.ts';
 import { DigestCheck, type DigestCheckDeps } from './digest-check.ts';
 import { dispatcher } from './dispatch.ts';
+import { edgeProxy } from './edge/edge-proxy.ts';
+import { FlowTokens } from './edge/flow-tokens.ts';
 import { EVENT_PACKAGES } from './events/event-header.ts';
+import { farEndOf, LocalContacts } from './events/local-contact.ts';
 import type { Gruus } from './gruu.ts';
 import { messageHandler } from './message-handler.ts';
 import { MessageSender } from './message-sender.ts';
@@ -38,8 +41,19 @@ export type SipApplicationDeps = {
   /** Who sends, as `senderProof` makes it. */
   readonly proof: SenderProofDeps;
   readonly presence: PresenceHandlers;
+  /** There where this server is the edge of a SIP core. */
+  readonly edge?: EdgeParts;
   /** See `NumberUris`. */
   readonly telDomain?: string | undefined;
+};
+
+/** What the edge of a core needs beside. */
+export type EdgeParts = {
+  /** Stays the same over restarts. */
+  readonly secret: Uint8Array;
+  readonly stack: Pick<SipStack, 'isFlowOpen' | 'reachableAt'>;
+  /** Whether a user of ours is served here rather than by the core of his domain. */
+  readonly isKnownHere: (userKey: string) => boolean;
 };
 
 export type SipApplication = {
@@ -138,5 +152,37 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
     clock,
     log,
   });
-  return { handler, contactSender: sender, peerSender: sender };
+  const { edge } = deps;
+  return {
+    handler: edge === undefined ? handler : atTheEdge(edge, deps, handler),
+    contactSender: sender,
+    peerSender: sender,
+  };
+}
+
+function atTheEdge(
+  { secret, stack, isKnownHere }: EdgeParts,
+  deps: SipApplicationDeps,
+  others: SipHandler,
+): SipHandler {
+  const { peers, proof, listeners, log } = deps;
+  const contacts = new LocalContacts(stack);
+  return edgeProxy(
+    {
+      request: (outgoing) => deps.stack.request(outgoing),
+      isFlowOpen: (flow) => stack.isFlowOpen(flow),
+      tokens: new FlowTokens(secret),
+      coreOf: (domain) => {
+        const own = peers.own(domain);
+        return own?.isEdge === true ? own.nextHop : undefined;
+      },
+      mayActFor: proof.mayActFor,
+      isOwn: proof.isOwn,
+      isKnownHere,
+      ownUri: (nextHop, domain) => contacts.towards(farEndOf(nextHop), domain, false),
+      listeners,
+      log,
+    },
+    others,
+  );
 }

@@ -85,6 +85,11 @@ export type SipOutgoing = {
   readonly uri: string;
   readonly headers: readonly HeaderField[];
   readonly body?: Uint8Array;
+  /**
+   * Via values of a request that is handed on as a proxy does, the topmost first: they stand below that of the engine, and
+   * the answer must have them, too. An engine that cannot write them sends the request as its own.
+   */
+  readonly vias?: readonly string[];
   /** Where to send it instead of to the first Route or the Request-URI: a SIP URI (RFC 3263) or an existing flow. */
   readonly nextHop?: { readonly uri: string } | { readonly flow: string };
   /** Names one of which the certificate must carry when it goes over TLS; absent: the host of the next hop. */

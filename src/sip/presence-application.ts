@@ -1,7 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { addressKey, domainOf } from '../cpim/address.ts';
 import { parseImUri } from '../cpim/im-uri.ts';
-import { parseIpAddress } from '../core/cidr.ts';
 import type { Log } from '../core/log.ts';
 import type { NumberPlan } from '../core/number-plan.ts';
 import type { PeerTable } from '../core/peers.ts';
@@ -11,20 +10,18 @@ import type { Notifier, OnUpstreamReport, Pair } from '../core/presence/subscrip
 import type { IsUser, Subscriptions } from '../core/presence/subscriptions.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
 import { deviceRequests } from './device-requests.ts';
-import { bare } from './engine/certificate-names.ts';
-import { LocalContacts, type FarEnd } from './events/local-contact.ts';
+import { farEndOf, LocalContacts } from './events/local-contact.ts';
 import { SipNotifier } from './events/notifier.ts';
 import { notifyHandler } from './events/notify-handler.ts';
 import { publishHandler } from './events/publish-handler.ts';
 import { subscribeHandler } from './events/subscribe-handler.ts';
-import type { SipRoute } from './events/subscribe-request.ts';
 import { SipSubscriber } from './events/subscriber.ts';
 import type { UpstreamRecord } from './events/subscriber-records.ts';
 import type { Gruus } from './gruu.ts';
 import { paced, PRESENCE_PACE } from './paced-handler.ts';
 import { proveSender, proveWatcher, type SenderProofDeps } from './sender-proof.ts';
 import type { SipHandler, SipStack } from './stack.ts';
-import { parseSipUri, uriParam } from './uri.ts';
+import { parseSipUri } from './uri.ts';
 
 /** What the presence server of the core has for the SIP side. */
 export type SipPresenceDeps = {
@@ -95,7 +92,7 @@ export function sipPresence(deps: SipPresenceDeps): SipPresence {
     request: (outgoing) => deps.stack.request(outgoing),
     contactFor: (watcher, route) => {
       const domain = domainOf(watcher);
-      return contacts.towards(farEndOf(route), isOwn(domain) ? domain : mainDomain, false);
+      return contacts.towards(farEndOf(route.nextHop), isOwn(domain) ? domain : mainDomain, false);
     },
     onReport: deps.onReport,
     isWanted: deps.isWanted,
@@ -164,16 +161,4 @@ function presenceHandlers(
       log,
     }),
   };
-}
-
-/** Stands for a next hop whose address is not known before it is looked up: the way out into the world (RFC 5737). */
-const SOMEWHERE = '192.0.2.1';
-
-/** Over what a next hop is reached, as the resolver sees it (RFC 3263, section 4.1; RFC 5630, section 3.1.3). */
-function farEndOf({ nextHop }: SipRoute): FarEnd {
-  const uri = nextHop === undefined ? undefined : parseSipUri(nextHop);
-  const named = uri === undefined ? undefined : uriParam(uri, 'transport');
-  const transport = uri?.scheme === 'sips' ? 'tls' : typeof named === 'string' ? named.toLowerCase() : 'udp';
-  const address = uri === undefined || parseIpAddress(uri.host) === undefined ? SOMEWHERE : bare(uri.host);
-  return { transport: transport === 'tcp' || transport === 'tls' ? transport : 'udp', remoteAddress: address };
 }

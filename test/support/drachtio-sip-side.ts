@@ -229,24 +229,26 @@ export class DrachtioSipSide implements MessageSink {
       headers.some(([name, value]) => name === 'Subscription-State' && value.startsWith('terminated'));
     // After the answer to the application: a response that it does not yet know of would be lost on it.
     setImmediate(() => {
-      void this.#clients.run({ branch, method, sentBy, bytes, channel, patienceMs: 32_000 }).then((outcome) => {
-        this.#sent.delete(branch);
-        if (isFinal) this.dialogs.delete(callId);
-        if (outcome.kind === 'stopped') return;
-        if (outcome.kind !== 'response') {
-          const status = outcome.kind === 'timeout' ? 408 : 503;
-          const echo = headers.filter(([name]) => ['Via', 'From', 'To', 'Call-ID', 'CSeq'].includes(name));
-          this.#events.onResponse(txnId, serializeResponse({ status, reason: 'Internal', headers: echo }), undefined);
-          return;
-        }
-        const { response } = outcome;
-        if (method === 'SUBSCRIBE' && response.status < 300 && dialog === undefined) {
-          const tag = /tag=([^;]*)/.exec(headers.find(([name]) => name === 'From')?.[1] ?? '')?.[1] ?? '';
-          const routes = [...response.headers.all('Record-Route')].reverse();
-          this.dialogs.set(callId, { id: `${callId};from-tag=${tag}`, channel, routes });
-        }
-        this.#events.onResponse(txnId, this.#raw.get(response.headers) ?? Buffer.alloc(0), channel);
-      });
+      void this.#clients
+        .run({ branch, method, sentBy, viaCount: 1, bytes, channel, patienceMs: 32_000 })
+        .then((outcome) => {
+          this.#sent.delete(branch);
+          if (isFinal) this.dialogs.delete(callId);
+          if (outcome.kind === 'stopped') return;
+          if (outcome.kind !== 'response') {
+            const status = outcome.kind === 'timeout' ? 408 : 503;
+            const echo = headers.filter(([name]) => ['Via', 'From', 'To', 'Call-ID', 'CSeq'].includes(name));
+            this.#events.onResponse(txnId, serializeResponse({ status, reason: 'Internal', headers: echo }), undefined);
+            return;
+          }
+          const { response } = outcome;
+          if (method === 'SUBSCRIBE' && response.status < 300 && dialog === undefined) {
+            const tag = /tag=([^;]*)/.exec(headers.find(([name]) => name === 'From')?.[1] ?? '')?.[1] ?? '';
+            const routes = [...response.headers.all('Record-Route')].reverse();
+            this.dialogs.set(callId, { id: `${callId};from-tag=${tag}`, channel, routes });
+          }
+          this.#events.onResponse(txnId, this.#raw.get(response.headers) ?? Buffer.alloc(0), channel);
+        });
     });
     return { bytes, channel, txnId, dialogId: dialog?.id ?? '' };
   }

@@ -55,6 +55,8 @@ export type RunningAppOptions = {
   readonly users?: readonly string[];
   /** Whoever of sip.example is not known here is behind a SIP server of that domain, over TCP at `ports.home`. */
   readonly homeCore?: true;
+  /** And their phones come by way of this server. */
+  readonly homeEdge?: true;
   /** XMPP users may register with the link as a gateway. */
   readonly registration?: true;
   /** Keeps no log lines, and gives each of them to this. */
@@ -170,7 +172,10 @@ export class RunningApp {
     const { udp, tcp, http, partner, home } = this.ports;
     const core = JSON.stringify([PLACES.core, ...coreTrust]);
     const atHome = JSON.stringify([...homeTrust, ...(homeCore === undefined ? [] : [PLACES.home])]);
-    const nextHop = homeCore === undefined ? '' : `, nextHop: 'sip:${PLACES.home}:${home};transport=tcp'`;
+    const nextHop =
+      homeCore === undefined
+        ? ''
+        : `, nextHop: 'sip:${PLACES.home}:${home};transport=tcp'${this.#options.homeEdge === true ? ', edge: true' : ''}`;
     return `domains: [{ name: sip.example, trust: ${atHome}${nextHop} }, { name: core.example, trust: ${core} }]
 data: ${JSON.stringify(this.#dataFolder)}
 sip: ${this.#options.sip ?? `{ listen: ['udp://${PLACES.server}:${udp}', 'tcp://${PLACES.server}:${tcp}'] }`}

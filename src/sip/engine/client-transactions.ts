@@ -18,6 +18,8 @@ export type ClientRequest = {
   readonly branch: string;
   readonly method: string;
   readonly sentBy: string;
+  /** How many Via values the request has: ours, and those of whoever it is handed on for. */
+  readonly viaCount: number;
   readonly bytes: Buffer;
   readonly channel: Channel;
   /** How long this target is given, ms. */
@@ -144,8 +146,8 @@ function isFor(request: ClientRequest, response: ParsedResponse, channel: Channe
   const { via, cseq, headers } = response;
   if (cseq.method !== request.method) return false;
   if ((via.port === undefined ? via.host : `${via.host}:${via.port}`) !== request.sentBy) return false;
-  // A response with a second Via was meant for somebody behind us, and nobody is (RFC 3261, section 8.1.3.3).
-  if (headers.all('Via').length !== 1) return false;
+  // A response with a Via more was meant for somebody behind us, and nobody is (RFC 3261, section 8.1.3.3).
+  if (headers.all('Via').length !== request.viaCount) return false;
   const asked = request.channel.flow;
   const { flow } = channel;
   return flow.transport === asked.transport && flow.remoteAddress === asked.remoteAddress;

@@ -92,7 +92,8 @@ export class RequestSender {
     if ((seen & VIA) !== 0 || (seen & REQUIRED) !== REQUIRED) {
       throw new GatewayError('internal', 'a request needs From, To, Call-ID and CSeq, and no Via');
     }
-    const all: HeaderField[] = (seen & HOPS) === 0 ? [HOPS_FIELD] : [];
+    const all: HeaderField[] = (outgoing.vias ?? []).map((via) => ['Via', via]);
+    if ((seen & HOPS) === 0) all.push(HOPS_FIELD);
     for (const field of headers) all.push(field);
     if (serverName !== undefined && (seen & AGENT) === 0) all.push(['User-Agent', serverName]);
     return requestText({ method, uri, headers: all, ...(body === undefined ? {} : { body }) });
@@ -204,7 +205,9 @@ export class RequestSender {
     const alias = transport === 'tls' && this.#context.takesRequestsOverTls ? ';alias' : '';
     const via = `SIP/2.0/${VIA_TRANSPORT[transport]} ${sentBy};rport${alias};branch=${branch}`;
     const bytes = bytesWithVia(text, via, outgoing.body);
-    return this.#context.transactions.run({ branch, method: outgoing.method, sentBy, bytes, channel, patienceMs });
+    const { method, vias } = outgoing;
+    const viaCount = 1 + (vias?.length ?? 0);
+    return this.#context.transactions.run({ branch, method, sentBy, viaCount, bytes, channel, patienceMs });
   }
 }
 

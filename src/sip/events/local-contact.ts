@@ -1,5 +1,8 @@
+import { parseIpAddress } from '../../core/cidr.ts';
+import { bare } from '../engine/certificate-names.ts';
 import { isWebSocketTransport, type DialledTransport, type SipTransport } from '../message.ts';
 import type { SipStack } from '../stack.ts';
+import { parseSipUri, uriParam } from '../uri.ts';
 
 /** Whom a Contact of ours is for. */
 export type FarEnd = { readonly transport: SipTransport; readonly remoteAddress: string };
@@ -47,4 +50,16 @@ export class LocalContacts {
     this.#kept.set(text, text);
     return text;
   }
+}
+
+/** Stands for a next hop whose address is not known before it is looked up: the way out into the world (RFC 5737). */
+const SOMEWHERE = '192.0.2.1';
+
+/** Over what a next hop is reached, as the resolver sees it (RFC 3263, section 4.1; RFC 5630, section 3.1.3). */
+export function farEndOf(nextHop: string | undefined): FarEnd {
+  const uri = nextHop === undefined ? undefined : parseSipUri(nextHop);
+  const named = uri === undefined ? undefined : uriParam(uri, 'transport');
+  const transport = uri?.scheme === 'sips' ? 'tls' : typeof named === 'string' ? named.toLowerCase() : 'udp';
+  const address = uri === undefined || parseIpAddress(uri.host) === undefined ? SOMEWHERE : bare(uri.host);
+  return { transport: transport === 'tcp' || transport === 'tls' ? transport : 'udp', remoteAddress: address };
 }
