@@ -343,8 +343,10 @@ export class RedisQueue implements DeliveryQueue {
     };
     rows.forEach(begin);
     let extending: Promise<void> | undefined;
-    running.extend = () => {
-      if (extending !== undefined || !isOpen || count >= limit || this.#isStopped) return;
+    let isMore = false;
+    const extend = (): void => {
+      isMore = extending !== undefined;
+      if (isMore || !isOpen || count >= limit || this.#isStopped) return;
       const asked = [lane, token, hop, count, last, limit, this.#clock.nowMs()];
       extending = this.#commands
         .run('more', ...asked)
@@ -352,8 +354,12 @@ export class RedisQueue implements DeliveryQueue {
           if (isOpen) rowsOf(found).map(takenEntry).forEach(begin);
         })
         .catch((error: unknown) => this.#options.log.debug({ error }, 'lane was not extended'))
-        .finally(() => (extending = undefined));
+        .finally(() => {
+          extending = undefined;
+          if (isMore) extend();
+        });
     };
+    running.extend = extend;
     for (let ended = -1; ended < attempts.length;) {
       ended = attempts.length;
       await Promise.all(attempts);

@@ -21,6 +21,8 @@ export type RedisServer = {
   start(): Promise<void>;
   /** Sends one command as its operator would. */
   command(...words: string[]): Promise<void>;
+  /** As `command`; gives the answer. */
+  call(...words: string[]): Promise<unknown>;
 };
 
 export async function startRedis(more: Readonly<Record<string, string>> = {}): Promise<RedisServer> {
@@ -45,6 +47,14 @@ export async function startRedis(more: Readonly<Record<string, string>> = {}): P
     await server.said('Ready to accept connections');
   };
   await start();
+  const call = async (...words: string[]): Promise<unknown> => {
+    const client = new Redis({ port, lazyConnect: true });
+    try {
+      return await client.call(words[0] ?? '', ...words.slice(1));
+    } finally {
+      client.disconnect();
+    }
+  };
   return {
     url: `redis://127.0.0.1:${port}/0`,
     port,
@@ -61,10 +71,9 @@ export async function startRedis(more: Readonly<Record<string, string>> = {}): P
     signal: (signal) => {
       server?.signal(signal);
     },
+    call,
     command: async (...words) => {
-      const client = new Redis({ port, lazyConnect: true });
-      await client.call(words[0] ?? '', ...words.slice(1));
-      client.disconnect();
+      await call(...words);
     },
     stop: async () => {
       await server?.stop();

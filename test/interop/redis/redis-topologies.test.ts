@@ -1,0 +1,90 @@
+/** The store on a Redis Cluster, and behind a Sentinel through a failover. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { RedisStore } from '../../../src/store/redis-store.ts';
+import { aBinding } from '../../contract/binding-store.ts';
+import { anEntry } from '../../contract/delivery-queue.ts';
+import { needs } from '../../support/peers.ts';
+import { startRedisCluster, startRedisWithSentinel } from '../../support/redis-topologies.ts';
+import { RedisWorld } from '../../support/redis-world.ts';
+import { until } from '../../support/until.ts';
+
+/** Begins attempts; the first of each id starting with `again` is to be tried again a little later. */
+async function delivering(store: RedisStore): Promise<string[]> {
+  const delivered: string[] = [];
+  await store.queue.start(
+    async ({ id, attempt }) => {
+      if (id.startsWith('again') && attempt === 1) return { kind: 'again', atMs: Date.now() + 50 };
+      delivered.push(id);
+      return { kind: 'delivered' };
+    },
+    () => 8,
+  );
+  return delivered;
+}
+
+test('redis cluster: everything of the store is in one slot, and works', needs('redis'), async (t) => {
+  const cluster = await startRedisCluster();
+  t.after(() => cluster.stop());
+  const world = new RedisWorld((prefix) => cluster.config(prefix));
+  t.after(() => world.close());
+  const store = await world.open();
+  const delivered = await delivering(store);
+  for (const id of ['a', 'again', 'b']) {
+    await store.queue.add(anEntry({ id, to: id === 'b' ? 'other@xmpp.example' : 'juliet@xmpp.example' }, Date.now()));
+  }
+  await until(() => delivered.length === 3, { what: 'all are delivered' });
+  const beside = await world.open();
+  await beside.bindings.replace('romeo@sip.example', [aBinding('sip:one@192.0.2.1')]);
+  await world.told(() => [...store.bindings.users()].length === 1);
+  await store.records<number>('rules').put('one', 1);
+  await world.told(() => [...beside.records('rules').all()].length === 1);
+  assert.deepEqual([...(await world.open()).records('rules').all()], [['one', 1]]);
+  assert.equal(store.isCurrent(), true);
+});
+
+test('redis behind a Sentinel: after a failover it goes on by itself in under 10 s', needs('redis'), async (t) => {
+  const topology = await startRedisWithSentinel();
+  t.after(() => topology.stop());
+  const world = new RedisWorld((prefix) => topology.config(prefix));
+  t.after(() => world.close());
+  const store = await world.open();
+  const delivered = await delivering(store);
+  const records = store.records<number>('rules');
+  await records.put('before', 1);
+  await store.queue.add(anEntry({ id: 'before' }, Date.now()));
+  await until(() => delivered.length === 1, { what: 'the first is delivered' });
+  await until(async () => (await topology.replica.call('EXISTS', `{${world.config.prefix}}:kind:rules`)) === 1, {
+    what: 'the replica has it',
+  });
+
+  await topology.master.kill();
+  const goneAtMs = performance.now();
+  let refused = 0;
+  await until(
+    async () => {
+      try {
+        await records.put('after', 2);
+        return true;
+      } catch {
+        refused += 1;
+        await pause(100);
+        return false;
+      }
+    },
+    { what: 'the new master takes it', withinMs: 10_000 },
+  );
+  const tookMs = Math.round(performance.now() - goneAtMs);
+  await store.queue.add(anEntry({ id: 'after' }, Date.now()));
+  await store.queue.add(anEntry({ id: 'again', to: 'other@xmpp.example' }, Date.now()));
+  await until(() => delivered.length === 3, { what: 'the others are delivered', withinMs: 10_000 });
+  assert.deepEqual(
+    new Map((await world.open()).records('rules').all()),
+    new Map([
+      ['before', 1],
+      ['after', 2],
+    ]),
+  );
+  t.diagnostic(JSON.stringify({ refused, tookMs }));
+});
