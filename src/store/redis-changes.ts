@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Log } from '../core/log.ts';
 import type { Clock } from '../core/ports.ts';
 import { redisFailure } from './redis-connection.ts';
@@ -167,9 +168,10 @@ export class RedisChanges {
   async #take(entries: ReadonlyArray<readonly [id: string, fields: readonly string[]]>): Promise<void> {
     const changed = new Map<string, Map<string, number>>();
     let isGap = false;
+    let isAmiss = false;
     for (const [, fields] of entries) {
       const version = Number(fields[1]);
-      if (version !== this.#version + 1) isGap = true;
+      if (version !== this.#version + 1) isAmiss = true;
       this.#version = version;
       if (this.#own.has(fields[3] ?? '')) continue;
       for (let at = 4; at + 1 < fields.length; at += 2) {
@@ -179,7 +181,9 @@ export class RedisChanges {
       }
     }
     this.#id = entries.at(-1)?.[0] ?? this.#id;
-    if (isGap) {
+    // Trimmed while we were away, or counted anew by a store that was emptied.
+    if (isAmiss) this.#options.onSuspicion();
+    if (isGap || isAmiss) {
       this.#mustRead = true;
       return;
     }
@@ -229,6 +233,9 @@ export class RedisChanges {
 
   async #position(): Promise<Position> {
     const { connection } = this.#options;
+    // A new store gets its mark before anybody reads it; where nothing can be written, with the first change.
+    const mark = randomBytes(9).toString('base64url');
+    await connection.client.set(connection.key('birth'), mark, 'NX').catch(() => undefined);
     // In this order: a change between the two is then heard twice, and not never.
     const [birth, version] = await connection.ask((client) =>
       client.mget(connection.key('birth'), connection.key('version')),

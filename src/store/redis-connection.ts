@@ -50,6 +50,8 @@ export class RedisConnection extends EventEmitter<Events> {
   readonly #others = new Set<RedisClient>();
   #isReady = false;
   #isClosed = false;
+  /** What the connection itself says, where a command says only that it is closed. */
+  #lastError: Error | undefined;
 
   /**
    * Connects, and says in the log what this Redis survives.
@@ -63,7 +65,7 @@ export class RedisConnection extends EventEmitter<Events> {
       await connection.client.ping();
     } catch (cause) {
       connection.close();
-      const said = lastCause(cause);
+      const said = lastCause(connection.#lastError ?? cause);
       throw new GatewayError('store-unavailable', `Redis at ${connection.where} cannot be used: ${said}`, { cause });
     }
     await tellDurability(connection.client, log);
@@ -195,6 +197,7 @@ export class RedisConnection extends EventEmitter<Events> {
       this.emit('away');
     };
     this.client.on('error', (error: Error) => {
+      this.#lastError = error;
       // Before the first connection, whoever opens it says what is wrong.
       away({ error: error.message });
     });
@@ -202,6 +205,7 @@ export class RedisConnection extends EventEmitter<Events> {
     this.client.on('ready', () => {
       if (this.#isReady || this.#isClosed) return;
       this.#isReady = true;
+      this.#lastError = undefined;
       if (wasReady) {
         this.log.info(where, 'store can be written again');
         void tellDurability(this.client, this.log);

@@ -227,7 +227,8 @@ export class RedisWriter {
   async #recover(): Promise<void> {
     const { connection, replica, log } = this.#options;
     this.#epoch += 1;
-    const birth = this.#birth ?? randomBytes(9).toString('base64url');
+    // Another one than before: a store that was emptied must not pass for the same.
+    const birth = randomBytes(9).toString('base64url');
     const answer = await connection.run('store-recover', this.id, this.#epoch, birth);
     if (!Array.isArray(answer)) throw unavailable('its answer is not in our form');
     const [batch, version, results, isBorn, storeVersion] = answer as unknown[];

@@ -4,14 +4,11 @@
  * waited for, is durable.
  */
 import { writeSync } from 'node:fs';
-import { openSqliteStore } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system-clock.ts';
-import { silentLog } from './memory-queue.ts';
+import { openCrashStore } from './crash-store.ts';
 import { changeOf, CRASH_KINDS } from './records-crash.ts';
 
-const [folder = '', first = '0'] = process.argv.slice(2);
-const bounds = { total: 1e6, perHop: 1e6, perOwner: 1e6 };
-const store = await openSqliteStore({ folder, clock: systemClock, log: silentLog, bounds });
+const [place = '', first = '0'] = process.argv.slice(2);
+const store = await openCrashStore(place);
 const kinds = CRASH_KINDS.map((kind) => store.records<{ n: number; padding: string }>(kind));
 
 const padding = 'x'.repeat(500);

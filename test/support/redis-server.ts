@@ -1,3 +1,5 @@
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import type { StoreConfig } from '../../src/core/config.ts';
 import { freePort } from './ports.ts';
@@ -16,6 +18,8 @@ export type RedisServer = {
   kill(): Promise<void>;
   /** SIGSTOP or SIGCONT: it hangs, and goes on. */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
+  /** While it is stopped: what it has now on its disk. @returns puts that back in the place of what it has then */
+  keep(): () => void;
   /** Ends the server in order; `start` brings it back with what it had. */
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -70,6 +74,14 @@ export async function startRedis(more: Readonly<Record<string, string>> = {}): P
     },
     signal: (signal) => {
       server?.signal(signal);
+    },
+    keep: () => {
+      const [files, kept] = [join(folder, 'appendonlydir'), join(folder, 'kept')];
+      cpSync(files, kept, { recursive: true });
+      return () => {
+        rmSync(files, { recursive: true });
+        cpSync(kept, files, { recursive: true });
+      };
     },
     call,
     command: async (...words) => {

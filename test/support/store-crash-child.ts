@@ -3,14 +3,11 @@
  * resolved, `! id sequence maybeSent` when an attempt begins, `= id` when it has ended with 'delivered'.
  */
 import { writeSync } from 'node:fs';
-import { openSqliteStore } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system-clock.ts';
 import { anEntry } from '../contract/delivery-queue.ts';
-import { silentLog } from './memory-queue.ts';
+import { openCrashStore } from './crash-store.ts';
 
-const [folder = '', first = '0', count = '0', lanes = '1'] = process.argv.slice(2);
-const bounds = { total: 1e6, perHop: 1e6, perOwner: 1e6 };
-const store = await openSqliteStore({ folder, clock: systemClock, log: silentLog, bounds });
+const [place = '', first = '0', count = '0', lanes = '1'] = process.argv.slice(2);
+const store = await openCrashStore(place);
 
 // At once and in one piece: what was said before the kill was true before the kill.
 const say = (line: string): void => {
