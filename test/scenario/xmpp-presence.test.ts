@@ -119,7 +119,8 @@ class World {
 
   /** What went to XMPP, as `type from status`. */
   sent(): string[] {
-    return this.link.take().map((text) => {
+    const presence = this.link.take().filter((text) => !text.includes('vcard-temp"'));
+    return presence.map((text) => {
       const { attrs, children } = readXml(text);
       const status = children.find((child) => typeof child !== 'string' && child.name === 'status');
       const words = typeof status === 'object' ? ` ${textOf(status)}` : '';

@@ -1,5 +1,5 @@
 import type { LocalizedText } from '../../cpim/operation.ts';
-import type { PresenceDocument, RpidValues } from '../../cpim/presence/document.ts';
+import type { ContactCard, PresenceDocument, RpidValues } from '../../cpim/presence/document.ts';
 import { textOf, type XmlElement } from '../../cpim/xml.ts';
 import { cutText, legalLanguage, localizedElement, localizedFrom } from '../stanza-content.ts';
 import { metadataElement } from './avatar-metadata.ts';
@@ -24,6 +24,8 @@ export type PepState = {
   /** A `geopriv` element (RFC 4119). */
   readonly location?: XmlElement;
   readonly nick?: string;
+  /** Of his vCard; what he tells counts before it. */
+  readonly card?: ContactCard;
 };
 
 /** Of a text, characters. */
@@ -53,6 +55,7 @@ export function withPepEvent(state: PepState, node: PepNode, payload: XmlElement
       break;
   }
   return {
+    ...(state.card === undefined ? {} : { card: state.card }),
     ...(known.mood === undefined ? {} : { mood: known.mood }),
     ...(known.activities === undefined ? {} : { activities: known.activities }),
     ...(known.location === undefined ? {} : { location: known.location }),

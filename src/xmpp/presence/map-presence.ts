@@ -243,14 +243,15 @@ function personsOf(resources: readonly ResourcePresence[], pep: PepState): reado
     activity === undefined || own.some(({ name }) => name === activity) ? own : [...own, { name: activity }];
   const activities = values.length === 0 ? undefined : { ...pep.activities, values };
   const { mood, location, nick } = pep;
-  if (activities === undefined && mood === undefined && location === undefined && nick === undefined) return [];
+  const card = nick === undefined ? pep.card : { ...pep.card, displayName: nick };
+  if (activities === undefined && mood === undefined && location === undefined && card === undefined) return [];
   return [
     {
       id: 'person',
       rich: { ...(activities === undefined ? {} : { activities }), ...(mood === undefined ? {} : { mood }) },
       notes: [],
       extensions: location === undefined ? [] : [location],
-      ...(nick === undefined ? {} : { card: { displayName: nick } }),
+      ...(card === undefined ? {} : { card }),
     },
   ];
 }

@@ -1,5 +1,5 @@
 import type { Address } from '../../cpim/address.ts';
-import type { PresenceDocument } from '../../cpim/presence/document.ts';
+import type { ContactCard, PresenceDocument } from '../../cpim/presence/document.ts';
 import { type Pair, pairKey, type UpstreamReport } from '../../core/presence/subscription.ts';
 import { KnownResources } from './known-resources.ts';
 import { type PepState, withPepEvent } from './map-pep.ts';
@@ -75,8 +75,20 @@ export class WatchedContact implements Pair {
     this.changed();
   }
 
+  /** @returns whether it is another than before */
+  carded(card: ContactCard): boolean {
+    if (isSameCard(this.#pep.card, card)) return false;
+    this.#pep = { ...this.#pep, card };
+    this.changed();
+    return true;
+  }
+
   #documentOf(): PresenceDocument | undefined {
     if (this.resources.all.length === 0) return undefined;
     return (this.#document ??= documentFromResources(this.presentity, this.resources.all, this.#pep));
   }
+}
+
+function isSameCard(one: ContactCard | undefined, other: ContactCard): boolean {
+  return one?.displayName === other.displayName && one?.icon === other.icon && one?.homepage === other.homepage;
 }

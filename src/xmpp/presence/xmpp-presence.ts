@@ -6,6 +6,7 @@ import type { OnUpstreamReport, Pair } from '../../core/presence/subscription.ts
 import type { Subscriptions } from '../../core/presence/subscriptions.ts';
 import type { XmppLink } from '../link.ts';
 import type { ComponentDomains } from '../map-address.ts';
+import { ContactCards } from './contact-cards.ts';
 import { ContactInterests } from './contact-interests.ts';
 import { IqRequests } from './iq-requests.ts';
 import { PepTeller } from './pep-teller.ts';
@@ -51,6 +52,7 @@ export class XmppPresence {
   readonly isStillThere: (pair: Pair) => Promise<boolean>;
   readonly #deps: XmppPresenceDeps;
   readonly #pep: PepTeller;
+  readonly #cards: ContactCards;
   readonly #ways = new Map<string, LinkWay>();
   readonly #byLink = new Map<string, LinkPresence>();
 
@@ -71,7 +73,8 @@ export class XmppPresence {
     };
     const isWatchedBy = (presentity: Address, watcher: Address): boolean =>
       subscriptionOf({ watcher, presentity })?.state.at === 'active';
-    this.upstream = new XmppUpstream({ ...deps, linkOf, isWatchedBy });
+    this.#cards = new ContactCards({ linkOf, clock });
+    this.upstream = new XmppUpstream({ ...deps, linkOf, isWatchedBy, cards: this.#cards });
     const interests = new ContactInterests(clock);
     this.#pep = new PepTeller({ interests, resourcesOf: (pair) => this.upstream.resourcesOf(pair) });
     this.notifier = new PresenceNotifier({ linkOf, subscriptions, pep: this.#pep, clock, log });
@@ -102,12 +105,13 @@ export class XmppPresence {
 
   /** Asks over a link, by its name in the configuration. */
   requestsOf(name: string): Pick<IqRequests, 'ask'> | undefined {
-    return this.#ways.get(name)?.requests;
+    return this.#wayOf(name)?.requests;
   }
 
   /** Asks nothing more; what is owed is asked by the next process. */
   stop(): void {
     this.upstream.stop();
+    this.#cards.stop();
     for (const { requests } of this.#ways.values()) requests.stop();
   }
 

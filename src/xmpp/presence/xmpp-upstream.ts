@@ -18,6 +18,7 @@ import type { XmppLink } from '../link.ts';
 import type { ComponentDomains } from '../map-address.ts';
 import type { Condition } from '../stanza-error.ts';
 import type { PresenceStanza } from '../stanza.ts';
+import type { ContactCards } from './contact-cards.ts';
 import { ContactStanzas } from './contact-stanzas.ts';
 import { type KnownResource, KnownResources } from './known-resources.ts';
 import { documentFromResources } from './map-presence.ts';
@@ -35,6 +36,8 @@ export type XmppUpstreamDeps = {
   readonly onReport: OnUpstreamReport;
   /** Whether a contact watches a user of ours, so that he is told of his presence anyway. */
   readonly isWatchedBy: (presentity: Address, watcher: Address) => boolean;
+  /** Finds what contacts are called; absent: nobody asks. */
+  readonly cards?: Pick<ContactCards, 'want'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -303,7 +306,17 @@ export class XmppUpstream implements Upstream {
     );
   }
 
+  #wantCard(contact: WatchedContact): void {
+    const { watcher, presentity, link } = contact;
+    this.#deps.cards?.want({ watcher, presentity, link }, (card) => {
+      if (this.#contacts.get(contact.key) === contact && contact.permission === 'active' && contact.carded(card)) {
+        this.#changed(contact);
+      }
+    });
+  }
+
   #probe(contact: WatchedContact): void {
+    this.#wantCard(contact);
     contact.asking += 1;
     contact.resources.expectAll();
     const { asking, link } = contact;

@@ -105,6 +105,9 @@ test('upstream: one who is not heard of within 10 s of the probe is not there, a
   assert.deepEqual(world.takeReports(), ['active: account closed']);
 });
 
+/** What was asked about what he is called left out. */
+const presenceOf = (stanzas: readonly string[]): string[] => stanzas.filter((text) => !text.startsWith('<iq'));
+
 for (const [answer, report] of [
   ['subscribed', []],
   ['unsubscribed', ['ended rejected']],
@@ -118,12 +121,12 @@ for (const [answer, report] of [
     await settled();
     assert.deepEqual(world.link.take(), [PROBE]);
     await world.clock.advanceAsync(10_000);
-    assert.deepEqual(world.link.take(), [SUBSCRIBE]);
+    assert.deepEqual(presenceOf(world.link.take()), [SUBSCRIBE]);
     assert.deepEqual(world.takeReports(), ['active: ID-balcony closed']);
     await world.juliet(`type='${answer}'`, '', '');
     assert.deepEqual(world.takeReports(), report);
     await world.clock.advanceAsync(60_000);
-    assert.deepEqual(world.link.take(), []);
+    assert.deepEqual(presenceOf(world.link.take()), []);
   });
 }
 
