@@ -19,6 +19,7 @@ import {
 import type { Nodes } from './app/nodes.ts';
 import { presenceFace } from './app/presence.ts';
 import type { PresenceFace } from './app/presence-face.ts';
+import { createPeerRequests } from './app/trust.ts';
 import { openStores, type Stores } from './app/stores.ts';
 import { Admission } from './core/admission.ts';
 import { DeliveryService } from './core/delivery-service.ts';
@@ -124,10 +125,12 @@ export class App {
     const proof: ReturnType<typeof senderProof> = senderProof({
       peers: this.#peers,
       credentials: store.credentials,
+      numbers,
       clock,
       log,
       ...nonces,
     });
+    const toPeers = createPeerRequests({ stack, peers: this.#peers, numbers }, options);
     this.#commands = createCommands(
       {
         peers: this.#peers,
@@ -151,6 +154,7 @@ export class App {
         router,
         admission,
         proof,
+        toPeers,
         links: this.#links,
         isUser,
         contactsOf,
@@ -171,6 +175,7 @@ export class App {
       contactsOf: reachableOf,
       gruus,
       registerSettings: registerSettings(config.registration),
+      toPeers,
       accept: (message, origin) => this.#messages.accept(message, origin),
       listeners: () => [...this.#listeners, ...config.sip.advertise, ...otherListeners(nodes)],
       presence: this.#presence.sipHandlers,

@@ -7,6 +7,7 @@ import type { Router } from '../core/router.ts';
 import type { Gruus } from '../sip/gruu.ts';
 import { sipPresence, type PresenceHandlers } from '../sip/presence-application.ts';
 import type { SenderProofDeps } from '../sip/sender-proof.ts';
+import type { PeerRequests } from '../sip/trust/peer-requests.ts';
 import type { SipStack } from '../sip/stack.ts';
 import type { Gateway } from '../xmpp/gateway/gateway.ts';
 import type { IqDesk } from '../xmpp/gateway/iq-desk.ts';
@@ -31,6 +32,7 @@ export type PresenceParts = {
   readonly router: Router;
   readonly admission: Admission;
   readonly proof: SenderProofDeps;
+  readonly toPeers: PeerRequests;
   readonly links: ReadonlyMap<string, NamedLink>;
   readonly isUser: PresenceServiceDeps['isUser'];
   readonly contactsOf: RegistrationService['contactsOf'];
@@ -106,6 +108,7 @@ export function createPresence(parts: PresenceParts, options: AppOptions): Prese
     proof: parts.proof,
     contactsOf: reachableOf,
     gruus,
+    toPeers: parts.toPeers,
     // Not the thing itself: it needs the SIP side to be there first.
     subscriptions: {
       subscribe: (request) => service.subscriptions.subscribe(request),

@@ -2,7 +2,14 @@
 import type { ConfigPath } from './config-faults.ts';
 import type { FileTexts } from './config-files.ts';
 import type { ConfigValues } from './config-schema.ts';
-import { SIP_SECURITY, XMPP_SECURITY, type SipSecurity, type XmppSecurity } from './config-trust.ts';
+import {
+  builtIdentity,
+  SIP_SECURITY,
+  type PeerIdentity,
+  XMPP_SECURITY,
+  type SipSecurity,
+  type XmppSecurity,
+} from './config-trust.ts';
 import { known, parseDomain, parseListen, parseXmppNextHop, type XmppNextHop } from './config-values.ts';
 
 export type ComponentLinkConfig = {
@@ -66,6 +73,8 @@ export type PeerConfig = {
   readonly trust: readonly string[];
   /** The least a SIP peer must offer; absent: none. */
   readonly security?: SipSecurity;
+  /** What is said about senders between a SIP peer and us. */
+  readonly identity?: PeerIdentity;
   /** Of a peer over a link of type `xmpp-s2s`. */
   readonly s2s?: { readonly security: XmppSecurity; readonly nextHop?: XmppNextHop };
 };
@@ -108,7 +117,7 @@ function federationListen(text: string): FederationLinkConfig['listen'][number] 
 }
 
 export function builtPeer(
-  { domain, link, trust, nextHop, security }: ConfigValues['peers'][number],
+  { domain, link, trust, nextHop, security, identity }: ConfigValues['peers'][number],
   isFederated: boolean,
 ): PeerConfig {
   const base = { domain: known(parseDomain(domain)), link, trust };
@@ -118,6 +127,7 @@ export function builtPeer(
       ...base,
       ...(nextHop === undefined ? {} : { nextHop }),
       ...(least === undefined ? {} : { security: least }),
+      ...(identity === undefined ? {} : { identity: builtIdentity(identity) }),
     };
   }
   const least = XMPP_SECURITY.find((one) => one === security) ?? 'certificate';

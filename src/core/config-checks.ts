@@ -202,7 +202,7 @@ function peerFaults(values: unknown, own: readonly Named[]): ValueFault[] {
     const isFederated = link !== 'sip' && textAt(links[link], ['type']) === 'xmpp-s2s';
     faults.push(...federationPeerFaults(value, path, isFederated ? links[link] : undefined));
     if (link !== 'sip') {
-      for (const key of isFederated ? ['trust'] : ['nextHop', 'trust', 'security']) {
+      for (const key of isFederated ? ['trust', 'identity'] : ['nextHop', 'trust', 'security', 'identity']) {
         if (valueAt(value, [key]) !== undefined) {
           faults.push({ path: [...path, key], text: `belongs to a peer with link: sip, not to one over ${link}` });
         }

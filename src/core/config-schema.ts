@@ -12,7 +12,7 @@ import { presence } from './config-presence.ts';
 import { registration } from './config-registration.ts';
 import { store } from './config-store.ts';
 import { aliases, numbers } from './config-numbers.ts';
-import { peerSecurity } from './config-trust.ts';
+import { peerIdentity, peerSecurity } from './config-trust.ts';
 import {
   BEARER_TOKEN_FORM,
   isBearerToken,
@@ -93,6 +93,7 @@ const peer = z.strictObject({
     }),
   ),
   security: peerSecurity,
+  identity: peerIdentity,
 });
 
 const sip = z.strictObject({

@@ -23,3 +23,32 @@ export const peerSecurity = z
       commented: true,
     }),
   );
+
+/** In which direction identities are asserted between a peer and us. */
+export const ASSERTED = ['none', 'believed', 'given', 'both'] as const;
+
+export type Asserted = (typeof ASSERTED)[number];
+
+export const peerIdentity = z
+  .strictObject({
+    asserted: z
+      .enum(ASSERTED)
+      .optional()
+      .meta(
+        meta({
+          about:
+            'P-Asserted-Identity (RFC 3325): `believed` from this peer about its own users, `given` to it about senders who wish not to be named to others as well, `both`, or `none`. Absent: believed where it comes from the addresses under `trust`.',
+          sample: 'both',
+        }),
+      ),
+  })
+  .optional()
+  .meta(meta({ about: 'Who sends, between this peer and us (only with `link: sip`).', commented: true }));
+
+export type PeerIdentity = {
+  readonly asserted?: Asserted;
+};
+
+export function builtIdentity({ asserted }: NonNullable<z.output<typeof peerIdentity>>): PeerIdentity {
+  return { ...(asserted === undefined ? {} : { asserted }) };
+}

@@ -63,6 +63,16 @@ export class NumberPlan {
     return this.#deps.aliases.get(addressKey(alias));
   }
 
+  /** The first of a user's numbers; undefined for one who has none. */
+  numberOf(user: Address): PhoneNumber | undefined {
+    const key = addressKey(user);
+    for (const [alias, owner] of this.#deps.aliases) {
+      const number = addressKey(owner) === key ? parsePhoneNumber(alias.slice(0, alias.indexOf('@'))) : undefined;
+      if (number !== undefined) return number;
+    }
+    return undefined;
+  }
+
   #stepOf(
     address: Address,
   ):

@@ -1,6 +1,6 @@
 import { cidrHolds, parseCidr, parseIpAddress, type Cidr } from './cidr.ts';
 import type { Config, LinkConfig, PeerConfig } from './config.ts';
-import type { SipSecurity } from './config-trust.ts';
+import type { PeerIdentity, SipSecurity } from './config-trust.ts';
 import { parseNextHop } from './config-values.ts';
 
 /** Where a request came from, as far as it proves who sent it. */
@@ -45,6 +45,7 @@ type Trusted = {
   readonly blocks: readonly Cidr[];
   readonly certificateNames: ReadonlySet<string>;
   readonly security?: SipSecurity;
+  readonly identity?: PeerIdentity;
 };
 
 /**
@@ -127,9 +128,32 @@ export class PeerTable {
     if (trusted === undefined) return false;
     if (trusted.security === 'tls' && evidence.isTls !== true) return false;
     if (evidence.peerNames?.some((name) => trusted.certificateNames.has(name.toLowerCase())) === true) return true;
-    if (trusted.blocks.length === 0 || trusted.security === 'mutual-tls') return false;
-    const address = parseIpAddress(evidence.address);
-    return address !== undefined && trusted.blocks.some((block) => cidrHolds(block, address));
+    return isFromTrusted(trusted, evidence);
+  }
+
+  /**
+   * Whether what is asserted about a user of a domain counts (P-Asserted-Identity; RFC 3325, section 5), from who may act
+   * for the domain: always from its core, from a peer where its `identity` says so, or where that says nothing and it
+   * comes from the addresses under `trust`.
+   */
+  believes(domain: string, evidence: PeerEvidence): boolean {
+    if (!this.mayActFor(domain, evidence)) return false;
+    const trusted = this.#trusted.get(domain);
+    const asserted = trusted?.identity?.asserted;
+    if (trusted === undefined || this.#own.has(domain)) return true;
+    return asserted === undefined ? isFromTrusted(trusted, evidence) : asserted === 'believed' || asserted === 'both';
+  }
+
+  /** Whether who has sent a message is told to a domain also where others must not know: to a core, and by `identity`. */
+  isGivenIdentity(domain: string): boolean {
+    if (this.#own.get(domain)?.nextHop !== undefined) return true;
+    const asserted = this.#trusted.get(domain)?.identity?.asserted;
+    return asserted === 'given' || asserted === 'both';
+  }
+
+  /** What a SIP peer must offer at least; none for all others. */
+  securityOf(domain: string): SipSecurity {
+    return this.#trusted.get(domain)?.security ?? 'none';
   }
 
   /** A domain whose users whoever sent a SIP request may speak for; the first one, where there are several. */
@@ -157,8 +181,15 @@ export class PeerTable {
       blocks: blocksOf(entry.trust),
       certificateNames: new Set(namesOf(entry.domain, entry.nextHop)),
       security,
+      ...(entry.identity === undefined ? {} : { identity: entry.identity }),
     });
   }
+}
+
+function isFromTrusted({ blocks, security }: Trusted, evidence: PeerEvidence): boolean {
+  if (blocks.length === 0 || security === 'mutual-tls') return false;
+  const address = parseIpAddress(evidence.address);
+  return address !== undefined && blocks.some((block) => cidrHolds(block, address));
 }
 
 /** Whose certificate speaks for a domain: its own, and that of its next hop. */

@@ -6,6 +6,7 @@
  */
 import type { Address } from './address.ts';
 import type { Content } from './content.ts';
+import type { Privacy } from './privacy.ts';
 
 /** Who sends or receives: an address and, where one is known, the instance of it (GRUU, XMPP resource). */
 export type Entity = {
@@ -55,6 +56,8 @@ export type InstantMessage = {
    * the instance is who it is for if he is there (RFC 6121, section 8.5.3).
    */
   readonly isForInstanceOnly?: true;
+  /** What its author wishes to keep from everybody whom his side does not trust; absent: nothing. */
+  readonly privacy?: Privacy;
   /** Asked for by a sips: URI: it may travel over TLS only, and not into XMPP (RFC 7247, section 8). */
   readonly secure?: true;
   /** End-to-end SIP header fields that we do not interpret; carried between SIP hops only, name and value as sent. */

@@ -4,6 +4,7 @@ import { READABLE_TYPES } from '../cpim/readable.ts';
 import type { Origin } from '../core/admission.ts';
 import { failureText } from '../core/failure-text.ts';
 import type { Log } from '../core/log.ts';
+import type { NumberPlan } from '../core/number-plan.ts';
 import type { PeerTable } from '../core/peers.ts';
 import type { Clock, CredentialStore, OperationSender } from '../core/ports.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
@@ -21,6 +22,7 @@ import { optionsHandler } from './options-handler.ts';
 import type { PresenceHandlers } from './presence-application.ts';
 import { registerHandler, type RegisterSettings } from './register-handler.ts';
 import { proveSender, type SenderProofDeps } from './sender-proof.ts';
+import type { PeerRequests } from './trust/peer-requests.ts';
 import type { SipHandler, SipListener, SipStack } from './stack.ts';
 
 export type SipApplicationDeps = {
@@ -38,6 +40,8 @@ export type SipApplicationDeps = {
   readonly log: Log;
   /** How large a body may be once its Content-Encoding is undone; 1 MiB when absent. */
   readonly bodyBytesMax?: number;
+  /** The way to peers. */
+  readonly toPeers?: PeerRequests;
   /** Who sends, as `senderProof` makes it. */
   readonly proof: SenderProofDeps;
   readonly presence: PresenceHandlers;
@@ -71,12 +75,15 @@ const BODY_BYTES_MAX = 1024 * 1024;
 export function senderProof({
   peers,
   credentials,
+  numbers,
   clock,
   log,
   nonces,
 }: {
   readonly peers: PeerTable;
   readonly credentials: Pick<CredentialStore, 'find'>;
+  /** Who has which other addresses; absent: nobody has any. */
+  readonly numbers?: Pick<NumberPlan, 'userOf'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
   readonly nonces?: DigestCheckDeps['nonces'];
@@ -90,6 +97,10 @@ export function senderProof({
   return {
     isOwn: (domain) => peers.own(domain) !== undefined,
     mayActFor: peers.mayActFor.bind(peers),
+    believes: peers.believes.bind(peers),
+    mainDomain: peers.ownDomains[0],
+    trustedDomain: peers.domainActedFor.bind(peers),
+    ...(numbers === undefined ? {} : { userOf: numbers.userOf.bind(numbers) }),
     checkDigest: digest.check.bind(digest),
     usedElsewhere: digest.usedElsewhere.bind(digest),
   };
@@ -97,7 +108,7 @@ export function senderProof({
 
 /** Puts the SIP side together: what is served, for whom, and how operations leave. */
 export function sipApplication(deps: SipApplicationDeps): SipApplication {
-  const { peers, proof: proofDeps, clock, log, presence } = deps;
+  const { peers, proof: proofDeps, toPeers, clock, log, presence } = deps;
   const { isOwn } = proofDeps;
   const mainDomain = peers.ownDomains[0] ?? 'localhost';
   const bodyBytesMax = deps.bodyBytesMax ?? BODY_BYTES_MAX;
@@ -146,6 +157,7 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
       log.trace({ method, uri, status: response.status, bytes: body?.length ?? 0 }, 'request sent and answered');
       return response;
     },
+    ...(toPeers === undefined ? {} : { toPeer: toPeers.request.bind(toPeers) }),
     contactsOf,
     isOwn,
     mainDomain,

@@ -3,6 +3,7 @@ import { domainOf, localpartOf } from '../cpim/address.ts';
 import { bytesOf, contentFromBytes, mediaTypeOf } from '../cpim/content.ts';
 import type { Entity, FailureReport, InstantMessage } from '../cpim/operation.ts';
 import { isDeviceName } from '../core/devices.ts';
+import { hidesAuthor, hidesDevice, hidesTexts, type Privacy } from '../cpim/privacy.ts';
 import { GatewayError } from '../core/errors.ts';
 import { failureText } from '../core/failure-text.ts';
 import { parseDigits } from './characters.ts';
@@ -16,6 +17,8 @@ import { parseSipUri } from './uri.ts';
 export type MessageContext = {
   /** Who sent it, as proved; From is not looked at again but for its tag. */
   readonly sender: Entity;
+  /** What he wishes to keep to himself. */
+  readonly privacy?: Privacy;
   readonly nowMs: number;
   /** How large a body may be once its Content-Encoding is undone. */
   readonly bodyBytesMax: number;
@@ -30,6 +33,15 @@ const EXTRAS: ReadonlySet<string> = new Set([
   'MIME-Version',
   'Organization',
   'Priority',
+  'User-Agent',
+]);
+/** Which of them tell something about the author's device, and which about himself (RFC 3323, sections 5.1 and 5.3). */
+const OF_DEVICE: ReadonlySet<string> = new Set(['User-Agent', 'Content-ID', 'In-Reply-To', 'Organization']);
+const OF_AUTHOR: ReadonlySet<string> = new Set([
+  'Accept-Language',
+  'Content-ID',
+  'In-Reply-To',
+  'Organization',
   'User-Agent',
 ]);
 const EXTRA_LENGTH_MAX = 512;
@@ -59,7 +71,7 @@ const LANGUAGE = /^[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8}){0,7}$/;
  */
 export function messageFromRequest(request: SipRequest, context: MessageContext): InstantMessage {
   const { headers } = request;
-  const { sender, nowMs } = context;
+  const { sender, nowMs, privacy } = context;
   const uri = parseSipUri(request.uri);
   const destination = uri === undefined ? entityFromUriText(request.uri) : entityFromSipUri(uri);
   const type = headers.get('Content-Type');
@@ -67,12 +79,13 @@ export function messageFromRequest(request: SipRequest, context: MessageContext)
     throw new GatewayError('content-malformed', 'body without a Content-Type that can be read');
   }
   const callId = headers.get('Call-ID') ?? '';
-  const thread = threadFromCallId(callId, sender.address, destination.address);
+  // An id that his device made may have the name of his machine in it (RFC 3323, section 5.3).
+  const thread = hidesDevice(privacy) ? undefined : threadFromCallId(callId, sender.address, destination.address);
   const sentAtMs = parseSipDate(headers.get('Date') ?? '');
   const expiresAtMs = expiresAtMsOf(request, sentAtMs, nowMs);
-  const subject = headers.get('Subject') ?? '';
+  const subject = hidesTexts(privacy) ? '' : (headers.get('Subject') ?? '');
   const language = languageFrom(headers.get('Content-Language'));
-  const extras = extrasOf(request);
+  const extras = extrasOf(request, privacy);
   const isSecure = uri?.scheme === 'sips' || isSips(headers.get('To'));
   return {
     op: 'message',
@@ -88,6 +101,7 @@ export function messageFromRequest(request: SipRequest, context: MessageContext)
     ...(language === undefined ? {} : { language }),
     content: contentFromBytes(type, decodedBody(request.body, headers, context.bodyBytesMax)),
     ...(destination.instance !== undefined && isDeviceName(destination.instance) ? { isForInstanceOnly: true } : {}),
+    ...(privacy === undefined ? {} : { privacy }),
     ...(isSecure ? { secure: true } : {}),
     ...(extras.length === 0 ? {} : { extras }),
   };
@@ -130,15 +144,20 @@ function languageFrom(value: string | undefined): string | undefined {
   return LANGUAGE.test(first) ? first : undefined;
 }
 
-function extrasOf(request: SipRequest): HeaderField[] {
+function extrasOf(request: SipRequest, privacy: Privacy | undefined): HeaderField[] {
   return request.headers.fields
-    .filter(([name, value]) => EXTRAS.has(name) && value !== '' && value.length <= EXTRA_LENGTH_MAX)
+    .filter(([name]) => EXTRAS.has(name) && !(OF_DEVICE.has(name) && hidesDevice(privacy)))
+    .filter(([name]) => !(OF_AUTHOR.has(name) && hidesTexts(privacy)))
+    .filter(([, value]) => value !== '' && value.length <= EXTRA_LENGTH_MAX)
     .slice(0, EXTRAS_MAX);
 }
 
 function isSips(to: string | undefined): boolean {
   return to !== undefined && parseSipUri(parseNameAddr(to)?.uri ?? '')?.scheme === 'sips';
 }
+
+/** RFC 3323, section 4.1.1.3. */
+export const ANONYMOUS_FROM = '"Anonymous" <sip:anonymous@anonymous.invalid>';
 
 /** Where an operation goes as a request. */
 export type MessageTarget = {
@@ -161,12 +180,9 @@ export function outgoingFromMessage(message: InstantMessage, target: MessageTarg
   const { source, destination, subjects, language, content, sentAtMs, acceptedAtMs, expiresAtMs } = message;
   const { nowMs } = target;
   const scheme = message.secure === true ? 'sips' : 'sip';
-  const headers = startOf(
-    message,
-    sipUriFromEntity(source, scheme),
-    sipUriFromAddress(destination.address, scheme),
-    target,
-  );
+  // Also where it is trusted: From is what is shown to everybody behind it. Who it is says P-Asserted-Identity.
+  const from = hidesAuthor(message.privacy) ? ANONYMOUS_FROM : `<${sipUriFromEntity(source, scheme)}>`;
+  const headers = startOf(message, from, sipUriFromAddress(destination.address, scheme), target);
   headers.push(['Max-Forwards', String(Math.min(message.hops, HOPS_START))]);
   const writtenAtMs = sentAtMs ?? (nowMs - acceptedAtMs > DEFERRED_AFTER_MS ? acceptedAtMs : undefined);
   if (writtenAtMs !== undefined) headers.push(['Date', formatSipDate(writtenAtMs)]);
@@ -190,7 +206,7 @@ export function outgoingFromMessage(message: InstantMessage, target: MessageTarg
  */
 export function outgoingFromReport(report: FailureReport, postmaster: Entity, target: MessageTarget): SipOutgoing {
   const to = sipUriFromAddress(report.destination.address);
-  const headers = startOf(report, sipUriFromEntity(postmaster), to, target);
+  const headers = startOf(report, `<${sipUriFromEntity(postmaster)}>`, to, target);
   headers.push(['Max-Forwards', String(HOPS_START)]);
   headers.push(['Content-Type', 'text/plain;charset=UTF-8'], ['Content-Language', 'en']);
   return { method: 'MESSAGE', uri: target.uri, headers, body: Buffer.from(reportText(report)) };
@@ -218,10 +234,10 @@ function startOf(
   const { thread, source, destination, id } = operation;
   // COMPAT(liblinphone 5.1, 2026-11): it answers 200 to a MESSAGE with a Call-ID it has seen and shows it to nobody.
   // Nothing is lost by it here: a phone sends no thread back, since pager messages have no dialog (RFC 3428).
-  const callId =
-    target.isPhone === true ? `${id}@interpres` : callIdFromThread(thread, source.address, destination.address);
+  const hasOwnCallId = target.isPhone === true || (operation.op === 'message' && hidesDevice(operation.privacy));
+  const callId = hasOwnCallId ? `${id}@interpres` : callIdFromThread(thread, source.address, destination.address);
   return [
-    ['From', `<${from}>;tag=${id}`],
+    ['From', `${from};tag=${id}`],
     ['To', `<${to}>`],
     ['Call-ID', callId],
     ['CSeq', `${target.sequence} MESSAGE`],

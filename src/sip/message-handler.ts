@@ -34,7 +34,12 @@ export function messageHandler(deps: MessageDeps): SipHandler {
     // After the proof, which covers the Request-URI as it was sent.
     const addressed = { ...request, uri: deps.addressed(request.uri) };
     const plain = deps.numbers === undefined ? addressed : withPlainNumber(addressed, deps.numbers);
-    const message = messageFromRequest(plain, { sender: proof.sender, nowMs: clock.nowMs(), bodyBytesMax });
+    const message = messageFromRequest(plain, {
+      sender: proof.sender,
+      ...(proof.privacy === undefined ? {} : { privacy: proof.privacy }),
+      nowMs: clock.nowMs(),
+      bodyBytesMax,
+    });
     const outcome = await deps.accept(message, proof.origin);
     return { status: outcome === 'delivered' ? 200 : 202 };
   };

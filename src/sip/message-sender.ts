@@ -9,12 +9,15 @@ import { parseNameAddr, parseRetryAfter } from './header-values.ts';
 import { sipUriFromEntity } from './map-address.ts';
 import { outgoingFromMessage, outgoingFromReport } from './map-message.ts';
 import type { SipOutgoing, SipResponse } from './message.ts';
+import type { OnBehalfOf, PeerRequests } from './trust/peer-requests.ts';
 import { errorFromStatus } from './status.ts';
 import { requestToContact } from './towards-contact.ts';
 import { parseSipUri, uriParam } from './uri.ts';
 
 export type MessageSenderDeps = {
   readonly request: (outgoing: SipOutgoing) => Promise<SipResponse>;
+  /** The way to peers; absent: as `request`. */
+  readonly toPeer?: PeerRequests['request'];
   /** Contacts that can be reached now. */
   readonly contactsOf: (userKey: string, device?: string) => readonly Binding[];
   readonly isOwn: (domain: string) => boolean;
@@ -82,12 +85,14 @@ export class MessageSender implements OperationSender {
     const uri = sipUriFromEntity(operation.destination, isSecure ? 'sips' : 'sip');
     const outgoing = this.#outgoing(delivery, uri, false);
     const host = nextHop === undefined ? undefined : parseSipUri(nextHop)?.host;
-    const response = await this.#deps.request({
+    const addressed = {
       ...outgoing,
       ...(nextHop === undefined ? {} : { nextHop: { uri: nextHop } }),
       expectNames: host === undefined ? [domain] : [domain, host],
-    });
-    this.#check(response, delivery);
+    };
+    const { toPeer, request } = this.#deps;
+    const answered = toPeer === undefined ? request(addressed) : toPeer(domain, addressed, onBehalfOf(operation));
+    this.#check(await answered, delivery);
   }
 
   #outgoing(delivery: Delivery, uri: string, isPhone: boolean): SipOutgoing {
@@ -117,6 +122,13 @@ export class MessageSender implements OperationSender {
     } else log.debug(fields, 'request answered');
     throw errorFromStatus(status, `answered ${status}`, detailsFrom(response));
   }
+}
+
+/** A report is from this server itself. */
+function onBehalfOf(operation: Operation): OnBehalfOf | undefined {
+  if (operation.op !== 'message') return undefined;
+  const { source, privacy } = operation;
+  return { author: source.address, ...(privacy === undefined ? {} : { privacy }) };
 }
 
 function wantsTls(operation: Operation): boolean {

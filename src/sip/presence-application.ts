@@ -18,8 +18,10 @@ import { subscribeHandler } from './events/subscribe-handler.ts';
 import { SipSubscriber } from './events/subscriber.ts';
 import type { UpstreamRecord } from './events/subscriber-records.ts';
 import type { Gruus } from './gruu.ts';
+import type { SipOutgoing, SipResponse } from './message.ts';
 import { paced, PRESENCE_PACE } from './paced-handler.ts';
 import { proveSender, proveWatcher, type SenderProofDeps } from './sender-proof.ts';
+import { PeerRequests } from './trust/peer-requests.ts';
 import type { SipHandler, SipStack } from './stack.ts';
 import { parseSipUri } from './uri.ts';
 
@@ -31,6 +33,8 @@ export type SipPresenceDeps = {
   /** Contacts that can be reached now; of one device alone where it is named. */
   readonly contactsOf: RegistrationService['reachableOf'];
   readonly gruus: Pick<Gruus, 'entityOf'>;
+  /** The way to peers; absent: one by the peer table alone. */
+  readonly toPeers?: PeerRequests;
   readonly clock: Clock;
   readonly log: Log;
   readonly subscriptions: Pick<Subscriptions, 'subscribe' | 'refresh' | 'fetch' | 'find' | 'saveLease'>;
@@ -77,8 +81,11 @@ export function sipPresence(deps: SipPresenceDeps): SipPresence {
   const isOwn = (domain: string): boolean => peers.own(domain) !== undefined;
   const mainDomain = peers.ownDomains[0] ?? 'localhost';
   const run = randomInt(RUN_MAX);
+  const toPeers = deps.toPeers ?? new PeerRequests({ request: (outgoing) => deps.stack.request(outgoing), peers });
+  const toDevices = (request: (outgoing: SipOutgoing) => Promise<SipResponse>) =>
+    deviceRequests({ request, gruus: deps.gruus, contactsOf });
   const notifier = new SipNotifier({
-    request: deviceRequests({ request: (outgoing) => deps.stack.request(outgoing), gruus: deps.gruus, contactsOf }),
+    request: (outgoing, domain) => toDevices((sent) => toPeers.request(domain, sent))(outgoing),
     saveLease: (id) => deps.subscriptions.saveLease(id),
     flowOf: (user, contact) => contactsOf(addressKey(user)).find((binding) => binding.contact === contact)?.flow,
     nextHopOf: (domain) => nextHopOf(domain, peers),
@@ -89,7 +96,7 @@ export function sipPresence(deps: SipPresenceDeps): SipPresence {
   const contacts = new LocalContacts(deps.stack);
   const upstream = new SipSubscriber({
     records: deps.upstreamRecords,
-    request: (outgoing) => deps.stack.request(outgoing),
+    request: (outgoing, domain, watcher) => toPeers.request(domain, outgoing, { author: watcher }),
     contactFor: (watcher, route) => {
       const domain = domainOf(watcher);
       return contacts.towards(farEndOf(route.nextHop), isOwn(domain) ? domain : mainDomain, false);
@@ -119,12 +126,11 @@ type PresenceParts = {
 };
 
 function presenceHandlers(
-  { peers, proof: proofDeps, clock, log, subscriptions, publish, isUser, documentBytesMax, ...deps }: SipPresenceDeps,
+  { proof: proofDeps, clock, log, subscriptions, publish, isUser, documentBytesMax, ...deps }: SipPresenceDeps,
   { notifier, upstream, contacts, run, mainDomain }: PresenceParts,
 ): PresenceHandlers {
-  const watcherDeps = { ...proofDeps, trustedDomain: peers.domainActedFor.bind(peers) };
   const subscribe = subscribeHandler({
-    prove: (request) => proveWatcher(request, watcherDeps),
+    prove: (request) => proveWatcher(request, proofDeps),
     subscriptions,
     numbers: { telDomain: deps.telDomain, isOwn: proofDeps.isOwn },
     presentityOf: (address) => deps.numbers?.destinationOf(address, 'pres') ?? address,

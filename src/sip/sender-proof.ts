@@ -1,17 +1,25 @@
-import { addressFrom, addressKey, domainOf, type Address } from '../cpim/address.ts';
+import { addressFrom, addressKey, domainOf, parseAddress, type Address } from '../cpim/address.ts';
 import type { Entity } from '../cpim/operation.ts';
+import { hidesDevice, type Privacy } from '../cpim/privacy.ts';
 import type { Origin } from '../core/admission.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { PeerEvidence } from '../core/peers.ts';
 import type { DigestOutcome } from './digest-check.ts';
-import { parseNameAddr, parseNameAddrList, type NameAddr } from './header-values.ts';
-import { entityFromUriText } from './map-address.ts';
+import { parseNameAddr } from './header-values.ts';
 import { isSecureTransport, isWebSocketTransport, type HeaderField, type SipRequest } from './message.ts';
-import { parseSipUri, schemeOf } from './uri.ts';
+import { assertedIdentity, preferredDomain, preferredIdentity, senderFrom } from './trust/asserted-identity.ts';
+import { isAnonymous, privacyFrom } from './trust/privacy-header.ts';
+import { parseSipUri } from './uri.ts';
 
 /** Who sent a request and how that is known, or the header fields of the 401 that asks him for a proof. */
 export type SenderProof =
-  | { readonly kind: 'proved'; readonly sender: Entity; readonly origin: Origin }
+  | {
+      readonly kind: 'proved';
+      readonly sender: Entity;
+      readonly origin: Origin;
+      /** What of it may not be shown to those outside. */
+      readonly privacy?: Privacy;
+    }
   | { readonly kind: 'challenge'; readonly headers: readonly HeaderField[] };
 
 /** The same for a watcher, who may keep his name to himself where somebody who is trusted speaks for him. */
@@ -20,7 +28,15 @@ export type WatcherProof = SenderProof | { readonly kind: 'anonymous'; readonly 
 export type SenderProofDeps = {
   readonly isOwn: (domain: string) => boolean;
   readonly mayActFor: (domain: string, evidence: PeerEvidence) => boolean;
+  /** Whether what is asserted about users of a domain from there is believed; absent: as `mayActFor`. */
+  readonly believes?: (domain: string, evidence: PeerEvidence) => boolean;
+  /** A domain whose users a source may speak for, whoever they are; absent: there is none. */
+  readonly trustedDomain?: (evidence: PeerEvidence) => string | undefined;
   readonly checkDigest: (request: SipRequest, realm: string) => DigestOutcome;
+  /** Where whoever does not name a domain of ours is looked for; absent: nowhere. */
+  readonly mainDomain?: string | undefined;
+  /** The user of ours whose alias an address is; absent: there are no aliases. */
+  readonly userOf?: (alias: Address) => Address | undefined;
 };
 
 /** Where a request came from, as evidence of who sent it. */
@@ -38,52 +54,71 @@ export function evidenceOf(request: SipRequest): PeerEvidence {
 /**
  * Finds out who sent a request, or refuses it: nobody speaks as another.
  *
- * 1. P-Asserted-Identity counts when the request comes from where its domain is vouched for (RFC 3325, section 5: from
- *    a trusted element), and is passed over otherwise. With `Privacy: id` or the like it may not be shown to anybody
- *    outside, so such a request is refused.
+ * 1. P-Asserted-Identity counts when the request comes from where its domain is believed (RFC 3325, section 5: from a
+ *    trusted element), and is passed over otherwise.
  * 2. From in a domain that is vouched for from there: a trusted core's user, or a user of that peer.
- * 3. From in a domain of ours: the digest must prove exactly this user.
- * 4. Everything else is refused.
+ * 3. From in a domain of ours: the digest must prove exactly this user. He may appear under another address that is his
+ *    (P-Preferred-Identity; RFC 3325, section 9.2).
+ * 4. The anonymous From of RFC 3323, section 4.1.1.3: somebody whose domain vouches for the request without naming him, or
+ *    the user of ours whom the digest proves.
+ * 5. Everything else is refused.
  *
- * Display names, the body and all other header fields count for nothing.
+ * Display names, the body and all other header fields count for nothing. What the sender wishes to keep to himself goes
+ * along with what he sends (`privacy`).
  *
- * @throws GatewayError 'sender-forbidden', 'request-malformed', 'address-malformed', 'scheme-unsupported', and what the
- *   digest check throws.
+ * @throws GatewayError 'sender-forbidden', 'request-malformed', 'address-malformed', 'scheme-unsupported', and what
+ *   `privacyFrom` and the digest check throw.
  */
 export function proveSender(request: SipRequest, deps: SenderProofDeps): SenderProof {
-  const asserted = assertedIdentity(request, deps);
-  if (asserted === undefined) return proveFrom(request, deps);
-  if (wantsPrivacy(request)) throw new GatewayError('sender-forbidden', 'a private identity cannot be handed on');
-  return vouched(asserted, deps);
+  const privacy = privacyFrom(request);
+  const proof = proveAuthor(request, deps);
+  return proof.kind === 'challenge' || privacy === undefined ? proof : { ...proof, privacy };
+}
+
+function proveAuthor(request: SipRequest, deps: SenderProofDeps): SenderProof {
+  const asserted = assertedBy(request, deps);
+  if (asserted !== undefined) return vouched(asserted, deps);
+  if (!isAnonymous(request)) return proveFrom(request, deps);
+  const nameless = namelessFrom(request, deps);
+  return nameless === undefined
+    ? proveUser(request, realmFor(request, deps), undefined, deps)
+    : vouched(nameless, deps);
 }
 
 /**
  * As `proveSender`, for SUBSCRIBE: whoever has a proof, or is vouched for, and wishes that his name is not shown (RFC
  * 3323, section 4.2; RFC 3325, section 9.3) watches without it.
  *
- * @param trustedDomain a domain whose users a source may speak for, whoever they are
  * @throws GatewayError as there; 'sender-forbidden' with status 433 for an anonymous one whom nobody vouches for (RFC
  *   5079, section 5)
  */
-export function proveWatcher(
-  request: SipRequest,
-  deps: SenderProofDeps & { readonly trustedDomain: (evidence: PeerEvidence) => string | undefined },
-): WatcherProof {
-  const asserted = assertedIdentity(request, deps);
+export function proveWatcher(request: SipRequest, deps: SenderProofDeps): WatcherProof {
+  const asserted = assertedBy(request, deps);
   const isNameless = isAnonymous(request);
   if (asserted === undefined && isNameless) {
-    const domain = deps.trustedDomain(evidenceOf(request));
-    const address = domain === undefined ? undefined : addressFrom('anonymous', domain);
-    if (address === undefined) {
+    const nameless = namelessFrom(request, deps);
+    if (nameless === undefined) {
       throw new GatewayError('sender-forbidden', 'an anonymous watcher without anybody who vouches for him', {
         details: { status: 433 },
       });
     }
-    return { kind: 'anonymous', origin: originOf(address, deps) };
+    return { kind: 'anonymous', origin: originOf(nameless.address, deps) };
   }
   const proof = asserted === undefined ? proveFrom(request, deps) : vouched(asserted, deps);
-  if (proof.kind === 'challenge' || !(isNameless || wantsPrivacy(request))) return proof;
+  if (proof.kind === 'challenge' || !hidesDevice(privacyFrom(request))) return proof;
   return { kind: 'anonymous', origin: proof.origin };
+}
+
+function assertedBy(request: SipRequest, { mayActFor, believes, trustedDomain }: SenderProofDeps): Entity | undefined {
+  const rules = { believes: believes ?? mayActFor, trustedDomain: trustedDomain ?? (() => undefined) };
+  return assertedIdentity(request, evidenceOf(request), rules);
+}
+
+/** Somebody of a domain that vouches for the request and does not say who he is. */
+function namelessFrom(request: SipRequest, { trustedDomain }: SenderProofDeps): Entity | undefined {
+  const domain = trustedDomain?.(evidenceOf(request));
+  const address = domain === undefined ? undefined : addressFrom('anonymous', domain);
+  return address === undefined ? undefined : { address };
 }
 
 function proveFrom(request: SipRequest, deps: SenderProofDeps): SenderProof {
@@ -95,12 +130,40 @@ function proveFrom(request: SipRequest, deps: SenderProofDeps): SenderProof {
   if (!deps.isOwn(domain)) {
     throw new GatewayError('sender-forbidden', `From names ${domain}, which may not be spoken for from there`);
   }
-  const outcome = deps.checkDigest(request, domain);
+  return proveUser(request, domain, sender, deps);
+}
+
+/** In which domain of ours somebody who does not say who he is may have a password. */
+function realmFor(request: SipRequest, { isOwn, mainDomain }: SenderProofDeps): string {
+  const candidates = [preferredDomain(request), parseSipUri(request.uri)?.host, mainDomain];
+  const realm = candidates.find((domain) => domain !== undefined && isOwn(domain));
+  if (realm !== undefined) return realm;
+  throw new GatewayError('sender-forbidden', 'an anonymous sender whom nobody vouches for', {
+    details: { status: 433 },
+  });
+}
+
+/** @param named whom From names; undefined: nobody, so that it is whoever the digest proves */
+function proveUser(
+  request: SipRequest,
+  realm: string,
+  named: Entity | undefined,
+  { checkDigest, userOf }: SenderProofDeps,
+): SenderProof {
+  const outcome = checkDigest(request, realm);
   if (outcome.kind === 'challenge') return outcome;
-  if (outcome.userKey !== addressKey(sender.address)) {
+  if (named !== undefined && outcome.userKey !== addressKey(named.address)) {
     throw new GatewayError('sender-forbidden', `${outcome.userKey} is not the user in From`);
   }
-  return { kind: 'proved', sender, origin: { kind: 'local', user: sender.address } };
+  const user = named?.address ?? parseAddress(outcome.userKey);
+  if (user === undefined) throw new GatewayError('internal', 'the digest proves somebody without an address');
+  const isHis = (address: Address): boolean => {
+    const owner = userOf?.(address) ?? address;
+    return addressKey(owner) === outcome.userKey;
+  };
+  const chosen = preferredIdentity(request, user, isHis);
+  const sender = chosen === user && named !== undefined ? named : { address: chosen };
+  return { kind: 'proved', sender, origin: { kind: 'local', user: chosen } };
 }
 
 function vouched(sender: Entity, deps: SenderProofDeps): SenderProof & { readonly kind: 'proved' } {
@@ -111,46 +174,4 @@ function vouched(sender: Entity, deps: SenderProofDeps): SenderProof & { readonl
 function originOf(user: Address, deps: SenderProofDeps): Origin {
   const domain = domainOf(user);
   return deps.isOwn(domain) ? { kind: 'local', user, isFromCore: true } : { kind: 'sip-peer', domain };
-}
-
-/** The one identity that is asserted by who may assert it. */
-function assertedIdentity(request: SipRequest, deps: SenderProofDeps): Entity | undefined {
-  const evidence = evidenceOf(request);
-  const identities: Entity[] = [];
-  for (const value of request.headers.all('P-Asserted-Identity')) {
-    for (const identity of parseNameAddrList(value) ?? []) {
-      const scheme = schemeOf(identity.uri);
-      // The other of the two values that RFC 3325, section 9.1 allows is a tel URI, which names nobody here.
-      if (scheme !== 'sip' && scheme !== 'sips') continue;
-      const entity = senderFrom(identity);
-      if (deps.mayActFor(domainOf(entity.address), evidence)) identities.push(entity);
-    }
-  }
-  const [identity, second] = identities;
-  if (second !== undefined) throw new GatewayError('request-malformed', 'more than one SIP identity is asserted');
-  return identity;
-}
-
-/** Whether From is the one of those who do not say who they are (RFC 3323, section 4.1.1.3). */
-function isAnonymous(request: SipRequest): boolean {
-  const uri = parseSipUri(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
-  return uri?.host === 'anonymous.invalid';
-}
-
-/** RFC 3323, section 4.2; RFC 3325, section 9.3. */
-function wantsPrivacy(request: SipRequest): boolean {
-  return request.headers
-    .all('Privacy')
-    .some((value) => value.split(/[;,]/).some((kind) => ['id', 'user', 'header'].includes(kind.trim().toLowerCase())));
-}
-
-function senderFrom(party: NameAddr): Entity {
-  try {
-    return entityFromUriText(party.uri, party.params);
-  } catch (cause) {
-    const error = GatewayError.of(cause);
-    // 416 would speak of the Request-URI.
-    if (error.code !== 'scheme-unsupported') throw error;
-    throw new GatewayError('sender-forbidden', 'the sender has no SIP address', { cause });
-  }
 }

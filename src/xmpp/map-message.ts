@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { ContentError } from '../cpim/content-error.ts';
 import type { FailureReport, InstantMessage, LocalizedText } from '../cpim/operation.ts';
+import { hidesAuthor } from '../cpim/privacy.ts';
 import { type Readable, readableFromContent } from '../cpim/readable.ts';
 import { contentFailure } from '../core/content-failure.ts';
 import { ERROR_CODES, type ErrorCode, GatewayError } from '../core/errors.ts';
@@ -12,6 +13,8 @@ import type { MessageStanza } from './stanza.ts';
 
 /** XMPP counts no hops; a message from there starts with what RFC 3261, section 8.1.1.6 recommends. */
 const HOPS = 70;
+/** Who does not say who he is; the name of nobody's account. */
+const ANONYMOUS_LOCAL = 'anonymous';
 /** What waited longer than this is marked as delayed, ms. */
 const DELAY_MS = 30_000;
 /** A clock that is further behind than this is not believed, ms. */
@@ -69,13 +72,15 @@ export function stanzaFromMessage(
   const { domains, nowMs, maybeSent } = context;
   const readable = readableFrom(message);
   const { from, to } = addressed(message, domains);
+  const isHidden = hidesAuthor(message.privacy);
   const language = legalLanguage(readable.language ?? message.language);
   // Not the DateTime of message/cpim (RFC 3922, section 4.2.4).
   const stampMs = stampOf(message.sentAtMs, message.acceptedAtMs);
   return {
     kind: 'message',
     type: 'normal',
-    from,
+    // Nobody can answer him, and nobody learns who he is (RFC 3325, section 5: outside of the trust domain).
+    from: isHidden ? { local: ANONYMOUS_LOCAL, domain: domains.name } : from,
     to,
     id: message.id,
     ...(language === undefined ? {} : { language }),

@@ -19,6 +19,12 @@ export type TlsDomainPlan = {
   readonly peerPort: number;
   /** YAML lines at the top level. */
   readonly extra?: string;
+  /** YAML within the entry of the peer: `security: mutual-tls`. */
+  readonly peerExtra?: string;
+  /** YAML within `sip:`. */
+  readonly sipExtra?: string;
+  /** More files that the configuration names, with their texts. */
+  readonly files?: Readonly<Record<string, string>>;
 };
 
 /** A whole server for one domain with one user, whose only peer is reached over TLS and known by its certificate. */
@@ -42,6 +48,7 @@ export class TlsDomain {
       cert: leaf.certificate,
       key: leaf.key,
       ca: testAuthority().certificate,
+      ...plan.files,
     };
     const udpPort = await freePort();
     const config = configOf(
@@ -50,8 +57,9 @@ data: ${JSON.stringify(join(folder, 'data'))}
 sip:
   listen: ['udp://127.0.0.1:${udpPort}', 'tls://127.0.0.1:${plan.tlsPort}']
   tls: { certificate: cert, key: key, ca: ca }
+${plan.sipExtra ?? ''}
 peers:
-  - { domain: ${plan.peer}, link: sip, nextHop: 'sip:127.0.0.1:${plan.peerPort};transport=tls' }
+  - { domain: ${plan.peer}, link: sip, nextHop: 'sip:127.0.0.1:${plan.peerPort};transport=tls'${plan.peerExtra === undefined ? '' : `, ${plan.peerExtra}`} }
 dns: { servers: ['127.0.0.1:9'] }
 ${plan.extra ?? ''}`,
       folder,
@@ -89,7 +97,11 @@ ${plan.extra ?? ''}`,
 }
 
 /** a.example with alice and b.example with bob, each other's peer; the certificate of b has these names. */
-export async function tlsPair(namesOfB: readonly string[], extra = ''): Promise<{ a: TlsDomain; b: TlsDomain }> {
+export async function tlsPair(
+  namesOfB: readonly string[],
+  extra = '',
+  more: Readonly<Record<'a' | 'b', Pick<TlsDomainPlan, 'peerExtra' | 'sipExtra' | 'files'>>> = { a: {}, b: {} },
+): Promise<{ a: TlsDomain; b: TlsDomain }> {
   const [portA, portB] = [await freePort(), await freePort()];
   const a = await TlsDomain.start({
     domain: 'a.example',
@@ -99,6 +111,7 @@ export async function tlsPair(namesOfB: readonly string[], extra = ''): Promise<
     peer: 'b.example',
     peerPort: portB,
     extra,
+    ...more.a,
   });
   const b = await TlsDomain.start({
     domain: 'b.example',
@@ -108,6 +121,7 @@ export async function tlsPair(namesOfB: readonly string[], extra = ''): Promise<
     peer: 'a.example',
     peerPort: portA,
     extra,
+    ...more.b,
   });
   return { a, b };
 }

@@ -12,7 +12,7 @@ import { notifyParts, verdictOf } from './map-notify.ts';
 import { asSipLease, reserveCseq, takeCseq, type SipLease } from './subscription-lease.ts';
 
 export type SipNotifierDeps = {
-  readonly request: (outgoing: SipOutgoing) => Promise<SipResponse>;
+  readonly request: (outgoing: SipOutgoing, domain: string) => Promise<SipResponse>;
   readonly saveLease: (subscriptionId: string) => Promise<void>;
   /** The flow over which a user of ours has registered this contact, if he has. */
   readonly flowOf: (user: Address, contact: string) => string | undefined;
@@ -91,7 +91,8 @@ export class SipNotifier implements Notifier {
     const { clock, request } = this.#deps;
     const { headers, body } = notifyParts(notification, lease, cseq, clock.nowMs());
     const parts = { method: 'NOTIFY', cseq, headers, ...(body === undefined ? {} : { body }) };
-    return request(this.#onItsWay(requestInDialog(lease.dialog, parts), notification, lease));
+    const outgoing = this.#onItsWay(requestInDialog(lease.dialog, parts), notification, lease);
+    return request(outgoing, domainOf(notification.subscription.watcher));
   }
 
   /** A target that is the watcher's domain, not a machine of it, is where the configuration says. */

@@ -2,15 +2,14 @@ import type { Address } from '../../cpim/address.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import { Turnstile } from '../../core/turnstile.ts';
-import type { SipResponse } from '../message.ts';
-import type { SipStack } from '../stack.ts';
+import type { SipOutgoing, SipResponse } from '../message.ts';
 import type { Dialog } from './dialog.ts';
 import type { AnswerPlace } from './notify-handler.ts';
 import { eventFromAnswer, subscribeRequest, type SipRoute } from './subscribe-request.ts';
 import type { AnswerEvent } from './subscriber-states.ts';
 
 export type SubscribeSenderDeps = {
-  readonly request: SipStack['request'];
+  readonly request: (outgoing: SipOutgoing, domain: string, watcher: Address) => Promise<SipResponse>;
   /** The URI of our Contact towards this domain, without brackets: the same, or one as good, after a restart. */
   readonly contactFor: (watcher: Address, route: SipRoute) => string | Promise<string>;
   /** How many may be under way to one next hop. */
@@ -96,7 +95,7 @@ export class SubscribeSender {
     const { contactFor, request, log } = this.#deps;
     const contact = await contactFor(watcher, route);
     if (!begin()) return undefined;
-    const response = await request(subscribeRequest(dialog, { route, contact, seconds }));
+    const response = await request(subscribeRequest(dialog, { route, contact, seconds }), route.domain, watcher);
     const { status, flow } = response;
     const fields = { watcher, callId: dialog.callId, nextHop: hopOf(route), peer: flow.remoteAddress, status };
     if (status === 401 || status === 407) {

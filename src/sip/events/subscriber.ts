@@ -14,7 +14,6 @@ import {
   type UpstreamRoute,
 } from '../../core/presence/subscription.ts';
 import { TokenSource } from '../engine/tokens.ts';
-import type { SipStack } from '../stack.ts';
 import type { Dialog } from './dialog.ts';
 import { dialogToAskFor, takeLocalCseq } from './dialog-uac.ts';
 import type { AnswerPlace, NotifiedDialog, NotifyWord } from './notify-handler.ts';
@@ -28,7 +27,7 @@ import { restoredRecord, type UpstreamRecord } from './subscriber-records.ts';
 export type SipSubscriberDeps = {
   /** Kind `sip-upstream`. */
   readonly records: Records<UpstreamRecord>;
-  readonly request: SipStack['request'];
+  readonly request: SubscribeSenderDeps['request'];
   readonly contactFor: SubscribeSenderDeps['contactFor'];
   readonly onReport: OnUpstreamReport;
   /**

@@ -248,7 +248,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     'an unknown key in a list',
     `${D}${S}peers:\n  - domain: a.example\n    link: sip\n    nexthop: x`,
     [
-      '6:5 peers[0].nexthop: unknown key, expected one of domain, link, nextHop, trust, security; did you mean nextHop?',
+      '6:5 peers[0].nexthop: unknown key, expected one of domain, link, nextHop, trust, security, identity; did you mean nextHop?',
     ],
   ],
   ['an unknown key like none', `${D}${S}log: { colour: red }`, ['3:8 log.colour: unknown key, expected one of level']],

@@ -1,0 +1,85 @@
+import type { Address } from '../../cpim/address.ts';
+import { hidesAuthor, type Privacy } from '../../cpim/privacy.ts';
+import type { PeerTable } from '../../core/peers.ts';
+import { parseNameAddr } from '../header-values.ts';
+import { sipUriFromAddress } from '../map-address.ts';
+import type { HeaderField, SipOutgoing, SipResponse } from '../message.ts';
+import { parseSipUri, uriParam } from '../uri.ts';
+
+/** On whose behalf a request goes out, and what he wishes to keep to himself. */
+export type OnBehalfOf = { readonly author: Address; readonly privacy?: Privacy };
+
+export type PeerRequestsDeps = {
+  readonly request: (outgoing: SipOutgoing) => Promise<SipResponse>;
+  readonly peers: Pick<PeerTable, 'isGivenIdentity' | 'securityOf' | 'peersOf'>;
+  /** A telephone number of a user of ours, `+15551234`; absent: nobody has one. */
+  readonly numberOf?: (user: Address) => string | undefined;
+};
+
+/**
+ * Sends requests to other SIP domains with what each of them is told about who sends, and over nothing less than it must
+ * offer. The one way out to peers, whichever method it is.
+ */
+export class PeerRequests {
+  readonly #deps: PeerRequestsDeps;
+
+  constructor(deps: PeerRequestsDeps) {
+    this.#deps = deps;
+  }
+
+  /** @param onBehalfOf absent: of nobody but this server */
+  request(domain: string, outgoing: SipOutgoing, onBehalfOf?: OnBehalfOf): Promise<SipResponse> {
+    const headers = onBehalfOf === undefined ? [] : this.#identityHeaders(domain, onBehalfOf);
+    const told = headers.length === 0 ? outgoing : { ...outgoing, headers: [...outgoing.headers, ...headers] };
+    return this.#deps.request(this.#secured(domain, told));
+  }
+
+  /**
+   * Within the trust domain who it is, whatever From says, and what he wishes, for those who pass it on (RFC 3325, sections
+   * 5 and 9.3); outside of it nothing but that he does not wish to be named.
+   */
+  #identityHeaders(domain: string, { author, privacy }: OnBehalfOf): readonly HeaderField[] {
+    const { peers, numberOf } = this.#deps;
+    if (!peers.isGivenIdentity(domain)) return hidesAuthor(privacy) ? [['Privacy', 'id']] : [];
+    const number = numberOf?.(author);
+    return [
+      ['P-Asserted-Identity', `<${sipUriFromAddress(author)}>`],
+      ...(number === undefined ? [] : [['P-Asserted-Identity', `<tel:${number}>`] as const]),
+      ...(privacy === undefined ? [] : [['Privacy', privacy.join(';')] as const]),
+    ];
+  }
+
+  /**
+   * A peer that must have TLS gets nothing without it, wherever its own Contact or Record-Route would lead: what is not over
+   * TLS goes to its next hop instead, which is.
+   */
+  #secured(domain: string, outgoing: SipOutgoing): SipOutgoing {
+    const { peers } = this.#deps;
+    if (peers.securityOf(domain) === 'none') return outgoing;
+    const { nextHop } = outgoing;
+    // A flow is what a request of the peer has come over, and was good enough then.
+    if (nextHop !== undefined && 'flow' in nextHop) return { ...outgoing, expectNames: this.#namesOf(domain) };
+    if (isOverTls(nextHop?.uri ?? firstHopOf(outgoing))) return outgoing;
+    const uri = peers.peersOf(domain).find(({ link }) => link === 'sip')?.nextHop;
+    return uri === undefined ? outgoing : { ...outgoing, nextHop: { uri }, expectNames: this.#namesOf(domain) };
+  }
+
+  #namesOf(domain: string): readonly string[] {
+    const nextHop = this.#deps.peers.peersOf(domain).find(({ link }) => link === 'sip')?.nextHop;
+    const host = nextHop === undefined ? undefined : parseSipUri(nextHop)?.host;
+    return host === undefined || host === domain ? [domain] : [domain, host];
+  }
+}
+
+function firstHopOf({ headers, uri }: SipOutgoing): string {
+  const route = headers.find(([name]) => name === 'Route');
+  return route === undefined ? uri : (parseNameAddr(route[1])?.uri ?? uri);
+}
+
+/** Whether what is sent to this URI goes over TLS (RFC 3261, section 26.2.2). */
+function isOverTls(text: string): boolean {
+  const uri = parseSipUri(text);
+  if (uri === undefined) return false;
+  const transport = uriParam(uri, 'transport');
+  return uri.scheme === 'sips' || (typeof transport === 'string' && transport.toLowerCase() === 'tls');
+}
