@@ -40,8 +40,13 @@ export function contactsOfDevice(bindings: readonly Binding[], device: string): 
 /**
  * The contacts of one device, the one to be tried first in front (RFC 5626, section 7; RFC 5627, section 6.1), in a list
  * for each device; a contact without a device is alone in its list.
+ *
+ * @param isDoubted whether nobody has answered at a contact lately: it is tried last
  */
-export function contactsByDevice(bindings: readonly Binding[]): ReadonlyArray<readonly Binding[]> {
+export function contactsByDevice(
+  bindings: readonly Binding[],
+  isDoubted: (binding: Binding) => boolean = () => false,
+): ReadonlyArray<readonly Binding[]> {
   const byDevice = new Map<string, Binding[]>();
   for (const binding of bindings) {
     const device = deviceOf(binding)?.toLowerCase() ?? `\n${binding.contact}`;
@@ -49,7 +54,8 @@ export function contactsByDevice(bindings: readonly Binding[]): ReadonlyArray<re
     if (known === undefined) byDevice.set(device, [binding]);
     else known.push(binding);
   }
+  const rank = (binding: Binding): number => (isDoubted(binding) ? 1 : 0);
   return [...byDevice.values()].map((list) =>
-    list.length < 2 ? list : list.sort((a, b) => (b.refreshedAtMs ?? 0) - (a.refreshedAtMs ?? 0)),
+    list.length < 2 ? list : list.sort((a, b) => rank(a) - rank(b) || (b.refreshedAtMs ?? 0) - (a.refreshedAtMs ?? 0)),
   );
 }

@@ -66,6 +66,8 @@ export type RegistrationDeps = {
 
 /** So often a REGISTER starts again because another node was faster with one of the same user. */
 const CONFLICTS_MAX = 5;
+/** How often it is looked for contacts whose connections are gone; they are over at the second look. */
+const GONE_LOOK_MS = 60_000;
 
 /** Who is registered where. */
 export class RegistrationService {
@@ -74,6 +76,9 @@ export class RegistrationService {
   readonly #turns = new Turns();
   /** When the first binding of each user expires. */
   readonly #alarms: Alarms;
+  /** Flows that were gone at the last look. */
+  #goneFlows: ReadonlySet<string> = new Set();
+  #cancelLook: (() => void) | undefined;
 
   constructor(deps: RegistrationDeps) {
     this.#deps = deps;
@@ -84,9 +89,11 @@ export class RegistrationService {
   start(): void {
     const { store } = this.#deps;
     for (const userKey of [...store.users()]) this.#expire(userKey);
+    this.#lookForGone();
   }
 
   stop(): void {
+    this.#cancelLook?.();
     this.#alarms.stop();
   }
 
@@ -147,6 +154,44 @@ export class RegistrationService {
     log.info({ aor: userKey, callId: request.callId, contacts: bindings.length }, 'registration changed');
     if (isReachable) wake(userHop(userKey));
     return bindings;
+  }
+
+  /**
+   * A contact at the end of a connection that is gone is over (RFC 5626, section 7), once its phone has had a minute to
+   * come back: who watches its user is told that he is away, and does not have to wait for the end of the registration.
+   */
+  #lookForGone(): void {
+    const { store, clock, isFlowOpen } = this.#deps;
+    this.#cancelLook = clock.after(GONE_LOOK_MS, () => this.#lookForGone());
+    const nowMs = clock.nowMs();
+    const gone = new Set<string>();
+    for (const userKey of [...store.users()]) {
+      for (const { isFlowOnly, flow } of store.of(userKey, nowMs)) {
+        if (isFlowOnly !== true || flow === undefined || isFlowOpen(flow)) continue;
+        gone.add(flow);
+        if (this.#goneFlows.has(flow)) void this.#drop(userKey, flow);
+      }
+    }
+    this.#goneFlows = gone;
+  }
+
+  async #drop(userKey: string, flow: string): Promise<void> {
+    const { store, clock, log, beforeChange, changed } = this.#deps;
+    try {
+      await this.#turns.run(userKey, async () => {
+        const bindings = store.of(userKey, clock.nowMs());
+        const left = bindings.filter((binding) => binding.isFlowOnly !== true || binding.flow !== flow);
+        // It may have come back meanwhile.
+        if (left.length === bindings.length) return;
+        beforeChange(userKey);
+        await store.replace(userKey, left);
+        this.#alarms.setFirst(userKey, left);
+        changed(userKey);
+        log.info({ aor: userKey, contacts: left.length }, 'contact dropped, its connection is gone');
+      });
+    } catch (error) {
+      log.info({ aor: userKey, error }, 'contact without a connection stays until the next look');
+    }
   }
 
   /** Reports bindings that have expired, if any, and waits for the next. */

@@ -14,14 +14,16 @@ type Failure = { readonly error: GatewayError };
  * Resolves at the first success; what is still under way then goes on unheeded. No contact after a 6xx, which speaks
  * for the user wherever he is.
  *
+ * @param isDoubted whether nobody has answered at a contact lately: it comes after others of its device
  * @throws GatewayError the best of the failures, see `bestFailure`; 'recipient-unavailable' without contacts
  */
 export async function tryContacts(
   contacts: readonly Binding[],
   attempt: (contact: Binding) => Promise<void>,
+  isDoubted?: (contact: Binding) => boolean,
 ): Promise<void> {
   const failures: GatewayError[] = [];
-  for (const group of groupsByQ(contacts)) {
+  for (const group of groupsByQ(contacts, isDoubted)) {
     const results = await firstSuccess(group.map((flows) => tryFlows(flows, attempt)));
     if (results === 'success') return;
     failures.push(...results.map(({ error }) => error));
@@ -31,8 +33,14 @@ export async function tryContacts(
 }
 
 /** The contacts of each device, the best devices first; a device is as good as the best of its contacts. */
-function groupsByQ(contacts: readonly Binding[]): Array<Array<readonly Binding[]>> {
-  const devices = contactsByDevice(contacts).map((flows) => ({ flows, q: Math.max(...flows.map(({ q }) => q)) }));
+function groupsByQ(
+  contacts: readonly Binding[],
+  isDoubted?: (contact: Binding) => boolean,
+): Array<Array<readonly Binding[]>> {
+  const devices = contactsByDevice(contacts, isDoubted).map((flows) => ({
+    flows,
+    q: Math.max(...flows.map(({ q }) => q)),
+  }));
   const groups = new Map<number, Array<readonly Binding[]>>();
   for (const { flows, q } of devices.sort((a, b) => b.q - a.q)) {
     const group = groups.get(q);

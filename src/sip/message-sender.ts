@@ -3,6 +3,7 @@ import type { Operation } from '../cpim/operation.ts';
 import { isDeviceName, onlyDeviceOf } from '../core/devices.ts';
 import { GatewayError, type ErrorDetails } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import { RecentMap } from '../core/recent-map.ts';
 import type { Binding, Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
 import { tryContacts } from './fork.ts';
 import { parseNameAddr, parseRetryAfter } from './header-values.ts';
@@ -29,6 +30,8 @@ export type MessageSenderDeps = {
 
 const TEXT_LENGTH_MAX = 200;
 const ACCEPT_LENGTH_MAX = 500;
+const SILENT_MS = 10 * 60_000;
+const SILENT_MAX = 100_000;
 
 /**
  * Sends operations to the contacts of a local user, or to a SIP peer, as MESSAGE requests outside any dialog.
@@ -38,6 +41,8 @@ const ACCEPT_LENGTH_MAX = 500;
  */
 export class MessageSender implements OperationSender {
   readonly #deps: MessageSenderDeps;
+  /** Contacts at which nobody has answered: a device with another flow is tried over that one the next time. */
+  readonly #silent = new RecentMap<true>({ keepMs: SILENT_MS, max: SILENT_MAX });
 
   constructor(deps: MessageSenderDeps) {
     this.#deps = deps;
@@ -59,11 +64,25 @@ export class MessageSender implements OperationSender {
     const contacts = this.#contactsFor(delivery.operation, userKey).filter(
       ({ contact }) => !isSecure || isOverTls(contact),
     );
-    await tryContacts(contacts, async (binding) => {
-      const outgoing = this.#outgoing(delivery, binding.contact, true);
-      const { request } = this.#deps;
-      this.#check(await requestToContact(binding, outgoing, request), delivery);
-    });
+    const { clock } = this.#deps;
+    await tryContacts(
+      contacts,
+      (binding) => this.#sendTo(binding, delivery),
+      (binding) => this.#silent.get(silentKey(binding), clock.nowMs()) === true,
+    );
+  }
+
+  async #sendTo(binding: Binding, delivery: Delivery): Promise<void> {
+    const { request, clock } = this.#deps;
+    let response: SipResponse;
+    try {
+      response = await requestToContact(binding, this.#outgoing(delivery, binding.contact, true), request);
+    } catch (cause) {
+      // Not at once over another flow: the phone may have it, and only its answer be lost.
+      if (GatewayError.of(cause).code === 'peer-timeout') this.#silent.set(silentKey(binding), true, clock.nowMs());
+      throw cause;
+    }
+    this.#check(response, delivery);
   }
 
   /** The contacts of the device that is meant, where it is there; else all, unless no other may have it. */
@@ -129,6 +148,11 @@ function onBehalfOf(operation: Operation): OnBehalfOf | undefined {
   if (operation.op !== 'message') return undefined;
   const { source, privacy } = operation;
   return { author: source.address, ...(privacy === undefined ? {} : { privacy }) };
+}
+
+/** Another one once the phone has registered again. */
+function silentKey({ contact, flow = '', refreshedAtMs = 0 }: Binding): string {
+  return `${refreshedAtMs} ${flow} ${contact}`;
 }
 
 function wantsTls(operation: Operation): boolean {

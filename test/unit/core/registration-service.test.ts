@@ -362,3 +362,69 @@ test('registration: an expiry that comes while a refresh is being stored changes
   await clock.advanceAsync(0);
   assert.deepEqual(seen.slice(2), ['600 changed alice@sip.example 1']);
 });
+
+const PHONE: RegisterContact = { uri: A, instance: '<urn:uuid:1>', regId: 1 };
+
+test('registration: each flow of an instance is a binding, whatever its contact; a new one takes its place', async () => {
+  const { service } = aService();
+  const register = (cseq: number, contact: RegisterContact) =>
+    service.register(ALICE, request({ cseq, contacts: [contact], flow: `f${cseq}`, isFlowOnly: true }));
+  await register(1, PHONE);
+  await register(2, { ...PHONE, regId: 2 });
+  await register(3, { ...PHONE, instance: '<urn:uuid:2>' });
+  const after = await register(4, { ...PHONE, uri: B, instance: '<URN:UUID:1>' });
+  assert.deepEqual(
+    after.map(({ contact, flow, regId }) => [contact, flow, regId]),
+    [
+      [A, 'f2', 2],
+      [A, 'f3', 1],
+      [B, 'f4', 1],
+    ],
+  );
+  await assert.rejects(register(4, { ...PHONE, uri: B }), { code: 'request-unexpected' });
+});
+
+test('registration: temporary addresses last as long as the Call-ID of their device', async () => {
+  const { service, clock } = aService();
+  const since = async (callId: string, cseq: number): Promise<number | undefined> => {
+    clock.advance(1_000);
+    const parts = { callId, cseq, contacts: [PHONE], hasGruu: true, flow: 'f' };
+    return (await service.register(ALICE, request(parts)))[0]?.gruusSinceMs;
+  };
+  const first = await since('c1', 1);
+  assert.equal(first, NOW + 1_000);
+  assert.equal(await since('c1', 2), first);
+  assert.equal(await since('c2', 1), NOW + 3_000);
+});
+
+test('registration: contacts whose connections are gone cannot be reached, and are over a minute later', async () => {
+  const { service, clock, seen } = aService();
+  service.start();
+  const parts = { contacts: [PHONE], flow: 'gone', isFlowOnly: true };
+  await service.register(ALICE, request(parts));
+  await service.register(ALICE, request({ ...parts, cseq: 11, contacts: contacts(B), flow: 'open' }));
+  const reached = (device?: string) => service.reachableOf('alice@sip.example', device).map(({ contact }) => contact);
+  assert.deepEqual([reached(), reached('urn:uuid:1')], [[B], []]);
+  seen.length = 0;
+  await clock.advanceAsync(60_000);
+  assert.equal(service.contactsOf('alice@sip.example').length, 2);
+  await clock.advanceAsync(60_000);
+  assert.deepEqual(
+    service.contactsOf('alice@sip.example').map(({ contact }) => contact),
+    [B],
+  );
+  assert.deepEqual(seen, ['120 before alice@sip.example 2', '120 changed alice@sip.example 1']);
+  service.stop();
+  assert.equal(clock.pending, 0);
+});
+
+test('registration: a phone that has come back in time keeps its contact', async () => {
+  const { service, clock } = aService();
+  service.start();
+  const parts = { contacts: [PHONE], flow: 'gone', isFlowOnly: true };
+  await service.register(ALICE, request(parts));
+  await clock.advanceAsync(60_000);
+  await service.register(ALICE, request({ ...parts, cseq: 11, flow: 'open' }));
+  await clock.advanceAsync(120_000);
+  assert.equal(service.reachableOf('alice@sip.example', 'URN:uuid:1').length, 1);
+});

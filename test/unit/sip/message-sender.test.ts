@@ -143,6 +143,54 @@ for (const [answers, code, transient] of BEST) {
   });
 }
 
+const DEVICE = '<urn:uuid:1>';
+const flowsOf = (...flows: string[]): Binding[] =>
+  flows.map((flow, at) =>
+    aBinding({ contact: 'sip:a@10.0.0.1', instance: DEVICE, regId: at + 1, flow, isFlowOnly: true, refreshedAtMs: at }),
+  );
+const waysOf = ({ sent }: FakeStack) =>
+  sent.map(({ nextHop }) => (nextHop !== undefined && 'flow' in nextHop ? nextHop.flow : 'uri'));
+
+const FAILOVERS: ReadonlyArray<readonly [what: string, answer: Answer, ways: readonly string[]]> = [
+  ['is gone', 'peer-unreachable', ['new', 'old']],
+  ['is gone, says its proxy', 430, ['new', 'old']],
+  ['brings no answer', 'peer-timeout', ['new']],
+  ['brings a refusal', 486, ['new']],
+  ['is full', 503, ['new']],
+];
+for (const [what, answer, ways] of FAILOVERS) {
+  test(`a flow that ${what}: ${ways.length === 1 ? 'that is all' : 'another of the device is tried, and never its URI'}`, async () => {
+    const stack = new FakeStack(({ nextHop }) =>
+      nextHop !== undefined && 'flow' in nextHop && nextHop.flow === 'new' ? answer : 200,
+    );
+    await send(stack, LOCAL, toAlice, flowsOf('old', 'new')).catch(() => undefined);
+    assert.deepEqual(waysOf(stack), ways);
+  });
+}
+
+test('a flow that was silent is tried last the next time', async () => {
+  const stack = new FakeStack(({ nextHop }) =>
+    nextHop !== undefined && 'flow' in nextHop && nextHop.flow === 'new' ? 'peer-timeout' : 200,
+  );
+  const sender = aSender(stack, flowsOf('old', 'new'));
+  const delivery = aDelivery(toAlice, LOCAL.hop, { sequence: 7 });
+  await failure(sender.send(delivery, LOCAL));
+  await sender.send(delivery, LOCAL);
+  assert.deepEqual(waysOf(stack), ['new', 'old']);
+});
+
+test('a path leads the way to a contact, and its own flow does not (RFC 3327, section 5.3)', async () => {
+  const stack = new FakeStack(() => 200);
+  const path = ['<sip:p3.example;lr>', '<sip:p1.example;lr>'];
+  await send(stack, LOCAL, toAlice, [aBinding({ contact: 'sip:a@10.0.0.1', path, flow: 'f' })]);
+  const [sent] = stack.sent;
+  assert.deepEqual([sent?.uri, sent?.nextHop], ['sip:a@10.0.0.1', undefined]);
+  assert.deepEqual(
+    sent?.headers.filter(([name]) => name === 'Route').map(([, value]) => value),
+    path,
+  );
+});
+
 test('a contact with a flow is reached over it', async () => {
   const stack = new FakeStack(() => 200);
   await send(stack, LOCAL, toAlice, [aBinding({ flow: 'tcp-7' })]);
