@@ -94,3 +94,34 @@ export function killedAndRestarted(options: {
     await pause(betweenMs);
   });
 }
+
+type Run = { readonly rate: number; readonly transport: 'udp' | 'tcp'; readonly betweenMs: number };
+
+/** All nodes are restarted in order, one after the other. */
+export function rollingRestart({ rate, transport, betweenMs }: Run): Promise<ClusterFaultReport> {
+  return underLoad({ name: 'nodes-rolling', fault: 'rolling restart', rate, transport }, async (cluster, linkBack) => {
+    for (const n of [0, 1, 2]) {
+      await pause(betweenMs);
+      const others = [0, 1, 2].filter((other) => other !== n);
+      const stopped = cluster.nodes[n]!.stop();
+      await linkBack(others[0]!, others);
+      await stopped;
+      await cluster.nodes[n]!.start();
+      await cluster.untilLinkUp(n);
+    }
+    await pause(betweenMs);
+  });
+}
+
+/** Redis is stopped and started again. */
+export function redisAway({ rate, transport, betweenMs }: Run): Promise<ClusterFaultReport> {
+  return underLoad({ name: 'nodes-redis', fault: 'redis away', rate, transport }, async (cluster, linkBack) => {
+    await pause(betweenMs);
+    await cluster.redis.stop();
+    // Longer than a term: whoever owned something has let go of it.
+    await pause(5_000);
+    await cluster.redis.start();
+    await linkBack(0, [0, 1, 2]);
+    await pause(betweenMs);
+  });
+}

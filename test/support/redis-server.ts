@@ -12,6 +12,8 @@ import { temporaryFolder } from './temporary-folder.ts';
 export type RedisServer = {
   readonly url: string;
   readonly port: number;
+  /** Of the process that runs now. */
+  pid(): number;
   /** The section `store` of a server that keeps its keys apart by `prefix`. */
   readonly config: (prefix: string) => StoreConfig;
   /** SIGKILL; `start` brings it back with what it had written. */
@@ -62,6 +64,7 @@ export async function startRedis(more: Readonly<Record<string, string>> = {}): P
   return {
     url: `redis://127.0.0.1:${port}/0`,
     port,
+    pid: () => server?.pid ?? 0,
     config: (prefix) => ({
       type: 'redis',
       servers: { kind: 'one', server: { host: '127.0.0.1', port } },
