@@ -55,6 +55,30 @@ describe('interpres users', { concurrency: 4 }, () => {
     }
   });
 
+  test('set and show what is known of a user, alone and beside a server; import it from columns that are named', async () => {
+    const config = configured('known');
+    const users = (args: readonly string[]) => command(['users', ...args, '--config', config]).then(done);
+    const picture = join(FOLDER, 'picture.png');
+    writeFileSync(picture, Buffer.from('\u0089PNG\r\n\u001a\n and more', 'latin1'));
+    const alice = 'sip:alice@sip.example';
+    assert.deepEqual((await users(['add', alice, '-p', 'x', '--name', 'Alice'])).slice(0, 2), [0, `added ${alice}\n`]);
+    const set = ['--email', 'a@m.example', '--avatar', picture, '--name', ''];
+    assert.deepEqual(await users(['set', alice, ...set]), [0, `changed what is known of ${alice}\n`, '']);
+    assert.deepEqual(await users(['show', alice]), [0, 'email: a@m.example\navatar: image/png, 17 bytes\n', '']);
+    const [, , told] = await users(['set', 'sip:nobody@sip.example', '--name', 'x']);
+    assert.match(told, /^no user nobody@sip\.example; see: interpres users list/);
+    const [, , reserved] = await users(['add', 'sip:Interpres@sip.example', '-p', 'x']);
+    assert.match(reserved, /is where users write commands/);
+    const csv = join(FOLDER, 'known.csv');
+    writeFileSync(csv, 'address,password,name,avatar\nbob@sip.example,x,"Bob, the builder",picture.png\n');
+    assert.deepEqual(await users(['import', csv]), [0, 'imported 1 user\n', '']);
+    assert.match((await users(['show', 'bob@sip.example']))[1], /^displayName: Bob, the builder\navatar: image\/png/);
+    writeFileSync(csv, 'address,password,email\nbob@sip.example,x,no mail\ninterpres@sip.example,x,\n');
+    const [code, , faults] = await users(['import', csv]);
+    assert.equal(code, 1);
+    assert.match(faults, /known\.csv:2: email is no address of mail\n.*known\.csv:3: .*where users write commands/);
+  });
+
   for (const [name, input, says] of [
     ['none', '', /no password on standard input/],
     ['an empty one', '\n', /the password is empty/],
