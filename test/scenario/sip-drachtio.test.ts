@@ -3,7 +3,9 @@ import { after, before, test } from 'node:test';
 
 import { DrachtioServer } from '../support/drachtio-server.ts';
 import { PresenceStage } from '../support/presence-stage.ts';
-import { COMPONENT } from '../support/running-app.ts';
+import { rawRequest, rawResponse, StreamServer } from '../support/raw-sip.ts';
+import { COMPONENT, PLACES } from '../support/running-app.ts';
+import { pidfOf } from '../support/scripted-presence-server.ts';
 import type { ScriptedPhone } from '../support/scripted-phone.ts';
 import { until } from '../support/until.ts';
 
@@ -91,6 +93,41 @@ test('drachtio: an XMPP user watches a phone that publishes', async () => {
   await contact.until(({ children }) => JSON.stringify(children).includes('reading'), 'the note of the publication');
 });
 
+test('drachtio: a SIP peer is written to at its next hop, and believed by the address that the server names', async () => {
+  const partner = await StreamServer.open(undefined, undefined, stage.world.ports.partner, PLACES.partner);
+  const phone = (await stage.phone('alice')).phone;
+  const written = phone.write('sip:zoe@partner.example', 'over the fence');
+  const peer = await partner.next();
+  const request = await peer.next(10_000);
+  assert.equal(request.body.toString(), 'over the fence');
+  peer.send(rawResponse(request, 200));
+  assert.ok([200, 202].includes((await written).status));
+  for (const place of [PLACES.partner, PLACES.stranger]) {
+    const sender = await stage.world.udp(place);
+    const parts = {
+      from: '<sip:zoe@partner.example>;tag=z1',
+      uri: 'sip:alice@sip.example',
+      to: '<sip:alice@sip.example>',
+    };
+    sender.send(rawRequest({ ...parts, body: `from ${place}` }), edge.sip.ports.udp, PLACES.server);
+    const { status } = await sender.next(10_000);
+    assert.equal(status < 300, place === PLACES.partner, `${place}: ${status}`);
+  }
+  partner.close();
+});
+
+test('drachtio: a user watches the user of a SIP peer', async () => {
+  const partner = await stage.partnerServer();
+  const watching = await stage.watch('bob', 'sip:paul@partner.example');
+  const subscribe = await partner.untilSubscribe('paul', 1);
+  const body = pidfOf('paul@partner.example', [['t', '<status><basic>open</basic></status><note>in</note>']]);
+  assert.equal((await partner.notify(subscribe, { body })).status, 200);
+  await watching.until(({ body: seen }) => seen.includes('in<'), { what: 'the note' });
+  assert.equal((await partner.notify(subscribe, { body: body.replace('in<', 'out<') })).status, 200);
+  await watching.until(({ body: seen }) => seen.includes('out<'), { what: 'the next note' });
+  await partner.close();
+});
+
 test('drachtio: a message too large for the control connection comes back to its sender, and later ones go', async () => {
   const frank = await stage.world.registered('frank');
   juliet('frank', 'x'.repeat(13_000), 'large');
@@ -133,8 +170,8 @@ test("drachtio: what cannot be sent is nobody else's matter, and health names th
   assert.deepEqual(
     stage.world.app.health().sip.map(({ transport, port }) => [transport, port]),
     [
-      ['udp', udp],
       ['tcp', tcp],
+      ['udp', udp],
     ],
   );
 });

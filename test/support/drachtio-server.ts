@@ -51,6 +51,11 @@ export class DrachtioServer {
     this.#options = options;
     this.sip = new DrachtioSipSide(options.clock ?? systemClock, options.log ?? new LogRecorder(), {
       onRequest: ({ txnId, dialogId, channel, method, raw }) => this.#deliver(txnId, dialogId, channel, method, raw),
+      onDialog: (txnId, dialogId) => {
+        const owner = this.#owners.get(txnId);
+        owner?.dialogs.set(txnId, dialogId);
+        if (owner !== undefined) this.#owners.set(dialogId, owner);
+      },
       onResponse: (txnId, raw, channel) => {
         const owner = this.#owners.get(txnId);
         const meta = channel === undefined ? `0||||${time()}` : metaOf(channel, raw.length);

@@ -49,6 +49,8 @@ export type SipSideEvents = {
     readonly method: string;
     readonly raw: Buffer;
   }): boolean;
+  /** A request of an application has made a dialog. */
+  onDialog(txnId: string, dialogId: string): void;
   /** A response, or what the server makes of none: then `channel` is undefined. */
   onResponse(txnId: string, raw: Buffer, channel: Channel | undefined): void;
 };
@@ -245,7 +247,9 @@ export class DrachtioSipSide implements MessageSink {
           if (method === 'SUBSCRIBE' && response.status < 300 && dialog === undefined) {
             const tag = /tag=([^;]*)/.exec(headers.find(([name]) => name === 'From')?.[1] ?? '')?.[1] ?? '';
             const routes = [...response.headers.all('Record-Route')].reverse();
-            this.dialogs.set(callId, { id: `${callId};from-tag=${tag}`, channel, routes });
+            const id = `${callId};from-tag=${tag}`;
+            this.dialogs.set(callId, { id, channel, routes });
+            this.#events.onDialog(txnId, id);
           }
           this.#events.onResponse(txnId, this.#raw.get(response.headers) ?? Buffer.alloc(0), channel);
         });

@@ -175,7 +175,12 @@ export class StreamServer {
     this.#server = server;
   }
 
-  static async open(server: Server = createServer(), event = 'connection', port = 0): Promise<StreamServer> {
+  static async open(
+    server: Server = createServer(),
+    event = 'connection',
+    port = 0,
+    address = '127.0.0.1',
+  ): Promise<StreamServer> {
     const self = new StreamServer(server);
     server.on(event, (socket: Socket) => {
       const peer = new StreamPeer(socket);
@@ -186,7 +191,7 @@ export class StreamServer {
         wake(peer);
       }
     });
-    server.listen(port, '127.0.0.1');
+    server.listen(port, address);
     await once(server, 'listening');
     return self;
   }

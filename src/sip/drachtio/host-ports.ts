@@ -7,11 +7,12 @@ import type { SipListener } from '../stack.ts';
 const TRANSPORTS: ReadonlySet<string> = new Set(['udp', 'tcp', 'tls', 'ws', 'wss']);
 
 /**
- * Reads where a drachtio server says it listens: `udp/192.0.2.1:5060,tcp/[2001:db8::1]:5060`. What it says of other
- * transports, and what cannot be read, is left out.
+ * Reads where a drachtio server says it listens: `udp/192.0.2.1:5060,tcp/[2001:db8::1]:5060`, in an order that is the same
+ * after its restart, which its own is not. What it says of other transports, and what cannot be read, is left out.
  */
 export function parseHostPorts(text: string): readonly SipListener[] {
-  return text.split(',').flatMap((entry) => {
+  const entries = text.split(',').sort();
+  return entries.flatMap((entry) => {
     const found = /^([a-z]+)\/(.+):(\d{1,5})$/.exec(entry.trim());
     const [, transport, host, portText] = found ?? [];
     const port = Number(portText);

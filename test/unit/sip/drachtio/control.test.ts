@@ -82,9 +82,9 @@ test('drachtio host ports: what is announced is where a far end of that family f
     'udp/127.0.0.1:5060,tcp/192.0.2.1:5060,tls/[2001:DB8::1]:5061,sctp/192.0.2.1:5060,tcp/x y:1,udp/192.0.2.1:70000,',
   );
   assert.deepEqual(listeners, [
-    { transport: 'udp', address: '127.0.0.1', port: 5060 },
     { transport: 'tcp', address: '192.0.2.1', port: 5060 },
     { transport: 'tls', address: '2001:db8::1', port: 5061 },
+    { transport: 'udp', address: '127.0.0.1', port: 5060 },
   ]);
   assert.equal(listenerFor(listeners, 'udp', '127.0.0.5'), '127.0.0.1:5060');
   assert.equal(listenerFor(listeners, 'udp', '192.0.2.7'), undefined);
