@@ -19,7 +19,8 @@ export async function createSipStack(
   nodes: Nodes | undefined,
 ): Promise<SipStack> {
   const stack = advertisedStack(await createEngine(options, events), options.config.sip.advertise);
-  return nodes === undefined
+  // Flows over a drachtio server are that one's, and every node may use them.
+  return nodes === undefined || options.config.sip.engine === 'drachtio'
     ? stack
     : new NodeStack({
         stack,

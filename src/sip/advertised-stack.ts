@@ -16,7 +16,7 @@ export function advertisedStack(stack: SipStack, places: readonly AdvertisedPlac
     request: (outgoing) => stack.request(outgoing),
     stop: (graceMs) => stack.stop(graceMs),
     isFlowOpen: (flow) => stack.isFlowOpen(flow),
-    ...serversOf(stack),
+    ...optionalOf(stack),
     reachableAt: (transport) => {
       const place = places.find((one) => one.transport === transport);
       return Promise.resolve(place === undefined ? undefined : hostPort(place.address, place.port));
@@ -24,7 +24,11 @@ export function advertisedStack(stack: SipStack, places: readonly AdvertisedPlac
   };
 }
 
-/** The method that not every engine has. */
-export function serversOf(stack: SipStack): Pick<SipStack, 'servers'> {
-  return stack.servers === undefined ? {} : { servers: () => stack.servers?.() ?? {} };
+/** The methods that not every engine has. */
+function optionalOf(stack: SipStack): Pick<SipStack, 'servers' | 'takesRoutes' | 'answersKeepAlives'> {
+  return {
+    ...(stack.servers === undefined ? {} : { servers: () => stack.servers?.() ?? {} }),
+    takesRoutes: (routes) => stack.takesRoutes?.(routes) ?? true,
+    answersKeepAlives: (transport) => stack.answersKeepAlives?.(transport) ?? true,
+  };
 }

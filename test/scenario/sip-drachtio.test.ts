@@ -55,6 +55,17 @@ test('drachtio: a phone registers at the server and writes to an XMPP user, over
   }
 });
 
+test('drachtio: a phone behind proxies that the server cannot follow is told so when it registers', async () => {
+  const phone = await stage.world.phone('erin');
+  const far = await phone.register(600, [['Path', '<sip:token@127.0.0.1;lr;ob>']]);
+  assert.equal(far.status, 420);
+  assert.equal(far.headers.get('Unsupported'), 'path');
+  const plain = await phone.register(600, [['Path', `<sip:127.0.0.1:${phone.port};lr>`]]);
+  assert.equal(plain.status, 200);
+  juliet('erin', 'by way of one proxy', 'm0');
+  await until(() => messagesOf(phone).includes('by way of one proxy'), { what: 'the message' });
+});
+
 test('drachtio: an XMPP user writes to a phone on UDP, and to one behind a connection that only it can open', async () => {
   const carol = await stage.world.registered('carol');
   const dave = await stage.world.registered('dave', 'tcp');
