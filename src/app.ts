@@ -344,7 +344,7 @@ export class App {
         delivery: this.#delivery,
         presence: this.#presence,
         nodes: this.#nodes,
-        bindings: this.#stores.store.bindings,
+        store: this.#stores.store,
         links: this.#links,
         stack: this.#stack,
         accounts: this.#accounts,

@@ -1,7 +1,7 @@
 import type { Config, PeerConfig } from '../core/config.ts';
 import type { DeliveryService } from '../core/delivery-service.ts';
 import { pairLink } from '../core/peers.ts';
-import type { BindingStore, DeliveryQueue, HopId } from '../core/ports.ts';
+import type { DeliveryQueue, HopId, Store } from '../core/ports.ts';
 import { linkHop, sipHop } from '../core/router.ts';
 import type { Health, LinkHealth } from '../http/routes-health.ts';
 import type { SipListener, SipStack } from '../sip/stack.ts';
@@ -17,7 +17,7 @@ export type HealthSources = {
   readonly delivery: DeliveryService;
   readonly presence: Pick<PresenceFace, 'figures'>;
   readonly nodes: Nodes | undefined;
-  readonly bindings: BindingStore;
+  readonly store: Pick<Store, 'bindings' | 'isCurrent'>;
   readonly links: ReadonlyMap<string, NamedLink>;
   readonly stack: Pick<SipStack, 'servers'>;
   readonly accounts: Pick<Accounts, 'figures'> | undefined;
@@ -29,7 +29,7 @@ export type HealthSources = {
 
 /** How the server stands: what `GET /health` and the console show. */
 export function healthOf(sources: HealthSources, { clock, version, config }: AppOptions): Health {
-  const { queue, delivery, presence, bindings, status, startedAtMs, listeners } = sources;
+  const { queue, delivery, presence, store, status, startedAtMs, listeners } = sources;
   const nowMs = clock.nowMs();
   const figures = queue.figures();
   const sipServers = sources.stack.servers?.();
@@ -51,6 +51,7 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
     version,
     ...(sources.nodes === undefined ? {} : { node: ownNode(sources.nodes) }),
     uptimeSeconds: Math.floor((nowMs - startedAtMs) / 1_000),
+    store: store.isCurrent() ? 'ok' : 'unavailable',
     sip: listeners,
     ...(sipServers === undefined ? {} : { sipServers }),
     links,
@@ -59,7 +60,7 @@ export function healthOf(sources: HealthSources, { clock, version, config }: App
     certificates: sources.certificates.health(),
     queue: figures,
     presence: presence.figures(),
-    registeredUsers: bindings.count(nowMs),
+    registeredUsers: store.bindings.count(nowMs),
   };
 }
 

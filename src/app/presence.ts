@@ -1,3 +1,4 @@
+import { parseAddress } from '../cpim/address.ts';
 import type { Admission } from '../core/admission.ts';
 import type { NumberPlan } from '../core/number-plan.ts';
 import type { PeerTable } from '../core/peers.ts';
@@ -57,11 +58,12 @@ export function presenceFace(
 ): PresenceFace {
   const { store } = stores;
   const { ownedRecords } = stores;
-  if (nodes === undefined || ownedRecords === undefined)
+  if (nodes === undefined || ownedRecords === undefined) {
     return ownPresence(createPresence({ ...parts, store }, options));
+  }
   const { members, bus } = nodes;
   const { clock, log } = options;
-  return new SharedPresence({
+  const face = new SharedPresence({
     members,
     bus,
     open: async (fence) => {
@@ -73,6 +75,15 @@ export function presenceFace(
     clock,
     log,
   });
+  // `users remove` asks the server beside it to forget him; where none is, the others hear of it this way.
+  store.onChange('credentials', (key, isThere) => {
+    const user = isThere ? undefined : parseAddress(key);
+    if (user === undefined) return;
+    face.watchers
+      .forget(user)
+      .catch((error: unknown) => log.debug({ aor: key, error }, 'a user who was removed is not forgotten yet'));
+  });
+  return face;
 }
 
 /** Presence with both its faces: everything that holds subscriptions in memory. */

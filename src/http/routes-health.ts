@@ -37,6 +37,8 @@ export type Health = {
   /** This node among several, and what it alone does: `link:<name>`, `presence`. */
   readonly node?: { readonly name: string; readonly owns: readonly string[] };
   readonly uptimeSeconds: number;
+  /** `unavailable`: it takes nothing, or what other nodes store is not known here; senders are refused. */
+  readonly store: 'ok' | 'unavailable';
   readonly sip: ReadonlyArray<{ readonly transport: string; readonly address: string; readonly port: number }>;
   /** With `sip.engine: drachtio`: its servers by their names. */
   readonly sipServers?: Readonly<Record<string, SipServerHealth>>;

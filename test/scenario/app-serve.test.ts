@@ -90,6 +90,7 @@ describe('interpres serve', { concurrency: 3 }, () => {
         'registeredUsers',
         'sip',
         'status',
+        'store',
         'uptimeSeconds',
         'version',
       ],

@@ -22,6 +22,7 @@ const health = (): Health => ({
     certificates: {},
     queue: FIGURES,
     presence: { publications: 0, subscriptions: 0, unanswered: 0 },
+    store: 'ok',
     registeredUsers: 0,
   },
 });
