@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { pairLink } from '../core/peers.ts';
 import type { DeliveryQueue } from '../core/ports.ts';
 import { linkHop } from '../core/router.ts';
@@ -17,11 +18,17 @@ export type Federations = {
   stop(): Promise<void>;
 };
 
-/** Puts federation together; nothing listens yet. */
+/**
+ * Puts federation together; nothing listens yet.
+ *
+ * @param secret of this server, durable and common to all its nodes; the one for dialback keys is made from it
+ */
 export function createFederations(
   { config, clock, random, log }: AppOptions,
   queue: Pick<DeliveryQueue, 'figures'>,
+  secret: Uint8Array,
 ): Federations {
+  const dialbackSecret = createHmac('sha256', secret).update('dialback').digest('hex');
   const links = new Map<string, NamedLink>();
   const federations: S2sFederation[] = [];
   for (const [name, link] of Object.entries(config.links)) {
@@ -33,6 +40,7 @@ export function createFederations(
       listen: link.listen,
       ...(link.certificate === undefined ? {} : { certificate: link.certificate }),
       ...(link.ca === undefined ? {} : { ca: link.ca }),
+      dialbackSecret,
       ownDomains,
       peers: peers.map(({ domain, s2s }) => ({ domain, security: 'certificate', ...s2s })),
       dns: new DnsCache(systemDnsQueries(config.dns.servers), clock),

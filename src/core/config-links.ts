@@ -152,7 +152,7 @@ const xmppS2s = z.strictObject({
   ),
   key: plain.optional().meta(
     meta({
-      about: 'PEM file with its private key. Dialback keys are made from it: nodes that share it vouch for each other.',
+      about: 'PEM file with its private key.',
       sample: './key.pem',
     }),
   ),

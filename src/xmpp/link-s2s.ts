@@ -39,6 +39,8 @@ export type S2sOptions = {
   readonly certificate?: { readonly certificate: string; readonly key: string };
   /** PEM of the roots that peers are checked against; absent: those of Node. */
   readonly ca?: string;
+  /** What dialback keys are made from: the same on every server that answers for our domains, known to nobody else. */
+  readonly dialbackSecret: string;
   /** Domains of ours, canonical. */
   readonly ownDomains: readonly string[];
   readonly peers: readonly S2sPeer[];
@@ -99,8 +101,7 @@ export class S2sFederation {
     this.#limits = { ...LIMITS, ...options.limits };
     this.#log = options.log.child({ link: options.name });
     this.#tls = new TlsDoor(certificate, ca);
-    // From the private key, so that every node that has the same one says the same of a key; else for this process.
-    this.#keys = new DialbackKeys(certificate?.key ?? randomBytes(32).toString('hex'));
+    this.#keys = new DialbackKeys(options.dialbackSecret);
     this.#own = new Set(options.ownDomains);
     this.#peers = new Map(options.peers.map((peer) => [peer.domain, peer]));
     const shared: StreamDeps = {

@@ -56,7 +56,7 @@ export async function startEjabberd(options: XmppServerOptions): Promise<XmppSer
       ],
       folder,
       env: {
-        ERL_LIBS: librariesFolder(),
+        ERL_LIBS: ejabberdLibraries(),
         EJABBERD_CONFIG_PATH: config,
         EJABBERD_LOG_PATH: join(folder, 'ejabberd-own.log'),
         HOME: folder,
@@ -89,7 +89,7 @@ export async function startEjabberd(options: XmppServerOptions): Promise<XmppSer
 }
 
 /** The folder that holds `ejabberd-<version>`: its name has the machine's architecture in it. */
-function librariesFolder(): string {
+export function ejabberdLibraries(): string {
   for (const parent of ['/usr/lib', ...readdirSync('/usr/lib').map((name) => join('/usr/lib', name))]) {
     try {
       if (readdirSync(parent).some((name) => /^ejabberd-[0-9]/.test(name))) return parent;

@@ -46,6 +46,8 @@ export class S2sPeer {
   readonly streamErrors: string[] = [];
   /** Pairs proved, as `to from`, oldest first. */
   readonly proved: string[] = [];
+  /** What it says when it is asked about a key. */
+  verdictOfKeys: 'valid' | 'invalid' = 'valid';
   handshakes = 0;
   connections = 0;
   readonly #sessions = new Set<Session>();
@@ -175,6 +177,9 @@ export class S2sPeer {
         if (!session.authenticated && !this.script.sm) this.#ready(session);
         session.authenticated = true;
         return;
+      case 'db:verify':
+        session.socket.write(`<db:verify from='${to}' to='${from}' id='${id}' type='${this.verdictOfKeys}'/>`);
+        return;
       case 'enable':
         session.managed = true;
         session.socket.write(
@@ -265,6 +270,16 @@ export class RawStream {
     const stream = new RawStream(socket, options);
     stream.openStream();
     return stream;
+  }
+
+  /** Connects and says nothing. */
+  static async bare(port: number): Promise<RawStream> {
+    const socket = connect({ host: '127.0.0.1', port });
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve);
+      socket.once('error', reject);
+    });
+    return new RawStream(socket, { port });
   }
 
   openStream(attrs: Readonly<Record<string, string>> = {}): void {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { needs } from './peers.ts';
+import { needs, type PeerName } from './peers.ts';
 import type { PresencePhone } from './presence-phone.ts';
+import { says } from './roster-stage.ts';
 import { OURS, startFederated, THEIRS, type Federated, type FederatedPlan } from './s2s-federation.ts';
 import type { S2sServer, S2sServerOptions } from './s2s-server.ts';
 import { until } from './until.ts';
-import { startXmppClient, type XmppClient } from './xmpp-client.ts';
+import { startXmppClient, xml, type XmppClient } from './xmpp-client.ts';
 
 type Variant = Pick<FederatedPlan, 'security' | 'tls' | 'isDirect' | 'bidi' | 'sm'> & {
   readonly what: string;
@@ -62,7 +63,8 @@ export function s2sSuite(
       ]
     : VARIANTS;
 
-  for (const { what, proof, ...variant } of variants) {
+  for (const variant of variants) {
+    const { what, proof } = variant;
     describe(`${name}: ${what}`, needs(name), () => {
       let world: Federated;
       let juliet: XmppClient;
@@ -91,6 +93,13 @@ export function s2sSuite(
         await until(() => world.ours.app.health().queue.live === 0, { what: 'all is confirmed', withinMs: 20_000 });
       });
 
+      if (variant === VARIANTS[0])
+        thoroughTests(
+          name,
+          () => ({ world, juliet, alice }),
+          (client) => (juliet = client),
+        );
+
       test(`${name}: ${what}: it is what it says`, () => {
         const proved = world.ours.log.lines.find(({ message }) => message === 'peer has proved its domain');
         const isBothWays = variant.bidi === true && proved === undefined;
@@ -100,6 +109,88 @@ export function s2sSuite(
       });
     });
   }
+  wrongCertificateTests(name, plan({ security: 'certificate', tls: 'wrong-name' }));
+}
+
+type Stage = { readonly world: Federated; readonly juliet: XmppClient; readonly alice: PresencePhone };
+
+/** What is looked at for one way of proving alone: presence, and servers that go and come back. */
+function thoroughTests(name: PeerName, stage: () => Stage, renewed: (client: XmppClient) => void): void {
+  test(`${name}: between servers: a phone and an XMPP user see each other`, async () => {
+    const { alice, juliet } = stage();
+    await alice.publish('at home');
+    const watching = await alice.subscribe(`sip:juliet@${THEIRS}`);
+    await juliet.untilPresence(({ attrs }) => attrs['type'] === 'subscribe');
+    await juliet.presence({ to: `alice@${OURS}`, type: 'subscribed' });
+    await juliet.presence({ to: `alice@${OURS}`, type: 'subscribe' });
+    await watching.untilLast(says('active', 'open'));
+    await juliet.untilPresence((stanza) => stanza.getChildText('status') === 'at home');
+    await juliet.presence({ children: [xml('show', {}, 'dnd')] });
+    await watching.untilLast(says('active', 'open dnd'));
+    await alice.publish('gone for a walk');
+    await juliet.untilPresence((stanza) => stanza.getChildText('status') === 'gone for a walk');
+  });
+
+  test(`${name}: between servers: a user that does not exist is told in words`, async () => {
+    const { alice, world } = stage();
+    await alice.phone.write(`sip:nobody@${THEIRS}`, 'are you there');
+    await until(() => alice.phone.texts.some((text) => /could not be delivered/.test(text)), {
+      what: 'the phone is told',
+      withinMs: 15_000,
+      detail: () => world.ours.logText(),
+    });
+  });
+
+  test(`${name}: between servers: theirs goes and comes back: nothing lost, nothing twice, in order`, async () => {
+    const { alice, juliet, world } = stage();
+    const { ours, theirs } = world;
+    await juliet.stop();
+    await theirs.stop();
+    await ours.untilLink(THEIRS, 'down');
+    const texts = Array.from({ length: 20 }, (_, n) => `while you were out ${n}`);
+    for (const text of texts) assert.equal((await alice.phone.write(`sip:juliet@${THEIRS}`, text)).status, 202);
+    await theirs.start();
+    const back = await startXmppClient(theirs, 'juliet');
+    renewed(back);
+    await back.untilMessage((stanza) => stanza.getChildText('body') === texts.at(-1), 30_000);
+    const got = back.messages().map((stanza) => stanza.getChildText('body') ?? '');
+    assert.deepEqual(
+      got.filter((text) => text.startsWith('while')),
+      texts,
+    );
+    await ours.untilLink(THEIRS, 'up');
+    await back.message(`alice@${OURS}`, 'I am back');
+    await untilReceived(alice, 'I am back', world);
+  });
+
+  test(`${name}: between servers: ours goes and comes back`, async () => {
+    const { alice, juliet, world } = stage();
+    await world.ours.restart();
+    await alice.phone.register();
+    await alice.phone.write(`sip:juliet@${THEIRS}`, 'restarted');
+    await juliet.untilMessage((stanza) => stanza.getChildText('body') === 'restarted');
+  });
+}
+
+/** A server whose certificate is for another domain: nothing goes to it, and nothing comes from it. */
+function wrongCertificateTests(name: PeerName, plan: FederatedPlan): void {
+  test(`${name}: a wrong certificate is refused in both directions, and nothing is lost`, needs(name), async (t) => {
+    const world = await startFederated(plan);
+    t.after(() => world.stop());
+    const [juliet, alice] = await Promise.all([startXmppClient(world.theirs, 'juliet'), world.ours.phone('alice')]);
+    t.after(() => juliet.stop());
+    await alice.phone.write(`sip:juliet@${THEIRS}`, 'for your eyes only');
+    await world.ours.untilLink(THEIRS, 'down');
+    assert.match(world.ours.link(THEIRS)?.reason ?? '', /certificate/);
+    assert.equal(world.ours.app.health().queue.live, 1);
+    const id = await juliet.message(`alice@${OURS}`, 'from somebody who says to be juliet');
+    await juliet.untilMessage(({ attrs }) => attrs['type'] === 'error' && attrs['id'] === id, 30_000);
+    assert.deepEqual(alice.phone.texts, []);
+    assert.deepEqual(
+      juliet.messages().filter(({ attrs }) => attrs['type'] !== 'error'),
+      [],
+    );
+  });
 }
 
 async function untilReceived(phone: PresencePhone, body: string, world: Federated): Promise<void> {

@@ -36,6 +36,7 @@ export async function s2sWorld(
   const federation = new S2sFederation({
     name: 'federation',
     listen: [{ transport: 'tcp', address: '127.0.0.1', port: 0 }],
+    dialbackSecret: 'not known to anybody',
     ownDomains: [OWN],
     peers: [{ domain: FAR, security: 'dialback', nextHop: { host: '127.0.0.1', port: peer.port, isTls: false } }],
     dns: new ZoneDns({}),
