@@ -17,7 +17,7 @@ const LISTEN = [
 
 type Stage = S2sWorld & {
   readonly stanzas: XmlElement[];
-  raw(options?: Partial<RawStreamOptions>): Promise<RawStream>;
+  readonly raw: (options?: Partial<RawStreamOptions>) => Promise<RawStream>;
 };
 
 /** Our server, with a scripted one of the peer that says of every key that it is its own; the link is started. */

@@ -19,5 +19,5 @@ export async function startDns(records: readonly string[]): Promise<DnsServer> {
     folder: temporaryFolder('dnsmasq'),
   });
   await server.said('started');
-  return { port, stop: async () => void (await server.stop()) };
+  return { port, stop: () => server.stop().then(() => undefined) };
 }

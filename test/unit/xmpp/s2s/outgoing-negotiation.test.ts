@@ -51,7 +51,10 @@ function short(step: OutgoingStep): string {
       return `up${step.isBidi ? ' bidi' : ''}${step.mayMultiplex ? ' multiplex' : ''}${step.sm === undefined ? '' : ` sm ${step.sm.id ?? '-'}`}${step.resumed === undefined ? '' : ` resumed ${step.resumed}`}`;
     case 'fail':
       return `fail ${step.condition ?? '-'}${step.isRefusal ? ' refusal' : ''}: ${step.reason}`;
-    default:
+    case 'ask':
+    case 'open':
+    case 'secure':
+    case 'stanza':
       return step.do;
   }
 }
