@@ -1,3 +1,4 @@
+import { addressFrom } from '../cpim/address.ts';
 import type { InstantMessage } from '../cpim/operation.ts';
 import type { Origin } from '../core/admission.ts';
 import type { Clock } from '../core/ports.ts';
@@ -6,6 +7,7 @@ import type { SipReply, SipRequest } from './message.ts';
 import { withPlainNumber, type NumberUris } from './numbers.ts';
 import type { SenderProof } from './sender-proof.ts';
 import type { SipHandler } from './stack.ts';
+import { decodedUser, parseSipUri } from './uri.ts';
 
 /** What MESSAGE needs of the core, and nothing else. */
 export type MessageDeps = {
@@ -40,7 +42,14 @@ export function messageHandler(deps: MessageDeps): SipHandler {
       nowMs: clock.nowMs(),
       bodyBytesMax,
     });
-    const outcome = await deps.accept(message, proof.origin);
+    const outcome = await deps.accept(asWritten(message, request.uri, addressed.uri), proof.origin);
     return { status: outcome === 'delivered' ? 200 : 202 };
   };
+}
+
+/** Whose temporary address it was is told to nobody, not even where a message to it fails (RFC 5627, section 3.1.2). */
+function asWritten(message: InstantMessage, uri: string, meant: string): InstantMessage {
+  const written = uri === meant ? undefined : parseSipUri(uri);
+  const address = written === undefined ? undefined : addressFrom(decodedUser(written), written.host);
+  return address === undefined ? message : { ...message, writtenTo: { address } };
 }

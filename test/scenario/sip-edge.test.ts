@@ -4,17 +4,25 @@ import type { ParsedRequest } from '../../src/sip/engine/parser.ts';
 import { parseNameAddr } from '../../src/sip/header-values.ts';
 import type { HeaderField } from '../../src/sip/message.ts';
 import { parseSipUri, uriParam } from '../../src/sip/uri.ts';
+import { freePort } from '../support/ports.ts';
+import { rawRequest, rawResponse } from '../support/raw-sip.ts';
 import { PLACES, RunningApp } from '../support/running-app.ts';
 import { ScriptedPhone } from '../support/scripted-phone.ts';
 import { until } from '../support/until.ts';
+import { WsPeer } from '../support/ws-peer.ts';
 
 /** A whole server as the edge of a SIP core: users of sip.example without a password here are known to that core alone. */
 const INSTANCE = '+sip.instance="<urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF>"';
 
 let world: RunningApp;
 let core: ScriptedPhone;
+let wsPort = 0;
 before(async () => {
-  world = await RunningApp.start({ homeCore: true, homeEdge: true });
+  const [udp, tcp] = [await freePort(), await freePort()];
+  wsPort = await freePort();
+  const listen = [`udp://127.0.0.1:${udp}`, `tcp://127.0.0.1:${tcp}`, `ws://127.0.0.1:${wsPort}`];
+  const sip = JSON.stringify({ listen, websocket: { origins: ['https://chat.example'] } });
+  world = await RunningApp.start({ homeCore: true, homeEdge: true, sip });
   await world.untilLinkUp();
   core = await ScriptedPhone.open({
     user: 'core',
@@ -86,6 +94,33 @@ for (const transport of ['tcp', 'udp'] as const) {
     assert.equal(request.headers.all('Via').length, 2);
   });
 }
+
+test('edge: a page in a browser is a phone of the core like any other', async () => {
+  const page = await WsPeer.connect(wsPort, { origin: 'https://chat.example' });
+  core.answer = (request) => ({ status: 200, headers: [['Contact', request.headers.get('Contact') ?? '']] });
+  page.send(
+    rawRequest({
+      method: 'REGISTER',
+      uri: 'sip:sip.example',
+      via: 'SIP/2.0/WS x7.invalid;branch=z9hG4bKpage',
+      from: '<sip:pia@sip.example>;tag=1',
+      to: '<sip:pia@sip.example>',
+      headers: [`Contact: <sip:pia@x7.invalid;transport=ws>;reg-id=1;${INSTANCE}`, 'Supported: path, outbound'],
+      body: '',
+    }),
+  );
+  assert.equal((await page.next()).status, 200);
+  const request = core.received.at(-1)!;
+  assert.match(request.headers.all('Via')[1] ?? '', /^SIP\/2\.0\/WS x7\.invalid/);
+  const answered = fromCore(pathOf(request), 'sip:pia@x7.invalid;transport=ws');
+  const message = await page.next();
+  assert.equal(message.startLine, 'MESSAGE sip:pia@x7.invalid;transport=ws SIP/2.0');
+  page.send(rawResponse(message, 200));
+  assert.equal((await answered).status, 200);
+  page.close();
+  await page.closed;
+  assert.equal((await fromCore(pathOf(request), 'sip:pia@x7.invalid;transport=ws')).status, 430);
+});
 
 test('edge: a flow that is gone is 430, also after a restart; one over UDP outlives that (RFC 5626, section 5.3.1)', async () => {
   const [tcp, udp, other] = [
