@@ -3,7 +3,7 @@ import { ChatDesk } from '../core/commands/chat-desk.ts';
 import { CommandService } from '../core/commands/command-service.ts';
 import { ServiceAddresses } from '../core/commands/service-addresses.ts';
 import type { DeliveryService } from '../core/delivery-service.ts';
-import type { PeerTable } from '../core/peers.ts';
+import { pairLink, type PeerTable } from '../core/peers.ts';
 import type { CredentialStore, DeliveryQueue } from '../core/ports.ts';
 import type { WatcherAdministration } from '../core/presence/rules.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
@@ -54,8 +54,9 @@ export function createCommands(parts: CommandParts, { config, clock, log }: AppO
         peers
           .peersOf(name)
           .filter(({ standsFor }) => standsFor === undefined || standsFor === domain)
-          .map(({ link }) => {
-            const hop = link === 'sip' ? sipHop(name) : linkHop(link);
+          .map(({ link, isPaired }) => {
+            const way = isPaired === true ? pairLink(link, domain, name) : link;
+            const hop = link === 'sip' ? sipHop(name) : linkHop(way);
             return { domain: name, isReachable: parts.delivery().isReachable(hop) };
           }),
       ),
