@@ -267,6 +267,11 @@ export class DrachtioSession {
   #take({ fields, text }: ControlMessage, isCut: boolean): void {
     const { log } = this.#options;
     if (fields[1] === 'response') {
+      // The server closes the connection after it, which must not be what is said.
+      if (!this.#isOpen && fields[3] === 'NO') {
+        this.#line.close(WRONG_SECRET);
+        return;
+      }
       this.#rim.deliver(text === '' ? fields.join('|') : `${fields.join('|')}\r\n${text}`);
       return;
     }

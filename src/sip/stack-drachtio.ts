@@ -132,9 +132,9 @@ class DrachtioStack implements SipStack {
     return plainRouter(routes) !== undefined;
   }
 
-  /** The server answers CRLF over TCP; over TLS and UDP it does not. */
+  /** The server answers CRLF over TCP and pings of WebSockets; over TLS and UDP it answers nothing. */
   answersKeepAlives(transport: SipTransport): boolean {
-    return transport === 'tcp';
+    return transport !== 'udp' && transport !== 'tls';
   }
 
   servers(): Readonly<Record<string, SipServerState>> {

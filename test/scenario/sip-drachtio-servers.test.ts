@@ -124,6 +124,27 @@ test('drachtio servers: what is for a flow leaves over its server alone', async 
   await assert.rejects(foreign, isCode('peer-unreachable'));
 });
 
+test('drachtio servers: two of us on one server share its requests, its flows, and the rest of one that stops', async (t) => {
+  const server = await serverOf(t);
+  const [one, other] = [await stageOf(t, [towards(server)]), await stageOf(t, [towards(server)])];
+  const phone = await StreamPeer.connect(server.sip.ports.tcp);
+  t.after(() => phone.close());
+  const ask = async (times: number) => {
+    for (let at = 0; at < times; at++) {
+      phone.send(rawRequest());
+      assert.equal((await phone.next()).status, 200);
+    }
+  };
+  await ask(4);
+  assert.deepEqual([one.seen.length, other.seen.length], [2, 2]);
+  const answered = other.stack.request(anOutgoing('sip:bob@192.0.2.9', { nextHop: { flow: one.seen[0]!.flow.id } }));
+  phone.send(rawResponse(await phone.next(), 202));
+  assert.equal((await answered).status, 202);
+  await one.stack.stop(0);
+  await ask(2);
+  assert.deepEqual([one.seen.length, other.seen.length], [2, 4]);
+});
+
 test('drachtio servers: one that is away does not stop the start, and with none requests fail at once', async (t) => {
   const port = await freePort();
   const { stack, log } = await stageOf(t, [towards({ controlPort: port })]);
