@@ -450,6 +450,7 @@ export class AccountLink implements XmppLink {
 
   /** The service has counted so many. */
   #acknowledged(handled: number): void {
+    if (!this.#isCounted) return;
     this.#pulse.answered(this.#lastAsk);
     this.#confirm(handled);
   }

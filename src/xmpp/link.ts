@@ -29,14 +29,16 @@ export type LinkEvents = {
  *  1. `send` resolves when the far side has taken the stanza: an acknowledgement or the answer to a ping that was sent
  *     after it on the same stream. Written to a socket is not taken.
  *  2. `send` rejects with GatewayError('peer-unreachable') when the link is down or goes down before that; the stanza
- *     may have been taken all the same. It rejects at once, and writes nothing, while the link is down.
+ *     may have been taken all the same. It rejects at once, and writes nothing, while the link is down. A link that can go
+ *     on with its session leaves it open instead until that is decided, within ten minutes.
  *  3. Stanzas leave in the order of the calls, on one stream; when one is rejected for a lost link, so are all later ones.
  *  4. No stanza given here can end the stream: illegal characters are replaced, and one that is too large or whose
  *     `from` is not ours is rejected with 'content-too-large' or 'internal' without being written.
  *  5. No input ends the process; input that is no well-formed, bounded XML without DTD ends the stream, which is then
  *     opened again.
  *  6. A link that is lost or refused is tried again with growing, jittered pauses until `stop`, and is back within 30 s
- *     of its peer. A wrong secret is said clearly in `state().reason` and the log, and tried again too.
+ *     of its peer. A wrong secret is said clearly in `state().reason` and the log, and tried again too; where it is a
+ *     user's own password, not before that has been changed.
  *  7. At most `window` stanzas wait for confirmation; further calls of `send` wait in memory, in order.
  *  8. Stanzas come to `onStanza` in the order of the stream, text intact whatever the packets it came in.
  *  9. `stop` waits for unconfirmed stanzas at most `graceMs`, ends the stream properly, and connects no more.
