@@ -13,8 +13,14 @@ import { ContactPresences } from './contact-presences.ts';
 import type { Refusal } from './login-outcome.ts';
 import { Roster, ROSTER_NAMESPACE, rosterQueryOf } from './roster.ts';
 
+/** What a session needs of the link under it. */
+export type AccountChannel = Pick<
+  AccountLink,
+  'name' | 'isResumed' | 'start' | 'send' | 'post' | 'broadcast' | 'state' | 'stop'
+>;
+
 export type AccountSessionOptions = {
-  readonly link: AccountLink;
+  readonly link: AccountChannel;
   /** The user of ours, and the JID of his account, bare. */
   readonly user: Address;
   readonly jid: Jid;
