@@ -4,7 +4,11 @@ import { ConnectGate } from '../../../../src/xmpp/account/connect-gate.ts';
 import { accountPauseMs, outcomeOf } from '../../../../src/xmpp/account/login-outcome.ts';
 import { InboundCount, Outbox } from '../../../../src/xmpp/account/outbox.ts';
 
-function outbox(stanzasMax = 100): { readonly box: Outbox; readonly told: string[]; add(text: string): void } {
+function outbox(stanzasMax = 100): {
+  readonly box: Outbox;
+  readonly told: string[];
+  readonly add: (text: string) => void;
+} {
   const told: string[] = [];
   const box = new Outbox({ stanzasMax, bytesMax: 1_000 });
   return {
