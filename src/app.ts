@@ -19,7 +19,7 @@ import {
 import type { Nodes } from './app/nodes.ts';
 import { presenceFace } from './app/presence.ts';
 import type { PresenceFace } from './app/presence-face.ts';
-import { createPeerRequests } from './app/trust.ts';
+import { createPeerRequests, createSignatureCheck } from './app/trust.ts';
 import { openStores, type Stores } from './app/stores.ts';
 import { Admission } from './core/admission.ts';
 import { DeliveryService } from './core/delivery-service.ts';
@@ -130,6 +130,7 @@ export class App {
       log,
       ...nonces,
     });
+    const verify = createSignatureCheck(this.#peers, options);
     const toPeers = createPeerRequests({ stack, peers: this.#peers, numbers }, options);
     this.#commands = createCommands(
       {
@@ -155,6 +156,7 @@ export class App {
         admission,
         proof,
         toPeers,
+        verify,
         links: this.#links,
         isUser,
         contactsOf,
@@ -176,6 +178,7 @@ export class App {
       gruus,
       registerSettings: registerSettings(config.registration),
       toPeers,
+      verify,
       accept: (message, origin) => this.#messages.accept(message, origin),
       listeners: () => [...this.#listeners, ...config.sip.advertise, ...otherListeners(nodes)],
       presence: this.#presence.sipHandlers,

@@ -25,7 +25,10 @@ export function watchedCertificates({ sip, links }: Config): readonly WatchedCer
     if (link.type !== 'xmpp-s2s' || link.certificate === undefined) return [];
     return [{ key: `links.${name}`, pem: link.certificate.certificate, warnDays: link.warnDays }];
   });
-  return [...ours, ...control, ...federation];
+  const own = sip.identity?.own;
+  const warnDays = tls?.warnDays ?? CONTROL_WARN_DAYS;
+  const signing = own === undefined ? [] : [{ key: 'sip.identity', pem: own.certificate, warnDays }];
+  return [...ours, ...signing, ...control, ...federation];
 }
 
 /** Says in the log, at the start and then once a day, which certificates of this server are about to end or have ended. */

@@ -9,6 +9,7 @@ import type { Gruus } from '../sip/gruu.ts';
 import { sipPresence, type PresenceHandlers } from '../sip/presence-application.ts';
 import type { SenderProofDeps } from '../sip/sender-proof.ts';
 import type { PeerRequests } from '../sip/trust/peer-requests.ts';
+import type { VerifySignature } from '../sip/trust/verified.ts';
 import type { SipStack } from '../sip/stack.ts';
 import type { Gateway } from '../xmpp/gateway/gateway.ts';
 import type { IqDesk } from '../xmpp/gateway/iq-desk.ts';
@@ -34,6 +35,7 @@ export type PresenceParts = {
   readonly admission: Admission;
   readonly proof: SenderProofDeps;
   readonly toPeers: PeerRequests;
+  readonly verify: VerifySignature;
   readonly links: ReadonlyMap<string, NamedLink>;
   readonly isUser: PresenceServiceDeps['isUser'];
   readonly contactsOf: RegistrationService['contactsOf'];
@@ -120,6 +122,7 @@ export function createPresence(parts: PresenceParts, options: AppOptions): Prese
     contactsOf: reachableOf,
     gruus,
     toPeers: parts.toPeers,
+    verify: parts.verify,
     // Not the thing itself: it needs the SIP side to be there first.
     subscriptions: {
       subscribe: (request) => service.subscriptions.subscribe(request),

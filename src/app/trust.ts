@@ -1,7 +1,11 @@
 import type { NumberPlan } from '../core/number-plan.ts';
 import type { PeerTable } from '../core/peers.ts';
 import type { SipStack } from '../sip/stack.ts';
+import { Credentials } from '../sip/identity/credentials.ts';
+import { IdentitySigner } from '../sip/identity/identity-signer.ts';
+import { IdentityVerifier } from '../sip/identity/identity-verifier.ts';
 import { PeerRequests } from '../sip/trust/peer-requests.ts';
+import { signatureCheck, type VerifySignature } from '../sip/trust/verified.ts';
 import type { AppOptions } from './options.ts';
 
 export type TrustParts = {
@@ -11,7 +15,11 @@ export type TrustParts = {
 };
 
 /** The way out to SIP peers, with what each of them is told about who sends. */
-export function createPeerRequests({ stack, peers, numbers }: TrustParts, { log }: AppOptions): PeerRequests {
+export function createPeerRequests(
+  { stack, peers, numbers }: TrustParts,
+  { config, clock, log }: AppOptions,
+): PeerRequests {
+  const own = config.sip.identity?.own;
   return new PeerRequests({
     request: async (outgoing) => {
       const response = await stack.request(outgoing);
@@ -20,6 +28,16 @@ export function createPeerRequests({ stack, peers, numbers }: TrustParts, { log 
       return response;
     },
     peers,
+    ...(own === undefined ? {} : { signer: new IdentitySigner(own, clock) }),
     numberOf: numbers.numberOf.bind(numbers),
   });
+}
+
+/** Checks who is said to have sent what comes from peers, as the configuration wants it. */
+export function createSignatureCheck(peers: PeerTable, { config, clock, log }: AppOptions): VerifySignature {
+  const { identity } = config.sip;
+  if (identity === undefined) return signatureCheck(peers, undefined);
+  const credentials = new Credentials(identity, clock, log);
+  const { freshnessSeconds } = identity;
+  return signatureCheck(peers, new IdentityVerifier({ credentials, freshnessSeconds, clock }));
 }

@@ -2,6 +2,7 @@ import { parseCidr } from './cidr.ts';
 import { drachtioFaults } from './config-drachtio-checks.ts';
 import { valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
 import { federationFaults, federationPeerFaults } from './config-federation-checks.ts';
+import { identityFaults } from './config-identity-faults.ts';
 import { numberFaults } from './config-number-faults.ts';
 import { domainAt, listAt, near, recordAt, textAt } from './config-places.ts';
 import { isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './config-values.ts';
@@ -45,6 +46,7 @@ export function crossFaults(values: unknown): ValueFault[] {
     ...storeFaults(values),
     ...nextHopFaults(values),
     ...securityFaults(values),
+    ...identityFaults(values),
     ...numberFaults(values, new Set(own.map(({ name }) => name))),
     ...trustFaults(values),
     ...orderFaults(values),

@@ -12,7 +12,7 @@ import { presence } from './config-presence.ts';
 import { registration } from './config-registration.ts';
 import { store } from './config-store.ts';
 import { aliases, numbers } from './config-numbers.ts';
-import { peerIdentity, peerSecurity } from './config-trust.ts';
+import { peerIdentity, peerSecurity, sipIdentity } from './config-trust.ts';
 import {
   BEARER_TOKEN_FORM,
   isBearerToken,
@@ -121,6 +121,7 @@ const sip = z.strictObject({
         shown: true,
       }),
     ),
+  identity: sipIdentity,
   tls: z
     .strictObject({
       certificate: plain.meta(

@@ -17,6 +17,7 @@ import { schemaFaults, type ConfigPath, type ValueFault } from './config-faults.
 import { FileTexts, type ConfigWorld, type TlsConfig } from './config-files.ts';
 import { ConfigSchema, type ConfigValues } from './config-schema.ts';
 import { builtAliases, builtNumbers, type NumbersConfig } from './config-numbers.ts';
+import { builtSipIdentity, type SipIdentityConfig } from './config-trust.ts';
 import { builtStore, type StoreConfig } from './config-store.ts';
 import { builtLink, builtPeer, type LinkConfig, type PeerConfig } from './config-built-links.ts';
 import {
@@ -69,6 +70,8 @@ export type Config = {
     readonly advertise: readonly SipListen[];
     /** `warnDays`: before the end of the certificate. */
     readonly tls?: TlsConfig & { readonly warnDays: number };
+    /** Absent: nothing is signed, and no signature looked at. */
+    readonly identity?: SipIdentityConfig;
     /** Origins of the pages that may connect; `*`: any. */
     readonly websocket?: { readonly origins: readonly string[] };
     /** Empty with `engine: embedded`. */
@@ -288,6 +291,7 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
       drachtio: builtDrachtio(values.sip.drachtio, files),
       listen: (values.sip.listen ?? []).map((listen) => known(parseListen(listen))),
       ...(tls === undefined || named === undefined ? {} : { tls: { ...tls, warnDays: named.warnDays } }),
+      ...(values.sip.identity === undefined ? {} : { identity: builtSipIdentity(values.sip.identity, files) }),
       ...(values.sip.websocket === undefined ? {} : { websocket: values.sip.websocket }),
     },
     links: Object.fromEntries(

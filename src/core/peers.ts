@@ -1,6 +1,6 @@
 import { cidrHolds, parseCidr, parseIpAddress, type Cidr } from './cidr.ts';
 import type { Config, LinkConfig, PeerConfig } from './config.ts';
-import type { PeerIdentity, SipSecurity } from './config-trust.ts';
+import type { IdentityPolicy, PeerIdentity, SipSecurity } from './config-trust.ts';
 import { parseNextHop } from './config-values.ts';
 
 /** Where a request came from, as far as it proves who sent it. */
@@ -149,6 +149,12 @@ export class PeerTable {
     if (this.#own.get(domain)?.nextHop !== undefined) return true;
     const asserted = this.#trusted.get(domain)?.identity?.asserted;
     return asserted === 'given' || asserted === 'both';
+  }
+
+  /** Whether what goes to a SIP peer is signed, and what of its requests must be (RFC 8224). */
+  signaturesOf(domain: string): { readonly isSigned: boolean; readonly verify: IdentityPolicy } {
+    const identity = this.#trusted.get(domain)?.identity;
+    return { isSigned: identity?.sign === true, verify: identity?.verify ?? 'off' };
   }
 
   /** What a SIP peer must offer at least; none for all others. */

@@ -23,6 +23,7 @@ import type { PresenceHandlers } from './presence-application.ts';
 import { registerHandler, type RegisterSettings } from './register-handler.ts';
 import { proveSender, type SenderProofDeps } from './sender-proof.ts';
 import type { PeerRequests } from './trust/peer-requests.ts';
+import type { VerifySignature } from './trust/verified.ts';
 import type { SipHandler, SipListener, SipStack } from './stack.ts';
 
 export type SipApplicationDeps = {
@@ -40,6 +41,8 @@ export type SipApplicationDeps = {
   readonly log: Log;
   /** How large a body may be once its Content-Encoding is undone; 1 MiB when absent. */
   readonly bodyBytesMax?: number;
+  /** Absent: signatures are not looked at. */
+  readonly verify?: VerifySignature;
   /** The way to peers. */
   readonly toPeers?: PeerRequests;
   /** Who sends, as `senderProof` makes it. */
@@ -118,6 +121,7 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
       prove: (request) => proveSender(request, proofDeps),
       addressed: (uri) => gruus.withoutTemporary(uri),
       accept: deps.accept,
+      ...(deps.verify === undefined ? {} : { verify: deps.verify }),
       clock,
       bodyBytesMax,
       numbers: { telDomain: deps.telDomain, isOwn },

@@ -6,6 +6,7 @@ import { messageFromRequest } from './map-message.ts';
 import type { SipReply, SipRequest } from './message.ts';
 import { withPlainNumber, type NumberUris } from './numbers.ts';
 import type { SenderProof } from './sender-proof.ts';
+import type { VerifySignature } from './trust/verified.ts';
 import type { SipHandler } from './stack.ts';
 import { decodedUser, parseSipUri } from './uri.ts';
 
@@ -17,6 +18,8 @@ export type MessageDeps = {
   readonly accept: (message: InstantMessage, origin: Origin) => Promise<'delivered' | 'queued'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly bodyBytesMax: number;
+  /** Absent: signatures are not looked at. */
+  readonly verify?: VerifySignature;
   /** Absent: nobody is found by a number. */
   readonly numbers?: NumberUris;
 };
@@ -31,6 +34,8 @@ export function messageHandler(deps: MessageDeps): SipHandler {
   return async (request): Promise<SipReply> => {
     const proof = deps.prove(request);
     if (proof.kind === 'challenge') return { status: 401, headers: proof.headers };
+    const checking = deps.verify?.(request, proof.origin);
+    if (checking !== undefined) await checking;
     if (request.body.length === 0) return { status: 200 };
     const { bodyBytesMax, clock } = deps;
     // After the proof, which covers the Request-URI as it was sent.

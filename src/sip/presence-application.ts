@@ -22,6 +22,7 @@ import type { SipOutgoing, SipResponse } from './message.ts';
 import { paced, PRESENCE_PACE } from './paced-handler.ts';
 import { proveSender, proveWatcher, type SenderProofDeps } from './sender-proof.ts';
 import { PeerRequests } from './trust/peer-requests.ts';
+import type { VerifySignature } from './trust/verified.ts';
 import type { SipHandler, SipStack } from './stack.ts';
 import { parseSipUri } from './uri.ts';
 
@@ -33,6 +34,8 @@ export type SipPresenceDeps = {
   /** Contacts that can be reached now; of one device alone where it is named. */
   readonly contactsOf: RegistrationService['reachableOf'];
   readonly gruus: Pick<Gruus, 'entityOf'>;
+  /** Absent: signatures are not looked at. */
+  readonly verify?: VerifySignature;
   /** The way to peers; absent: one by the peer table alone. */
   readonly toPeers?: PeerRequests;
   readonly clock: Clock;
@@ -132,6 +135,7 @@ function presenceHandlers(
   const subscribe = subscribeHandler({
     prove: (request) => proveWatcher(request, proofDeps),
     subscriptions,
+    ...(deps.verify === undefined ? {} : { verify: deps.verify }),
     numbers: { telDomain: deps.telDomain, isOwn: proofDeps.isOwn },
     presentityOf: (address) => deps.numbers?.destinationOf(address, 'pres') ?? address,
     notify: (notification) => notifier.notify(notification),

@@ -19,6 +19,7 @@ import { entityFromUriText } from '../map-address.ts';
 import type { HeaderField, SipReply, SipRequest } from '../message.ts';
 import { withPlainNumber, type NumberUris } from '../numbers.ts';
 import type { WatcherProof } from '../sender-proof.ts';
+import type { VerifySignature } from '../trust/verified.ts';
 import type { SipHandler } from '../stack.ts';
 import type { SipUri } from '../uri.ts';
 import { acceptedType } from './accept.ts';
@@ -30,6 +31,8 @@ import { asSipLease, reserveWithSubscribe, type SipLease } from './subscription-
 export type SubscribeDeps = {
   readonly prove: (request: SipRequest) => WatcherProof;
   readonly subscriptions: Pick<Subscriptions, 'subscribe' | 'refresh' | 'fetch' | 'find'>;
+  /** Absent: signatures are not looked at. */
+  readonly verify?: VerifySignature;
   /** Absent: nobody is found by a number. */
   readonly numbers?: NumberUris;
   /** Who is meant by an address of ours; absent: whoever has it. @throws GatewayError as `NumberPlan.destinationOf` */
@@ -74,6 +77,8 @@ export function subscribeHandler(deps: SubscribeDeps): SipHandler {
   return async (request): Promise<SipReply> => {
     const proof = deps.prove(request);
     if (proof.kind === 'challenge') return { status: 401, headers: proof.headers };
+    const checking = deps.verify?.(request, proof.origin);
+    if (checking !== undefined) await checking;
     const { headers } = request;
     const event = parseEvent(headers.get('Event') ?? '');
     const name = event === undefined ? undefined : servedPackage(event.package);

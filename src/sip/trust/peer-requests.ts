@@ -1,6 +1,7 @@
 import type { Address } from '../../cpim/address.ts';
 import { hidesAuthor, type Privacy } from '../../cpim/privacy.ts';
 import type { PeerTable } from '../../core/peers.ts';
+import type { IdentitySigner } from '../identity/identity-signer.ts';
 import { parseNameAddr } from '../header-values.ts';
 import { sipUriFromAddress } from '../map-address.ts';
 import type { HeaderField, SipOutgoing, SipResponse } from '../message.ts';
@@ -11,7 +12,9 @@ export type OnBehalfOf = { readonly author: Address; readonly privacy?: Privacy 
 
 export type PeerRequestsDeps = {
   readonly request: (outgoing: SipOutgoing) => Promise<SipResponse>;
-  readonly peers: Pick<PeerTable, 'isGivenIdentity' | 'securityOf' | 'peersOf'>;
+  readonly peers: Pick<PeerTable, 'isGivenIdentity' | 'securityOf' | 'signaturesOf' | 'peersOf'>;
+  /** Signs who sends; absent: nothing is signed. */
+  readonly signer?: Pick<IdentitySigner, 'signed'>;
   /** A telephone number of a user of ours, `+15551234`; absent: nobody has one. */
   readonly numberOf?: (user: Address) => string | undefined;
 };
@@ -31,7 +34,19 @@ export class PeerRequests {
   request(domain: string, outgoing: SipOutgoing, onBehalfOf?: OnBehalfOf): Promise<SipResponse> {
     const headers = onBehalfOf === undefined ? [] : this.#identityHeaders(domain, onBehalfOf);
     const told = headers.length === 0 ? outgoing : { ...outgoing, headers: [...outgoing.headers, ...headers] };
-    return this.#deps.request(this.#secured(domain, told));
+    const { peers, signer, request } = this.#deps;
+    const secured = this.#secured(domain, told);
+    const isSigned = signer !== undefined && onBehalfOf !== undefined && peers.signaturesOf(domain).isSigned;
+    return isSigned ? this.#signed(secured, onBehalfOf.author, signer) : request(secured);
+  }
+
+  /** Once more with all that was signed for one who could not put it together himself (RFC 8224, section 6.1.1). */
+  async #signed(outgoing: SipOutgoing, author: Address, signer: Pick<IdentitySigner, 'signed'>): Promise<SipResponse> {
+    const { request } = this.#deps;
+    const compact = signer.signed(outgoing, author, 'compact');
+    const response = await request(compact);
+    if (response.status !== 438 || compact === outgoing) return response;
+    return request(signer.signed(outgoing, author, 'full'));
   }
 
   /**

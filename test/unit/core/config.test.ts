@@ -241,7 +241,7 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     'an unknown key inside',
     `${D}sip:\n  lissen: []\n  listen: ['udp://127.0.0.1:1']`,
     [
-      '3:3 sip.lissen: unknown key, expected one of engine, advertise, listen, tls, websocket, drachtio; did you mean listen?',
+      '3:3 sip.lissen: unknown key, expected one of engine, advertise, listen, identity, tls, websocket, drachtio; did you mean listen?',
     ],
   ],
   [
