@@ -54,6 +54,9 @@ export type SipServerState = {
  *     restart, for a Contact; undefined when no listener of that transport is there for it.
  * 11. `isFlowOpen` says whether a request could go over a flow now: false the moment its connection is gone, and for
  *     connections of an earlier process; true over UDP as long as its listener is there.
+ * 12. `SipOutgoing.vias` stand below the Via of the engine, in their order, and the answer counts that has them, too (RFC
+ *     3261, sections 16.6 and 16.7): a request can be handed on. `SipReply.flowTimerSeconds` ends a connection on which
+ *     nothing comes for that long and a little more.
  *
  * Where a drachtio server carries SIP (`stack-drachtio`) its own stack does, and these are not kept:
  *  2. An answer goes to the port a request came from, also without rport.
@@ -65,7 +68,8 @@ export type SipServerState = {
  *  9. New requests go to other applications of the server; where there is none the server refuses them itself,
  *     without Retry-After. Connections of far ends are the server's.
  * 11. A flow counts as open as long as the server that it came to is connected and no request over it has failed: of
- *     connections nobody is told. `SipReply.flowTimerSeconds` has no effect.
+ *     connections nobody is told.
+ * 12. Neither has an effect; the configuration refuses what would need them.
  * A route set of its own cannot be written either: such a request goes to its one loose router without it, or is
  * refused ('feature-unsupported'). Requests of methods without a specification never arrive. A flow is the place a
  * request came from and the server it came to; `peerNames` is never there.

@@ -21,6 +21,8 @@ export type SipStackAbilities = {
   readonly saysRetryAfter: boolean;
   /** 9. Connections of far ends are its own to close. */
   readonly ownsConnections: boolean;
+  /** 12. Requests can be handed on, and connections watched. */
+  readonly handsOn: boolean;
 };
 
 export const EVERY_ABILITY: SipStackAbilities = {
@@ -30,6 +32,7 @@ export const EVERY_ABILITY: SipStackAbilities = {
   carriesBytes: true,
   saysRetryAfter: true,
   ownsConnections: true,
+  handsOn: true,
 };
 
 /** What a drachtio server leaves. */
@@ -40,6 +43,7 @@ export const DRACHTIO_ABILITIES: SipStackAbilities = {
   carriesBytes: false,
   saysRetryAfter: false,
   ownsConnections: false,
+  handsOn: false,
 };
 
 /** What an adapter has to bring along to be tested. */
@@ -594,4 +598,38 @@ export function sipStackKeepsItsPromises(world: SipStackWorld): void {
       assert.equal(stack.isFlowOpen(overUdp), true);
     },
   );
+
+  if (!abilities.handsOn) return;
+
+  test(
+    name('12. a request that is handed on has the Via values of those before, and its answer must have them'),
+    async (t) => {
+      const { stack } = await stage(t);
+      const peer = await udpPeer(t);
+      const vias = ['SIP/2.0/WS x7.invalid;branch=z9hG4bKb', 'SIP/2.0/TCP 10.0.0.1;branch=z9hG4bKa'];
+      const answered = stack.request(outgoing(`sip:bob@127.0.0.1:${peer.port}`, { vias }));
+      const request = await peer.next();
+      assert.deepEqual(request.all('Via').slice(1), vias);
+      peer.send(rawResponse(request, 404, { via: request.header('Via') }), request.port);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      peer.send(rawResponse(request, 202), request.port);
+      assert.equal((await answered).status, 202);
+    },
+  );
+
+  test(name('12. a connection whose far end keeps the promise of a flow timer stays, another is closed'), async (t) => {
+    const { tcpPort, passTime } = await stage(t, async () => ({ status: 200, flowTimerSeconds: 30 }));
+    const [silent, alive] = [await streamPeer(t, tcpPort), await streamPeer(t, tcpPort)];
+    for (const [at, peer] of [silent, alive].entries()) {
+      peer.send(rawRequest({ via: `SIP/2.0/TCP 127.0.0.1:1;branch=z9hG4bKtimer${at}` }));
+      await peer.next();
+    }
+    await passTime(29_000);
+    const bytes = alive.bytes.length;
+    alive.send('\r\n\r\n');
+    await until(() => alive.bytes.length === bytes + 2, { what: 'the pong', everyMs: 2 });
+    await passTime(15_000);
+    await silent.closed;
+    assert.equal(alive.isClosed, false);
+  });
 }

@@ -286,3 +286,17 @@ test('watcher refused: an asserted identity from a phone makes nobody anonymous'
   const headers: readonly HeaderField[] = [['P-Asserted-Identity', '<sip:dave@core.example>'], ...ID];
   assert.throws(() => watcherOf({ from: NOBODY, headers }), { code: 'sender-forbidden', details: { status: 433 } });
 });
+
+for (const transport of ['ws', 'wss'] as const) {
+  test(`sender refused: who comes over ${transport} is not believed for his address`, () => {
+    const flow: Partial<SipFlow> = { transport, remoteAddress: CORE };
+    const core = { name: '', from: '<sip:carol@core.example>', flow };
+    assert.equal(prove(core).kind, 'challenge');
+    assert.throws(
+      () => prove({ ...core, from: '<sip:paul@partner.example>', flow: { ...flow, remoteAddress: PARTNER } }),
+      {
+        code: 'sender-forbidden',
+      },
+    );
+  });
+}
