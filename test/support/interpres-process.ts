@@ -147,7 +147,8 @@ export async function startInterpres(options: InterpresOptions & { start?: false
     },
     ...(redis === undefined ? {} : { redis }),
     stop: async () => {
-      const exit = await running!.stop(12_000);
+      // One that was never started has nothing to end but its Redis.
+      const exit: Exit = running === undefined ? { code: 0, signal: null } : await running.stop(12_000);
       await redis?.stop();
       return exit;
     },

