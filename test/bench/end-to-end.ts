@@ -1,7 +1,7 @@
 /**
  * The whole way through real processes: a SIP sender and receiver, us, Prosody, XMPP clients. One line of JSON per figure.
  *
- *   node --import tsx test/bench/end-to-end.ts [sip-to-xmpp] [xmpp-to-sip] [start-up]
+ *   node --import tsx test/bench/end-to-end.ts [sip-to-xmpp] [xmpp-to-sip] [start-up] [folder] [redis]
  *
  * The sender and the receivers share this process, the machine is shared by all four: `driverCpuPer1000` says how much
  * of it the measuring took. Build first (`npm run build`): what is measured is `dist`.
@@ -13,6 +13,8 @@ import { CountingSipSender } from '../support/counting-sip-sender.ts';
 import { CountingXmppClient } from '../support/counting-xmpp-client.ts';
 import { COMPONENT, SIP_DOMAIN, startFederation, XMPP_DOMAIN, type Federation } from '../support/federation.ts';
 import { cpuSeconds, memoryMegabytes } from '../support/process-figures.ts';
+import type { TestStore } from '../support/interpres-process.ts';
+import { commandPath } from '../support/peers.ts';
 import { until } from '../support/until.ts';
 import { passwordOf } from '../support/xmpp-server.ts';
 
@@ -22,6 +24,7 @@ const PAIRS = 32;
 const CONFIG = { domains: [{ name: SIP_DOMAIN, trust: ['127.0.0.1'] }], rateLimits: 'off' };
 
 type Transport = 'udp' | 'tcp';
+type Place = { readonly transport: Transport; readonly store: TestStore };
 
 const xmppUsers = Array.from({ length: XMPP_USERS }, (_, n) => `u${n}`);
 const sipUsers = Array.from({ length: SIP_USERS }, (_, n) => `p${n}`);
@@ -43,7 +46,7 @@ type Load = {
 /** Warms up, finds the highest rate of a closed loop, and the latency at half of it. */
 async function measure(
   bench: string,
-  transport: Transport,
+  { transport, store }: Place,
   world: Federation,
   load: (phase: number) => Promise<Load>,
   messages: number,
@@ -52,6 +55,8 @@ async function measure(
   await phase(await load(0), 3_000, Infinity);
   const idle = memoryMegabytes(pid);
 
+  const redisPid = world.interpres.redis?.pid();
+  const redisBefore = redisPid === undefined ? 0 : cpuSeconds(redisPid);
   const usedBefore = cpuSeconds(pid);
   const driverBefore = process.cpuUsage();
   const xmppBefore = cpuSeconds(world.xmpp.process().pid);
@@ -63,6 +68,7 @@ async function measure(
   const round = (seconds: number): number => Math.round((seconds * 1_000_000) / messages) / 1_000;
   print({
     bench,
+    store,
     transport,
     figure: 'highest rate, closed loop',
     window: PAIRS,
@@ -70,6 +76,7 @@ async function measure(
     perSecond,
     cpuSecondsPer1000: round(cpuSeconds(pid) - usedBefore),
     xmppServerCpuPer1000: round(cpuSeconds(world.xmpp.process().pid) - xmppBefore),
+    ...(redisPid === undefined ? {} : { redisCpuPer1000: round(cpuSeconds(redisPid) - redisBefore) }),
     driverCpuPer1000: round((driver.user + driver.system) / 1_000_000),
     memoryMegabytes: { afterWarmUp: idle.resident, ...memoryMegabytes(pid) },
     ...full.ledger.figures(),
@@ -83,6 +90,7 @@ async function measure(
     const [p50, p99, highest] = paced.ledger.latencyMs(50, 99, 100);
     print({
       bench,
+      store,
       transport,
       figure: rate === 500 ? 'latency at 500/s' : 'latency at half the highest rate',
       rate,
@@ -99,8 +107,9 @@ async function phase(load: Load, total: number, rate: number): Promise<void> {
   await until(() => load.ledger.isComplete(), { what: 'all has arrived', withinMs: 120_000, everyMs: 2 });
 }
 
-async function sipToXmpp(transport: Transport, messages: number): Promise<void> {
-  const world = await startFederation({ name: 'bench', xmppUsers, config: CONFIG });
+async function sipToXmpp(place: Place, messages: number): Promise<void> {
+  const { transport, store } = place;
+  const world = await startFederation({ name: 'bench', xmppUsers, config: CONFIG, store });
   let ledger = new Ledger({ stamped: true });
   const receivers = await Promise.all(
     xmppUsers.map(async (user) => {
@@ -124,15 +133,16 @@ async function sipToXmpp(transport: Transport, messages: number): Promise<void> 
     };
   };
   try {
-    await measure('SIP to XMPP', transport, world, load, messages);
+    await measure('SIP to XMPP', place, world, load, messages);
   } finally {
     for (const receiver of receivers) receiver.close();
     await world.stop();
   }
 }
 
-async function xmppToSip(transport: Transport, messages: number): Promise<void> {
-  const world = await startFederation({ name: 'bench', xmppUsers, sipUsers, config: CONFIG });
+async function xmppToSip(place: Place, messages: number): Promise<void> {
+  const { transport, store } = place;
+  const world = await startFederation({ name: 'bench', xmppUsers, sipUsers, config: CONFIG, store });
   let ledger = new Ledger({ stamped: false });
   const phone = new CountingSipPhone({
     ledger: () => ledger,
@@ -174,7 +184,7 @@ async function xmppToSip(transport: Transport, messages: number): Promise<void> 
     };
   };
   try {
-    await measure('XMPP to SIP', transport, world, load, messages);
+    await measure('XMPP to SIP', place, world, load, messages);
   } finally {
     for (const sender of senders) sender.close();
     phone.close();
@@ -230,10 +240,16 @@ async function startUp(queued: number): Promise<void> {
   }
 }
 
-const wanted = process.argv.slice(2);
+const STORES = ['folder', 'redis'] as const;
+const words = process.argv.slice(2);
+const stores = STORES.filter((store) => words.includes(store) || !STORES.some((other) => words.includes(other)));
+const wanted = words.filter((word) => !STORES.some((store) => store === word));
 const isWanted = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
+const places = stores
+  .filter((store) => store === 'folder' || commandPath('redis-server') !== undefined)
+  .flatMap((store) => (['udp', 'tcp'] as const).map((transport): Place => ({ store, transport })));
 const messages = Number(process.env['BENCH_MESSAGES'] ?? 20_000);
-if (isWanted('sip-to-xmpp')) for (const transport of ['udp', 'tcp'] as const) await sipToXmpp(transport, messages);
-if (isWanted('xmpp-to-sip')) for (const transport of ['udp', 'tcp'] as const) await xmppToSip(transport, messages);
+if (isWanted('sip-to-xmpp')) for (const place of places) await sipToXmpp(place, messages);
+if (isWanted('xmpp-to-sip')) for (const place of places) await xmppToSip(place, messages);
 if (isWanted('start-up')) await startUp(Number(process.env['BENCH_QUEUED'] ?? 100_000));
 process.exit(0);

@@ -43,13 +43,15 @@ async function main(): Promise<void> {
 
 async function inRedis(): Promise<void> {
   if (commandPath('redis-server') === undefined) return;
-  const server = await startRedis();
-  const connection = await RedisConnection.open(server.config('bench'), silentLog);
-  const queue = new RedisQueue(connection, { clock: systemClock, log: silentLog, bounds: NO_BOUNDS });
-  await addAndDeliver('redis', queue, 20_000, Infinity);
-  await queue.close();
-  connection.close();
-  await server.stop();
+  for (const perSecond of [500, 3_000, Infinity]) {
+    const server = await startRedis();
+    const connection = await RedisConnection.open(server.config('bench'), silentLog);
+    const queue = new RedisQueue(connection, { clock: systemClock, log: silentLog, bounds: NO_BOUNDS });
+    await addAndDeliver('redis', queue, Math.min(20_000, perSecond * 6), perSecond);
+    await queue.close();
+    connection.close();
+    await server.stop();
+  }
 }
 
 async function rates(commits: Commits): Promise<void> {
