@@ -11,6 +11,7 @@ import { Accounts } from '../xmpp/account/accounts.ts';
 import { shownPresence } from '../xmpp/account/shown-presence.ts';
 import { type LinkServices, type NamedLink, startLink } from './links.ts';
 import type { AppOptions } from './options.ts';
+import { createSuggestions } from './account-suggestions.ts';
 import type { PresenceSide } from './presence.ts';
 import type { Stores } from './stores.ts';
 
@@ -67,6 +68,7 @@ export function createAccounts(parts: AccountParts, options: AppOptions): Accoun
     presenceOf: (userKey, priority) => shownPresence(presence().shownOf(userKey), priority),
     follow: (userKey) => presence().follow(userKey),
     unfollow: (userKey) => presence().unfollow(userKey),
+    suggest: createSuggestions(links, own, options),
     tellUser: (user, text) => tellUser(user, text, stores, options),
     dns: systemDnsQueries(config.dns.servers),
     isIpAddress: (host) => isIP(host) !== 0,

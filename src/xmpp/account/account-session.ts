@@ -27,6 +27,8 @@ export type AccountSessionOptions = {
   /** His domain, under its one name. */
   readonly domains: ComponentDomains;
   readonly contacts: 'anyone' | 'roster';
+  /** A client of the account has shown itself: its full JID. */
+  readonly onOwnClient?: (client: Jid) => void;
   /** Whether a contact may see everything of the user that a contact may see. */
   readonly mayBeSeenBy: (watcher: Address) => boolean;
   readonly clock: Clock;
@@ -258,9 +260,12 @@ export class AccountSession implements XmppLink {
   }
 
   #presence(stanza: XmlElement, from: Jid, isOwn: boolean, events: AccountSessionEvents): void | Promise<void> {
-    // The account's other clients are its user's own matter.
-    if (isOwn) return undefined;
     const { type } = stanza.attrs;
+    // The account's other clients are its user's own matter.
+    if (isOwn) {
+      if (type === undefined && from.resource !== undefined) this.#options.onOwnClient?.(from);
+      return undefined;
+    }
     const inward = this.#forUser(stanza);
     if (type === undefined || type === 'unavailable') this.#presences.heard(from, inward);
     else if (type === 'subscribed' || type === 'unsubscribed') this.roster.answered(from, type === 'subscribed');

@@ -46,6 +46,8 @@ export type AccountsDeps = {
   readonly unfollow: (userKey: string) => void;
   /** Whether he blocks this contact; asked for those who may see him already. */
   readonly blocks: (user: Address, watcher: Address) => boolean;
+  /** Suggests contacts to another client of an account, those that `isKnown` says are in its roster left out. */
+  readonly suggest: (name: string, user: Address, client: Jid, isKnown: (contact: Jid) => boolean) => void;
   /** Writes to a user in words. */
   readonly tellUser: (user: Address, text: string) => Promise<void>;
   readonly dns: DnsQueries;
@@ -273,7 +275,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
   }
 
   #make(record: AccountRecord, jid: Account['jid']): Account {
-    const { links, clock, random, log, stanzaBytesMax, mayBeSeenBy } = this.#deps;
+    const { links, clock, random, log, stanzaBytesMax, mayBeSeenBy, suggest } = this.#deps;
     const name = `${record.link}/${addressKey(record.user)}`;
     const config = this.#deps.configs.get(record.link);
     if (config === undefined) throw new GatewayError('internal', 'account of an unknown link');
@@ -301,6 +303,10 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
       jid,
       domains,
       contacts: config.contacts,
+      onOwnClient: (client) => {
+        const { roster } = session;
+        if (roster.isKnown) suggest(name, record.user, client, (contact) => roster.of(contact) !== undefined);
+      },
       mayBeSeenBy: (watcher) => mayBeSeenBy(record.user, watcher),
       clock,
       log,

@@ -154,6 +154,15 @@ export class XmppUpstream implements Upstream {
     return asking.map(({ watcher }) => watcher);
   }
 
+  /** XMPP users whom a user of ours has asked to see over other links than this one, whatever they have answered. */
+  contactsOf(watcher: Address, link: string): readonly Address[] {
+    const key = addressKey(watcher);
+    const asked = [...this.#contacts.values()].filter(
+      (contact) => contact.permission !== 'ending' && contact.link !== link && addressKey(contact.watcher) === key,
+    );
+    return asked.map(({ presentity }) => presentity);
+  }
+
   /** As `end`, for all contacts of one who is a user of ours no more. */
   endAll(watcherKey: string): void {
     for (const contact of [...this.#contacts.values()]) {

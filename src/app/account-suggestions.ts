@@ -1,0 +1,42 @@
+import type { Address } from '../cpim/address.ts';
+import { RecentMap } from '../core/recent-map.ts';
+import { RosterSuggestions } from '../xmpp/gateway/roster-suggestions.ts';
+import { formatJid, type Jid } from '../xmpp/jid.ts';
+import { jidFromAddress } from '../xmpp/map-address.ts';
+import type { NamedLink } from './links.ts';
+import type { AppOptions } from './options.ts';
+import type { PresenceSide } from './presence.ts';
+
+/** One client is told so often at most, ms. */
+const AGAIN_MS = 86_400_000;
+const CLIENTS_MAX = 10_000;
+
+/**
+ * Suggests to the clients of a linked account whom its user watches from his phones (XEP-0144): those whom the roster of
+ * the account does not have, because they are reached over other links. The roster itself is left to its user.
+ */
+export function createSuggestions(
+  links: ReadonlyMap<string, NamedLink>,
+  presence: () => PresenceSide,
+  { clock, log }: AppOptions,
+): (name: string, user: Address, client: Jid, isKnown: (contact: Jid) => boolean) => void {
+  const told = new RecentMap<true>({ keepMs: AGAIN_MS, max: CLIENTS_MAX });
+  return (name, user, client, isKnown) => {
+    const { xmpp } = presence();
+    const found = links.get(name);
+    const requests = xmpp.requestsOf(name);
+    const from = found === undefined ? undefined : jidFromAddress(user, found.domains);
+    if (found === undefined || requests === undefined || from === undefined) return;
+    const suggestions = xmpp.upstream.contactsOf(user, name).flatMap((contact) => {
+      const jid = jidFromAddress(contact, found.domains);
+      return jid === undefined || isKnown(jid) ? [] : [{ jid }];
+    });
+    const key = `${name} ${formatJid(client)}`;
+    if (suggestions.length === 0 || told.get(key, clock.nowMs()) !== undefined) return;
+    told.set(key, true, clock.nowMs());
+    const post = (stanza: Parameters<typeof found.link.post>[0]): void => found.link.post(stanza);
+    new RosterSuggestions({ requests, post, privileges: { rosterOf: () => 'none' }, from, log })
+      .suggest(client, suggestions)
+      .catch((error: unknown) => log.error({ jid: formatJid(client), error }, 'contacts cannot be suggested'));
+  };
+}
