@@ -1,3 +1,4 @@
+import { hidesAuthor } from '../cpim/privacy.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
 import type { XmppLink } from './link.ts';
@@ -7,7 +8,14 @@ import { elementFromMessage } from './stanza.ts';
 
 export type LinkSenderDeps = {
   /** A link by its name in the configuration, and the names of the domain it stands for. */
-  readonly linkOf: (name: string) => { readonly link: XmppLink; readonly domains: ComponentDomains } | undefined;
+  readonly linkOf: (name: string) =>
+    | {
+        readonly link: XmppLink;
+        readonly domains: ComponentDomains;
+        /** Whose account it is, where it is one's: everything over it is from him. */
+        readonly owner?: string;
+      }
+    | undefined;
   readonly clock: Pick<Clock, 'nowMs'>;
 };
 
@@ -23,7 +31,7 @@ export function linkSender(deps: LinkSenderDeps): OperationSender {
       if (route.kind !== 'link') throw new GatewayError('internal', 'route does not lead over a link');
       const found = deps.linkOf(route.link);
       if (found === undefined) throw new GatewayError('peer-unknown', `no link ${route.link}`);
-      const { link, domains } = found;
+      const { link, domains, owner } = found;
       const { operation, maybeSent } = delivery;
       if (operation.op === 'report') {
         await link.send(elementFromMessage(stanzaFromReport(operation, domains)));
@@ -31,6 +39,13 @@ export function linkSender(deps: LinkSenderDeps): OperationSender {
       }
       // RFC 7247, section 8: what was asked to be secure all the way does not go on into XMPP.
       if (operation.secure === true) throw new GatewayError('scheme-unsupported', 'sips message for an XMPP recipient');
+      if (owner !== undefined && hidesAuthor(operation.privacy)) {
+        // RFC 3323, section 5: what cannot be kept from others is not sent to them.
+        const text = 'An account on an XMPP service cannot write without its name.';
+        throw new GatewayError('policy-violated', 'a sender without a name over his account', {
+          details: { status: 500, text },
+        });
+      }
       const context = { domains, maybeSent, nowMs: deps.clock.nowMs() };
       await link.send(elementFromMessage(stanzaFromMessage(operation, context)));
     },

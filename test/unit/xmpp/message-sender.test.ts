@@ -50,7 +50,7 @@ function aDelivery(operation: Operation, maybeSent = false): Delivery {
   };
 }
 
-function aSender(): { sent: XmlElement[]; send: (delivery: Delivery, route?: Route) => Promise<void> } {
+function aSender(owner?: string): { sent: XmlElement[]; send: (delivery: Delivery, route?: Route) => Promise<void> } {
   const sent: XmlElement[] = [];
   const link: Pick<XmppLink, 'send'> = {
     send: (stanza) => {
@@ -60,7 +60,8 @@ function aSender(): { sent: XmlElement[]; send: (delivery: Delivery, route?: Rou
   };
   const domains = { domain: 'sip.example', name: 'sip.xmpp.example' };
   const sender = linkSender({
-    linkOf: (name) => (name === 'office' ? { link: link as XmppLink, domains } : undefined),
+    linkOf: (name) =>
+      name === 'office' ? { link: link as XmppLink, domains, ...(owner === undefined ? {} : { owner }) } : undefined,
     clock: { nowMs: () => NOW_MS },
   });
   return { sent, send: (delivery, route = ROUTE) => sender.send(delivery, route) };
@@ -104,3 +105,16 @@ for (const [what, delivery, route, code] of refusals) {
     assert.deepEqual(sent, []);
   });
 }
+
+test('link sender: a sender who wishes not to be named is nobody over a link, and nothing goes over his account', async () => {
+  const hidden: Operation = { ...MESSAGE, privacy: ['id', 'critical'] };
+  const link = aSender();
+  await link.send(aDelivery(hidden));
+  assert.match(link.sent[0]?.attrs['from'] ?? '', /^anonymous@/);
+  const account = aSender('romeo@sip.example');
+  await assert.rejects(
+    account.send(aDelivery(hidden)),
+    (error) => error instanceof GatewayError && error.code === 'policy-violated' && error.details.status === 500,
+  );
+  assert.deepEqual(account.sent, []);
+});
