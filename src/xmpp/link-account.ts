@@ -67,7 +67,8 @@ const LIMITS: AccountLinkLimits = {
 const OPEN_MS = 20_000;
 /** A stream that stood this long was a good one: the next pause is the first again, ms. */
 const STOOD_WELL_MS = 10_000;
-const STEP_MS = 250;
+/** Many accounts tick: what is looked at can wait a second. */
+const STEP_MS = 1_000;
 /** A burst has a request for acknowledgement after so many stanzas. */
 const ASK_EVERY = 64;
 const SOCKET_BYTES_MAX = 262_144;

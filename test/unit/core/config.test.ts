@@ -219,6 +219,21 @@ const L =
 /** A file and the faults it must give; each is a part of one fault, in the order of the lines. */
 const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readonly string[]]> = [
   ['an empty file', '', ['1:1 domains: is missing', '1:1 sip: is missing']],
+  [
+    'accounts of a service that is a peer',
+    `${D}${S}links: { public: { type: xmpp-account, domains: [chat.example, sip.example] } }\npeers: [{ domain: chat.example, link: sip }]\n`,
+    ['links.public.domains[0]: chat.example is a peer', 'links.public.domains[1]: sip.example is one of our domains'],
+  ],
+  [
+    'a peer over a link for accounts, a port without a host, a key of another kind of link',
+    `${D}${S}links: { public: { type: xmpp-account, domains: [chat.example], port: 5222, secret: x } }\npeers: [{ domain: b.example, link: public }]\n`,
+    ['links.public.port: needs `host`', 'links.public.secret: unknown key', 'public is for accounts that users link'],
+  ],
+  [
+    'a key of the accounts that is none',
+    `${D}${S}accounts: { key: 'too short for a key' }\n`,
+    ['accounts.key: is no key; expected 32 bytes in base64'],
+  ],
   ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, store, node, sip"]],
   ['a list', '- a', ['1:1 (file): found a list']],
   ['no YAML', 'domains: [', ['1:11 (file): ']],
