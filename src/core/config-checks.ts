@@ -322,7 +322,7 @@ function nextHopFaults(values: unknown): ValueFault[] {
 function securityFaults(values: unknown): ValueFault[] {
   return listAt(values, ['peers']).flatMap(({ value, path }) => {
     const security = textAt(value, ['security']);
-    if (security !== 'tls' && security !== 'mutual-tls') return [];
+    if (textAt(value, ['link']) !== 'sip' || (security !== 'tls' && security !== 'mutual-tls')) return [];
     const faults: ValueFault[] = [];
     const nextHop = textAt(value, ['nextHop']);
     if (nextHop !== undefined && !isOverTls(nextHop)) {

@@ -58,7 +58,8 @@ export function federationPeerFaults(peer: unknown, path: ConfigPath, link: unkn
       faults.push({ path: [...path, 'nextHop'], text: `found '${nextHop}', expected a SIP URI, sip:host:port` });
     }
   }
-  if (isFederated && (security ?? 'certificate') !== 'dialback' && textAt(link, ['certificate']) === undefined) {
+  const wantsTls = security === undefined || security === 'certificate' || security === 'dialback-over-tls';
+  if (isFederated && wantsTls && textAt(link, ['certificate']) === undefined) {
     const text = `asks for TLS (\`security: ${security ?? 'certificate'}\`), expected \`certificate\` and \`key\` at its link`;
     faults.push({ path: [...path, security === undefined ? 'link' : 'security'], text });
   }

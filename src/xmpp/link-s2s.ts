@@ -86,6 +86,8 @@ export class S2sFederation {
   readonly #peers: ReadonlyMap<string, S2sPeer>;
   readonly #pairs = new Map<string, PairLink>();
   readonly #streams = new Set<StanzaStream>();
+  /** Those that read nothing for now. */
+  readonly #held = new Set<StanzaStream>();
   readonly #perAddress = new Map<string, number>();
   /** Streams over which keys are asked about, by pair. */
   readonly #verifying = new Map<string, OutgoingStream>();
@@ -112,6 +114,10 @@ export class S2sFederation {
       onStanza: (ends, element) => this.#stanza(ends, element),
       refuse: (ends, element, condition) => this.#refuse(ends, element, condition),
       isClogged: (ends) => this.#isClogged(ends),
+      onHold: (stream, isHolding) => {
+        if (isHolding) this.#held.add(stream);
+        else this.#held.delete(stream);
+      },
       onSpace: (stream) => this.#space(stream),
       onEnd: (stream, end) => this.#ended(stream, end),
     };
@@ -146,7 +152,7 @@ export class S2sFederation {
       isWanted,
       open: (link) => this.#open(link),
       release: (link, stream) => this.#release(link, stream),
-      recheck: () => this.#recheck(),
+      recheck: (link) => this.#recheck(link.ends),
     });
     this.#pairs.set(pairKey(ends), pair);
     return pair;
@@ -190,7 +196,7 @@ export class S2sFederation {
     const servers = this.#servers;
     this.#servers = [];
     const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-    for (const stream of [...this.#streams]) stream.close('this server stops');
+    for (const stream of [...this.#streams]) stream.shutDown();
     for (const stream of [...this.#streams]) stream.abort('this server stops');
     await Promise.all(closed);
   }
@@ -203,7 +209,7 @@ export class S2sFederation {
     const isFull =
       sameAddress >= this.#limits.streamsPerAddress ||
       incoming.length >= this.#limits.streams ||
-      incoming.filter((stream) => !stream.isAuthenticated).length >= this.#limits.unproved;
+      incoming.filter((stream) => !stream.isAuthenticated).length + this.#tls.handshakes >= this.#limits.unproved;
     if (this.#isStopping || (isFull && transport === 'tls')) {
       socket.destroy();
       return;
@@ -358,12 +364,16 @@ export class S2sFederation {
     this.#recheck();
   }
 
-  #recheck(): void {
-    for (const stream of this.#streams) stream.holdOrRead();
+  /** What waits for a peer has become more or less: whoever is read from may have to wait, or may go on. */
+  #recheck(grown?: Ends): void {
+    for (const stream of [...this.#held]) stream.holdOrRead();
+    if (grown === undefined || !this.#isClogged(grown)) return;
+    for (const stream of this.#streams) if (stream.carries(grown)) stream.holdOrRead();
   }
 
   #ended(stream: StanzaStream, end: StreamEnd & { readonly isRefusal: boolean }): void {
     this.#streams.delete(stream);
+    this.#held.delete(stream);
     if (stream instanceof OutgoingStream && this.#verifying.get(pairKey(stream.ends)) === stream) {
       this.#verifying.delete(pairKey(stream.ends));
       return;
@@ -385,7 +395,7 @@ export class S2sFederation {
   #release(pair: PairLink, stream: StanzaStream | undefined): void {
     if (stream === undefined || stream.isOver) return;
     const isUsed = [...this.#pairs.values()].some((other) => other !== pair && other.stream === stream);
-    if (!isUsed) stream.close('this server stops');
+    if (!isUsed) stream.shutDown();
   }
 
   #step(): void {

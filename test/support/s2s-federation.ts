@@ -120,7 +120,16 @@ ${plan.extra ?? ''}`,
   }
 
   async restart(): Promise<void> {
-    await this.#app.stop();
+    await this.pause();
+    await this.resume();
+  }
+
+  /** Ends the server until `resume`; its phones stay. */
+  pause(): Promise<void> {
+    return this.#app.stop();
+  }
+
+  async resume(): Promise<void> {
     this.#app = await this.#start();
   }
 

@@ -69,6 +69,7 @@ export class IncomingNegotiation {
   #hasExternal = false;
   #failures = 0;
   #isManaged = false;
+  #announced: IncomingStep | undefined;
   readonly #proved = new Set<string>();
   readonly #checking = new Set<string>();
 
@@ -125,7 +126,10 @@ export class IncomingNegotiation {
     this.#peer = from?.domain;
     this.#header = attrs;
     this.#isOpen = true;
-    return [open, { do: 'write', element: this.#features() }];
+    const announced = this.#announced;
+    this.#announced = undefined;
+    const features: IncomingStep = { do: 'write', element: this.#features() };
+    return announced === undefined ? [open, features] : [open, features, announced];
   }
 
   secured(proof: TlsProof): readonly IncomingStep[] {
@@ -218,11 +222,9 @@ export class IncomingNegotiation {
     const authorization = text === '' || text === '=' ? '' : Buffer.from(text, 'base64').toString('utf8');
     if (authorization !== '' && parseJid(authorization)?.domain !== peer) return refuse('invalid-authzid');
     this.#isOpen = false;
-    return [
-      { do: 'write', element: plain('success', NS.sasl) },
-      this.#prove({ own, peer }, 'certificate'),
-      { do: 'restart' },
-    ];
+    // Told with the header of the stream that begins now: nothing of ours may go out before that.
+    this.#announced = this.#prove({ own, peer }, 'certificate');
+    return [{ do: 'write', element: plain('success', NS.sasl) }, { do: 'restart' }];
   }
 
   #dialback(name: string, element: XmlElement): readonly IncomingStep[] {

@@ -33,6 +33,12 @@ export type Verdict = { readonly type: 'valid' | 'invalid' } | { readonly type: 
 /** One place is given so long to take a connection, ms. */
 const CONNECT_MS = 5_000;
 
+/** How often a lost stream is tried to be taken up on a connection that is lost as well. */
+const RESUME_TRIES = 3;
+
+/** Stanzas that may overtake the end of the negotiation. */
+const EARLY_MAX = 1_000;
+
 type Waiting<T> = { readonly resolve: (value: T) => void };
 
 /** A stream that we open to a peer: found, dialled, negotiated; taken up again once where it is lost and may be. */
@@ -48,6 +54,8 @@ export class OutgoingStream extends StanzaStream {
   #proof: TlsProof | undefined;
   #stage: 'opening' | 'up' | 'resuming' | 'over' = 'opening';
   #established: Established | undefined;
+  #resumeTries = 0;
+  readonly #early: XmlElement[] = [];
   #lastFault = 'no place to connect to';
   #cancelDeadline: () => void = () => undefined;
   readonly #dialling = new AbortController();
@@ -223,7 +231,9 @@ export class OutgoingStream extends StanzaStream {
         this.#up(step);
         break;
       case 'stanza':
-        this.stanza(step.element);
+        this.#early.push(step.element);
+        if (this.#early.length > EARLY_MAX)
+          this.#failed('too many stanzas before the stream was up', false, 'policy-violation');
         break;
       case 'fail':
         this.#failed(step.reason, step.isRefusal, step.condition);
@@ -244,6 +254,9 @@ export class OutgoingStream extends StanzaStream {
     this.#stage = 'up';
     this.#established = established;
     this.add(this.ends);
+    // Those that overtook the end of the negotiation are counted by neither side.
+    for (const element of this.#early.splice(0)) this.stanza(element);
+    this.#resumeTries = 0;
     if (wasResuming) return;
     this.sender.attach(wire);
     if (established.sm !== undefined) this.sender.manage();
@@ -313,8 +326,13 @@ export class OutgoingStream extends StanzaStream {
     }
     this.#lastFault = end.reason;
     // Another server of the domain may be well, unless what this one said was meant.
-    if (end.condition === undefined) this.#next();
-    else this.#failed(end.reason, REFUSALS.has(end.condition), end.condition);
+    if (end.condition === undefined) {
+      // A connection that was lost once may be lost again before the stream goes on.
+      const mayTryAgain = this.#stage === 'resuming' && this.#targets.length === 0 && this.#resumeTries < RESUME_TRIES;
+      this.#resumeTries += 1;
+      if (mayTryAgain && this.#target !== undefined) this.#targets.push(this.#target);
+      this.#next();
+    } else this.#failed(end.reason, REFUSALS.has(end.condition), end.condition);
   }
 
   #failed(reason: string, isRefusal: boolean, condition?: string): void {

@@ -42,6 +42,8 @@ export type StreamDeps = {
   readonly refuse: (ends: Ends, element: XmlElement, condition: 'item-not-found' | 'jid-malformed') => void;
   /** Whether so much waits to be written to a peer that nothing more should be read from it. */
   readonly isClogged: (ends: Ends) => boolean;
+  /** It reads nothing for now, or reads on. */
+  readonly onHold: (stream: StanzaStream, isHolding: boolean) => void;
   /** Answers have left, or everything that was sent is confirmed. */
   readonly onSpace: (stream: StanzaStream) => void;
   readonly onEnd: (stream: StanzaStream, end: StreamEnd & { readonly isRefusal: boolean }) => void;
@@ -107,6 +109,13 @@ export abstract class StanzaStream {
     else this.over({ reason, isClean: true });
   }
 
+  /** This server stops: the peer is to know that it is not the stream alone that ends (RFC 6120, section 4.9.3.21). */
+  shutDown(): void {
+    const reason = 'this server stops';
+    if (this.wire !== undefined && !this.wire.isOver) this.wire.fail('system-shutdown', reason);
+    else this.over({ reason, isClean: true });
+  }
+
   abort(reason: string): void {
     if (this.wire !== undefined && !this.wire.isOver) this.wire.abort(reason);
     else this.over({ reason, isClean: false });
@@ -138,9 +147,11 @@ export abstract class StanzaStream {
       if (this.#inbound <= inboundMax && !isClogged()) return;
       this.#isHolding = true;
       this.wire?.pause();
+      this.deps.onHold(this, true);
     } else if (this.#inbound <= inboundMax / 2 && !isClogged()) {
       this.#isHolding = false;
       this.wire?.resume();
+      this.deps.onHold(this, false);
     }
   }
 

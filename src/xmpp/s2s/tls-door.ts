@@ -43,6 +43,11 @@ export class TlsDoor {
     this.#server = server;
   }
 
+  /** Handshakes under way that somebody else began. */
+  get handshakes(): number {
+    return this.#waiting.size;
+  }
+
   /** The server's side of a handshake, on a connection that speaks TLS from its next byte on; `done` is called once. */
   accept(clear: Socket, done: (socket: TLSSocket | undefined, fault?: string) => void): void {
     const ends = endsOf(clear);

@@ -1,5 +1,4 @@
-import type { Socket } from 'node:net';
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type SecureContext, TLSSocket } from 'node:tls';
 import { writeOpeningTag, writeXml, type XmlElement, type XmlError, XmlStreamReader } from '../../cpim/xml.ts';
 import type { Clock } from '../../core/ports.ts';
@@ -154,7 +153,7 @@ export class S2sWire {
       secureContext: this.#tls.context,
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
-      ...(peer === undefined ? {} : { servername: peer }),
+      ...serverName(peer),
     });
     this.#socket = socket;
     this.#listen();
@@ -300,7 +299,7 @@ export function connectTo(
           ...where,
           secureContext: context,
           rejectUnauthorized: false,
-          servername: peer,
+          ...serverName(peer),
           ALPNProtocols: [DIRECT_TLS_PROTOCOL],
           checkServerIdentity: () => undefined,
         })
@@ -326,6 +325,11 @@ export function connectTo(
       resolve(socket);
     });
   });
+}
+
+/** The name for TLS (SNI); an address is none (RFC 6066, section 3). */
+function serverName(peer: string | undefined): { readonly servername?: string } {
+  return peer === undefined || isIP(peer.replace(/^\[|\]$/g, '')) !== 0 ? {} : { servername: peer };
 }
 
 /** What TLS says of the far side. */

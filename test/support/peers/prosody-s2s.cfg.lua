@@ -19,6 +19,6 @@ modules_enabled = { "roster"; "saslauth"; "disco"; "presence"; "message"; "iq"; 
 modules_disabled = { "limits"; "http"; "posix_limits"; @DISABLED@ }
 test_routes = @ROUTES@
 @TLS@
-log = { { levels = { min = "debug" }, to = "console" } }
+log = { { levels = { min = "info" }, to = "console" } }
 
 VirtualHost "@DOMAIN@"

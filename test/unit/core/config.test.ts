@@ -420,6 +420,42 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     ['5:5 peers[1]: b.example is named a second time for link: sip'],
   ],
   [
+    'federation: a peer that needs a certificate, and a link that has none',
+    `${D}${S}links: { fed: { type: xmpp-s2s, listen: ['tcp://127.0.0.1:5269'] } }\npeers: [{ domain: b.example, link: fed }]`,
+    ['peers[0].link: asks for TLS (`security: certificate`), expected `certificate` and `key` at its link'],
+  ],
+  [
+    'federation: what a SIP peer is asked for',
+    `${D}${S}links: { fed: { type: xmpp-s2s, listen: ['tcp://127.0.0.1:5269'] } }\npeers: [{ domain: b.example, link: fed, security: mutual-tls, nextHop: 'sip:h' }]`,
+    [
+      'peers[0].security: found mutual-tls, expected one of certificate, dialback-over-tls, dialback for a peer over XMPP',
+      "peers[0].nextHop: found 'sip:h', expected tcp://host:port or tls://host:port",
+    ],
+  ],
+  [
+    'federation: a SIP peer with what is asked between XMPP servers',
+    `${D}${S}peers: [{ domain: b.example, link: sip, security: dialback, nextHop: 'tcp://h:5269' }]`,
+    [
+      'peers[0].security: found dialback, expected one of none, tls, mutual-tls for a SIP peer',
+      "peers[0].nextHop: found 'tcp://h:5269', expected a SIP URI",
+    ],
+  ],
+  [
+    'federation: a listener for TLS without a certificate, and a key alone',
+    `${D}${S}links: { fed: { type: xmpp-s2s, listen: ['tls://127.0.0.1:5270'], key: k } }`,
+    ['links.fed.certificate: is missing; expected both', 'links.fed.listen[0]: found a tls listener, expected'],
+  ],
+  [
+    'federation: a listener over UDP',
+    `${D}${S}links: { fed: { type: xmpp-s2s, listen: ['udp://127.0.0.1:5269'] } }`,
+    ["links.fed.listen[0]: found 'udp://127.0.0.1:5269', expected tcp|tls://address:port"],
+  ],
+  [
+    'federation: two ways that stand for all our domains',
+    `${D}${S}links: { fed: { type: xmpp-s2s, listen: ['tcp://127.0.0.1:5269'] } }\npeers:\n  - { domain: b.example, link: fed, security: dialback }\n  - { domain: b.example, link: sip }`,
+    ['b.example is named a second time for link: sip'],
+  ],
+  [
     'a next hop over a link',
     `${D}${S}${L}peers: [{ domain: b.example, link: office, nextHop: 'sip:h' }]`,
     ['peers[0].nextHop: belongs to a peer with link: sip'],
