@@ -17,11 +17,14 @@ import type { Operation } from '../cpim/operation.ts';
 import { sequenceOf } from './lanes/lane.ts';
 import { RedisCommands } from './redis-commands.ts';
 import { wasRefused, type RedisConnection } from './redis-connection.ts';
-import { letterText, rowsOf, takenEntry } from './redis-entry.ts';
+import { rowsOf, takenEntry } from './redis-entry.ts';
 import type { TakenEntry } from './redis-entry.ts';
+import { attemptRun } from './redis-lane-run.ts';
 import { RedisFigures } from './redis-figures.ts';
 import { listRedis, redisLetter, showRedis } from './redis-listing.ts';
 import type { RedisScript } from './redis-scripts.ts';
+import { outcomeValues, sixValues } from './redis-outcome.ts';
+import { RedisProcesses } from './redis-processes.ts';
 import { RedisTokens } from './redis-tokens.ts';
 import type { Token } from './redis-tokens.ts';
 
@@ -55,7 +58,6 @@ const AFTER_THROW_MS = 60_000;
 const EXTRA_LIFETIME_MS = 24 * 3_600_000;
 const LANES_PER_WAKE = 200;
 const EXPIRED_AT_ONCE = 200;
-const LANES_PER_LOOK = 500;
 const WINDOW_MAX = 128;
 
 /**
@@ -77,13 +79,8 @@ export class RedisQueue implements DeliveryQueue {
   readonly #figures: RedisFigures;
   readonly #tokens: RedisTokens;
   readonly #rememberSeconds: number;
-  readonly #process: string;
-  readonly #lockSeconds: number;
+  readonly #processes: RedisProcesses;
   readonly #lanesAtOnce: number;
-  #ownTokens = 0;
-  #cancelBeat: (() => void) | undefined;
-  /** Tokens of our own that Redis may have granted although we were not told. */
-  readonly #doubtful = new Map<string, Token>();
   /** Ids this process is attempting, until what came of it is noted, and lanes it is at. */
   readonly #underWay = new Map<string, { readonly noted: Promise<void>; readonly note: () => void }>();
   readonly #running = new Map<string, RunningLane>();
@@ -101,14 +98,24 @@ export class RedisQueue implements DeliveryQueue {
     this.#commands = new RedisCommands(connection);
     this.#figures = new RedisFigures(this.#commands);
     this.#rememberSeconds = options.rememberSeconds ?? 900;
-    this.#process = options.process ?? randomBytes(9).toString('base64url');
-    this.#lockSeconds = options.lockSeconds ?? LOCK_SECONDS;
+    const lockSeconds = options.lockSeconds ?? LOCK_SECONDS;
     this.#lanesAtOnce = options.lanesAtOnce ?? 1_024;
     this.#tokens = new RedisTokens({
       connection,
       log: options.log,
       lanesAtOnce: this.#lanesAtOnce,
-      lockSeconds: this.#lockSeconds,
+      lockSeconds,
+    });
+    this.#processes = new RedisProcesses({
+      commands: this.#commands,
+      tokens: this.#tokens,
+      clock: options.clock,
+      log: options.log,
+      name: options.process ?? randomBytes(9).toString('base64url'),
+      lockSeconds,
+      isAt: (lane) => this.#running.has(lane),
+      send: (job, token) => this.#send(job, token),
+      attempt: (token, lane) => void this.#attemptLane(token, lane),
     });
   }
 
@@ -119,13 +126,13 @@ export class RedisQueue implements DeliveryQueue {
     const lane = nameOf(entry.lane);
     const { acceptedAtMs } = entry.operation;
     const isOwn = this.#attempt !== undefined && this.#running.size < this.#lanesAtOnce;
-    const token = isOwn ? this.#ownToken() : this.#tokens.newJob(lane);
+    const token = isOwn ? this.#processes.newToken() : this.#tokens.newJob(lane);
     const about = [id, lane, hop, owner, scoreOf(expiresAtMs), acceptedAtMs, JSON.stringify(entry)];
     const answer = this.#commands.run('append', ...about, total, perHop, perOwner, token, isOwn ? 1 : 0);
     const [said, ...more] = rowsOf(
       await answer.catch((error: unknown) => {
         // It may have been done all the same, and then nobody else attempts the lane.
-        if (isOwn && !wasRefused(error)) this.#doubtful.set(token, { lane, hop });
+        if (isOwn && !wasRefused(error)) this.#processes.doubt(token, { lane, hop });
         throw error;
       }),
     );
@@ -149,10 +156,8 @@ export class RedisQueue implements DeliveryQueue {
   async start(attempt: AttemptDelivery, window: (hop: HopId) => number): Promise<void> {
     this.#attempt = attempt;
     this.#window = window;
-    await this.#beat(this.#options.formerProcess ?? '');
-    await this.#sweep(true);
+    await this.#processes.start(this.#options.formerProcess ?? '');
     this.#tokens.start((job, token) => this.#attemptLane(job, token));
-    this.#beatLater();
     this.#lookLater();
   }
 
@@ -165,6 +170,7 @@ export class RedisQueue implements DeliveryQueue {
   async stop(graceMs: number): Promise<void> {
     if (this.#isStopped) return;
     this.#isStopped = true;
+    this.#processes.stop();
     this.#cancelLook?.();
     await this.#tokens.pause().catch(() => undefined);
     if (this.#running.size === 0 || graceMs <= 0) return;
@@ -181,14 +187,14 @@ export class RedisQueue implements DeliveryQueue {
     await this.stop(0);
     const isIdle = this.#running.size === 0 && this.#commands.isReady;
     // Whoever is still at a lane is missed in time: it must not be attempted twice at once before.
-    if (isIdle && this.#cancelBeat !== undefined)
-      await this.#commands.run('leave', this.#process).catch(() => undefined);
+    if (isIdle) await this.#processes.leave();
     await this.#letGo(!isIdle);
   }
 
   /** Lets go of Redis at once, as a process that ends does. */
   async abandon(): Promise<void> {
     this.#isStopped = true;
+    this.#processes.stop();
     this.#cancelLook?.();
     await this.#letGo(true);
   }
@@ -196,7 +202,7 @@ export class RedisQueue implements DeliveryQueue {
   async #letGo(isForced: boolean): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#cancelBeat?.();
+    this.#processes.close();
     await this.#tokens.close(isForced);
   }
 
@@ -287,7 +293,18 @@ export class RedisQueue implements DeliveryQueue {
     let wakesSeen: number | '' = begun?.wakes ?? '';
     for (;;) {
       const limit = Math.max(1, Math.min(WINDOW_MAX, this.#window(hop as HopId)));
-      const outcomes = await this.#attemptRun({ lane, token, hop, limit }, rows);
+      const running = this.#running.get(lane);
+      const outcomes = await attemptRun({ lane, token, hop, limit }, rows, {
+        onExtend: (extend) => {
+          if (running !== undefined) running.extend = extend;
+        },
+        isUnderWay: (id) => this.#underWay.has(id),
+        isStopped: () => this.#isStopped,
+        attempt: (row) => this.#attemptOne(row),
+        commands: this.#commands,
+        clock: this.#clock,
+        log: this.#options.log,
+      });
       const next = this.#tokens.newJob(lane);
       const nowMs = this.#clock.nowMs();
       const about = [lane, token, hop, this.#isStopped ? 0 : limit, nowMs, wakesSeen, next];
@@ -315,60 +332,6 @@ export class RedisQueue implements DeliveryQueue {
     }
   }
 
-  /**
-   * Attempts the first of a lane side by side, as many as the window takes, also those that are added meanwhile, until
-   * all have ended. After the first that was not delivered none is begun.
-   */
-  async #attemptRun(
-    { lane, token, hop, limit }: { lane: string; token: string; hop: string; limit: number },
-    rows: readonly TakenEntry[],
-  ): Promise<{ readonly ids: readonly string[]; readonly values: readonly string[] }> {
-    const running = this.#running.get(lane);
-    if (rows.length === 0 || running === undefined) return { ids: [], values: [] };
-    const ids: string[] = [];
-    const values: string[] = [];
-    const attempts: Array<Promise<void>> = [];
-    let last = '';
-    let count = 0;
-    let isOpen = true;
-    const begin = (row: TakenEntry): void => {
-      last = row.id;
-      count += 1;
-      if (!this.#underWay.has(row.id)) ids.push(row.id);
-      const attempt = this.#attemptOne(row).then((outcome) => {
-        values.push(...outcome);
-        if (outcome[0] !== 'delivered') isOpen = false;
-      });
-      attempts.push(attempt);
-    };
-    rows.forEach(begin);
-    let extending: Promise<void> | undefined;
-    let isMore = false;
-    const extend = (): void => {
-      isMore = extending !== undefined;
-      if (isMore || !isOpen || count >= limit || this.#isStopped) return;
-      const asked = [lane, token, hop, count, last, limit, this.#clock.nowMs()];
-      extending = this.#commands
-        .run('more', ...asked)
-        .then((found) => {
-          if (isOpen) rowsOf(found).map(takenEntry).forEach(begin);
-        })
-        .catch((error: unknown) => this.#options.log.debug({ error }, 'lane was not extended'))
-        .finally(() => {
-          extending = undefined;
-          if (isMore) extend();
-        });
-    };
-    running.extend = extend;
-    for (let ended = -1; ended < attempts.length;) {
-      ended = attempts.length;
-      await Promise.all(attempts);
-      await extending;
-    }
-    running.extend = undefined;
-    return { ids, values };
-  }
-
   /** @returns the outcome as the script takes it: six values, or none where it is attempted elsewhere in this process */
   async #attemptOne({ id, entry, attempts, wasSent, position }: TakenEntry): Promise<readonly string[]> {
     if (this.#attempt === undefined) return [];
@@ -379,7 +342,7 @@ export class RedisQueue implements DeliveryQueue {
     }
     if (entry === undefined) {
       this.#options.log.error({ messageId: id }, 'queue entry cannot be read');
-      return outcomeOf('drop', id, this.#rememberSeconds);
+      return sixValues('drop', id, this.#rememberSeconds);
     }
     let note = (): void => undefined;
     const noted = new Promise<void>((resolve) => (note = resolve));
@@ -392,30 +355,19 @@ export class RedisQueue implements DeliveryQueue {
       this.#options.log.error({ messageId: id, error }, 'attempt threw');
       outcome = { kind: 'again', atMs: this.#clock.nowMs() + AFTER_THROW_MS };
     }
-    switch (outcome.kind) {
-      case 'delivered':
-        return outcomeOf('delivered', id, this.#rememberSeconds);
-      case 'dead': {
-        const letter = letterText(entry, position, attempts, outcome.code, outcome.reason);
-        return outcomeOf('dead', id, this.#rememberSeconds, letter, this.#clock.nowMs());
-      }
-      case 'again': {
-        const atMs = Math.max(1, Math.ceil(outcome.atMs));
-        return outcomeOf('again', id, attempts + 1, atMs, outcome.code ?? '', outcome.reason ?? '');
-      }
-      case 'held':
-        return outcomeOf('held', id, wasSent ? 1 : 0);
-    }
+    return outcomeValues(outcome, {
+      entry,
+      position,
+      attempts,
+      wasSent,
+      nowMs: this.#clock.nowMs(),
+      rememberSeconds: this.#rememberSeconds,
+    });
   }
 
   #noted(id: string): void {
     this.#underWay.get(id)?.note();
     this.#underWay.delete(id);
-  }
-
-  #ownToken(): string {
-    this.#ownTokens += 1;
-    return `${this.#process}.${this.#ownTokens}`;
   }
 
   async #wake(hop: HopId, lanesMax: number | undefined): Promise<void> {
@@ -438,48 +390,6 @@ export class RedisQueue implements DeliveryQueue {
     if ((await this.#commands.run('resume', lane, job)) === 1) this.#send(job, { lane, hop: '' });
   }
 
-  /** Finds lanes that nobody will attempt. At the start also those whose wake may have gone to a process that is gone. */
-  async #sweep(isStart: boolean): Promise<void> {
-    let cursor = '0';
-    do {
-      const start = isStart ? 1 : 0;
-      const [next, ...suspects] = rowsOf(await this.#commands.run('suspects', cursor, LANES_PER_LOOK, start));
-      cursor = String(next);
-      await Promise.all(suspects.map((suspect) => this.#rescue(rowsOf(suspect).map(String), isStart)));
-    } while (cursor !== '0');
-  }
-
-  async #rescue([lane = '', token = '']: readonly string[], isStart: boolean): Promise<void> {
-    if (this.#running.has(lane)) return;
-    if (token !== '' && !token.includes('.') && (await this.#tokens.isAlive(token))) return;
-    const job = this.#tokens.newJob(lane);
-    const granted = await this.#commands.run('grant', lane, job, token, isStart ? 1 : 0);
-    if (granted === 1) this.#send(job, { lane, hop: '' });
-  }
-
-  #beatLater(): void {
-    this.#cancelBeat = this.#clock.after((this.#lockSeconds * 1_000) / 4, () => {
-      this.#beat('')
-        .catch((error: unknown) => this.#options.log.debug({ error }, 'beat was not taken'))
-        .finally(() => {
-          if (!this.#isClosed) this.#beatLater();
-        });
-    });
-  }
-
-  /** Says that this process is there, and takes care of the lanes of those that are not any more. */
-  async #beat(former: string): Promise<void> {
-    const gone = rowsOf(await this.#commands.run('beat', this.#process, this.#lockSeconds * 1_000, former)).map(String);
-    if (this.#isStopped) return;
-    for (const [token, lane] of this.#doubtful) void this.#attemptLane(token, lane);
-    this.#doubtful.clear();
-    if (gone.length === 0) return;
-    if (former === '')
-      this.#options.log.warn({ processes: gone.length }, 'lanes of a process that is gone are taken over');
-    await this.#sweep(false);
-    for (const process of gone) await this.#commands.run('leave', process);
-  }
-
   #lookLater(): void {
     this.#cancelLook = this.#clock.after((this.#options.lookSeconds ?? 15) * 1_000, () => {
       this.#look()
@@ -496,7 +406,7 @@ export class RedisQueue implements DeliveryQueue {
       redis.zrangebyscore(this.#commands.key('expiry'), '-inf', nowMs, 'LIMIT', 0, EXPIRED_AT_ONCE),
     );
     await Promise.all(ids.map((id) => this.#handExpired(id)));
-    await this.#sweep(false);
+    await this.#processes.sweep(false);
     const deadLetterMs = (this.#options.deadLetterSeconds ?? 30 * 86_400) * 1_000;
     await this.#commands.run('purge', nowMs - deadLetterMs);
     await this.refresh();
@@ -530,11 +440,6 @@ export class RedisQueue implements DeliveryQueue {
       }
     }
   }
-}
-
-/** An outcome as scripts take it: always six values. */
-function outcomeOf(kind: string, id: string, ...values: ReadonlyArray<string | number>): readonly string[] {
-  return [kind, id, ...values.map(String), '', '', '', ''].slice(0, 6);
 }
 
 /** A lane's name in keys and job ids: addresses contain ':', which BullMQ does not take. */
