@@ -167,8 +167,10 @@ export function messagesSuite(
     });
 
     test(`${name}: what is not served is answered with an error at once`, async () => {
-      const vcard = xml('vCard', { xmlns: 'vcard-temp' });
-      await assert.rejects(juliet.iq(`alice@${COMPONENT}`, 'get', vcard), { condition: 'service-unavailable' });
+      const ask = (child: ReturnType<typeof xml>) => juliet.iq(`alice@${COMPONENT}`, 'get', child);
+      await assert.rejects(ask(xml('query', { xmlns: 'urn:example:nothing' })), { condition: 'service-unavailable' });
+      // What is personal is for those who may see her presence.
+      await assert.rejects(ask(xml('vCard', { xmlns: 'vcard-temp' })), { condition: 'forbidden' });
     });
 
     test(`${name}: 200 messages each way arrive once and in order`, async () => {
