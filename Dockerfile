@@ -24,8 +24,8 @@ COPY --from=build /src/stubs ./stubs
 COPY --from=build /src/dist ./dist
 USER node
 VOLUME /var/lib/interpres
-# SIP over UDP, TCP and TLS; health.
-EXPOSE 5060/udp 5060/tcp 5061/tcp 8080/tcp
+# SIP over UDP, TCP and TLS; XMPP server to server, plain and with TLS from the start; health.
+EXPOSE 5060/udp 5060/tcp 5061/tcp 5269/tcp 5270/tcp 8080/tcp
 # `http.listen` of the configuration decides the port; HEALTH_URL follows it where it is another.
 ENV HEALTH_URL=http://127.0.0.1:8080/health
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
