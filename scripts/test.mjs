@@ -44,7 +44,8 @@ const run = spawnSync(
   process.execPath,
   [
     ...['--import', 'tsx', '--test', '--test-force-exit', `--test-timeout=${FILE_LIMIT_MS}`],
-    `--test-concurrency=${Math.max(2, Math.min(4, availableParallelism()))}`,
+    // One more than two cores have: most files wait for other programs half of the time.
+    `--test-concurrency=${Math.max(3, Math.min(4, availableParallelism()))}`,
     '--test-reporter=spec',
     ...flags,
     ...files,
