@@ -107,7 +107,7 @@ export class App {
     const users = new UserTable({ peers: this.#peers, credentials: store.credentials, contactsOf });
     const isUser = users.isUser.bind(users);
     const numbers = numberPlan(this.#peers, users, options);
-    this.#federations = createFederations(options, queue, gruuSecret);
+    this.#federations = createFederations(options, nodes, queue, gruuSecret);
     this.#links = new Map([...createLinks(options, nodes), ...this.#federations.links]);
     this.#accounts = createAccounts({ stores, links: this.#links, isUser, services: () => this.#services() }, options);
     const router = new Router(this.#peers, users.isKnownHere.bind(users), this.#accounts);

@@ -1,11 +1,17 @@
 import { createHmac } from 'node:crypto';
+import type { Log } from '../core/log.ts';
 import { pairLink } from '../core/peers.ts';
 import type { DeliveryQueue } from '../core/ports.ts';
 import { linkHop } from '../core/router.ts';
 import { DnsCache } from '../dns/dns-cache.ts';
 import { systemDnsQueries } from '../dns/dns-queries.ts';
 import { S2sFederation } from '../xmpp/link-s2s.ts';
+import { linkLease, OwnedLink } from '../xmpp/owned-link.ts';
+import type { OtherNodes } from '../xmpp/s2s/federation-options.ts';
+import type { Ends } from '../xmpp/s2s/incoming-negotiation.ts';
+import type { PairLink } from '../xmpp/s2s/pair-link.ts';
 import type { NamedLink } from './links.ts';
+import type { Nodes } from './nodes.ts';
 import type { AppOptions } from './options.ts';
 
 /** Everything of the configuration that federates server to server. */
@@ -19,12 +25,13 @@ export type Federations = {
 };
 
 /**
- * Puts federation together; nothing listens yet.
+ * Puts federation together; nothing listens yet. Of several nodes each listens, and one at a time runs each pair.
  *
  * @param secret of this server, durable and common to all its nodes; the one for dialback keys is made from it
  */
 export function createFederations(
   { config, clock, random, log }: AppOptions,
+  nodes: Nodes | undefined,
   queue: Pick<DeliveryQueue, 'figures'>,
   secret: Uint8Array,
 ): Federations {
@@ -35,8 +42,9 @@ export function createFederations(
     if (link.type !== 'xmpp-s2s') continue;
     const peers = config.peers.filter((peer) => peer.link === name);
     const ownDomains = config.domains.map((own) => own.name);
-    const federation = new S2sFederation({
+    const federation: S2sFederation = new S2sFederation({
       name,
+      ...(nodes === undefined ? {} : { others: otherNodes(name, nodes, () => federation, log) }),
       listen: link.listen,
       ...(link.certificate === undefined ? {} : { certificate: link.certificate }),
       ...(link.ca === undefined ? {} : { ca: link.ca }),
@@ -62,7 +70,22 @@ export function createFederations(
         const pair = pairLink(name, own, peer);
         const isWanted = (): boolean => (queue.figures().perHop[linkHop(pair)] ?? 0) > 0;
         const domains = { domain: own, name: own };
-        links.set(pair, { link: federation.link({ own, peer }, pair, isWanted), domains, peer });
+        const ends = { own, peer };
+        const create = (): PairLink => federation.link(ends, pair, isWanted);
+        const link =
+          nodes === undefined
+            ? create()
+            : new OwnedLink({
+                ...nodes,
+                name: pair,
+                create,
+                isWanted,
+                listen: (face) => federation.listen(ends, face),
+                answer: (stanza) => federation.answer(ends, stanza),
+                clock,
+                log,
+              });
+        links.set(pair, { link, domains, peer });
       }
     }
   }
@@ -73,6 +96,34 @@ export function createFederations(
     },
     async stop() {
       await Promise.all(federations.map((federation) => federation.stop()));
+    },
+  };
+}
+
+/** What nodes tell each other about a link's peers, who speak to any of them. */
+function otherNodes(link: string, { members, bus }: Nodes, federation: () => S2sFederation, log: Log): OtherNodes {
+  const services = { ponged: `s2s:${link}:ponged`, there: `s2s:${link}:there` };
+  bus.serve(services.ponged, (value) => {
+    const { ends, id } = value as { ends: Ends; id: string };
+    federation().ponged(ends, id);
+  });
+  bus.serve(services.there, (value) => federation().peerIsThere(value as Ends));
+  const tell = (node: string, service: string, value: unknown): void => {
+    bus.call(node, service, value).catch((error: unknown) => {
+      log.debug({ link, node, service, error }, 'the other node was not told');
+    });
+  };
+  return {
+    run: members.run,
+    ponged: (run, ends, id) => {
+      const node = members.nodes.find((other) => other.run === run);
+      if (node !== undefined) tell(node.name, services.ponged, { ends, id });
+      return node !== undefined;
+    },
+    peerIsThere: (ends) => {
+      const holder = members.holderOf(linkLease(pairLink(link, ends.own, ends.peer)));
+      if (holder === undefined || holder.run === members.run) return;
+      if ((holder.note as { at?: string } | undefined)?.at !== 'up') tell(holder.node, services.there, ends);
     },
   };
 }

@@ -3,68 +3,27 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { XmlElement } from '../cpim/xml.ts';
 import type { Log } from '../core/log.ts';
-import type { Clock, Random } from '../core/ports.ts';
-import type { DnsQueries } from '../dns/dns-queries.ts';
 import { DialbackKeys } from './s2s/dialback.ts';
+import { LIMITS, type S2sBounds, type S2sOptions, type S2sPeer } from './s2s/federation-options.ts';
 import type { Ends } from './s2s/incoming-negotiation.ts';
 import { type IncomingDeps, IncomingStream } from './s2s/incoming-stream.ts';
 import { OutgoingStream, type OutgoingDeps, type Verdict } from './s2s/outgoing-stream.ts';
 import { PairLink } from './s2s/pair-link.ts';
-import { type NextHop, peerTargets } from './s2s/peer-targets.ts';
-import type { PeerSecurity } from './s2s/policy.ts';
-import { pairKey, type S2sLimits, type StanzaStream, type StreamDeps, unreachable } from './s2s/stanza-stream.ts';
-import type { PingHabit } from './s2s/stream-sender.ts';
+import { peerTargets } from './s2s/peer-targets.ts';
+import { pairKey, type StanzaStream, type StreamDeps, unreachable } from './s2s/stanza-stream.ts';
+import { type PingHabit, runOfPing } from './s2s/stream-sender.ts';
 import { TlsDoor } from './s2s/tls-door.ts';
 import type { StreamEnd } from './s2s/wire.ts';
+import { NS } from './s2s/stream-elements.ts';
+import { stanzaText } from './outgoing-stanza.ts';
 import { errorAnswer } from './stanza.ts';
 import { formatJid } from './jid.ts';
+import type { LinkEvents, XmppLink } from './link.ts';
 
-export type S2sListen = { readonly transport: 'tcp' | 'tls'; readonly address: string; readonly port: number };
+export type { S2sOptions } from './s2s/federation-options.ts';
 
-/** A peer domain on the link. */
-export type S2sPeer = { readonly domain: string; readonly security: PeerSecurity; readonly nextHop?: NextHop };
-
-export type S2sBounds = S2sLimits & {
-  /** Streams opened to us from one address, from all, and such on which nobody has proved who he is. */
-  readonly streamsPerAddress: number;
-  readonly streams: number;
-  readonly unproved: number;
-};
-
-export type S2sOptions = {
-  /** The link's name in the configuration. */
-  readonly name: string;
-  readonly listen: readonly S2sListen[];
-  /** PEM texts; absent: no TLS where we are asked for it, and only dialback to say who we are. */
-  readonly certificate?: { readonly certificate: string; readonly key: string };
-  /** PEM of the roots that peers are checked against; absent: those of Node. */
-  readonly ca?: string;
-  /** What dialback keys are made from: the same on every server that answers for our domains, known to nobody else. */
-  readonly dialbackSecret: string;
-  /** Domains of ours, canonical. */
-  readonly ownDomains: readonly string[];
-  readonly peers: readonly S2sPeer[];
-  readonly dns: DnsQueries;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly limits?: Partial<S2sBounds>;
-};
-
-const LIMITS: S2sBounds = {
-  stanzaBytesMax: 262_144,
-  window: 2048,
-  windowBytes: 16_777_216,
-  inboundMax: 500,
-  answerBytesMax: 1_048_576,
-  openMs: 20_000,
-  authenticateMs: 30_000,
-  idleMs: 600_000,
-  resumeMs: 20_000,
-  streamsPerAddress: 50,
-  streams: 2_000,
-  unproved: 200,
-};
+/** Who takes what comes in on this node for a pair that another node runs, and has answers of ours sent. */
+export type PairFace = Pick<LinkEvents, 'onStanza'> & Pick<XmppLink, 'post'>;
 
 /** Steps in which the time of streams is counted, ms. */
 const STEP_MS = 100;
@@ -84,7 +43,9 @@ export class S2sFederation {
   readonly #keys: DialbackKeys;
   readonly #own: ReadonlySet<string>;
   readonly #peers: ReadonlyMap<string, S2sPeer>;
+  /** Those that this node runs. */
   readonly #pairs = new Map<string, PairLink>();
+  readonly #faces = new Map<string, PairFace>();
   readonly #streams = new Set<StanzaStream>();
   /** Those that read nothing for now. */
   readonly #held = new Set<StanzaStream>();
@@ -111,6 +72,7 @@ export class S2sFederation {
       log: this.#log,
       tls: this.#tls,
       limits: this.#limits,
+      ...(options.others === undefined ? {} : { run: options.others.run }),
       onStanza: (ends, element) => this.#stanza(ends, element),
       refuse: (ends, element, condition) => this.#refuse(ends, element, condition),
       isClogged: (ends) => this.#isClogged(ends),
@@ -156,6 +118,45 @@ export class S2sFederation {
     });
     this.#pairs.set(pairKey(ends), pair);
     return pair;
+  }
+
+  /** For a pair that is not always run by this node: who takes what comes in for it here while another one runs it. */
+  listen(ends: Ends, face: PairFace): void {
+    this.#faces.set(pairKey(ends), face);
+  }
+
+  /**
+   * Writes an answer over a stream that the peer has opened to this node and lets be used both ways, whoever runs the pair.
+   *
+   * @returns false where there is none, or it cannot be written
+   */
+  answer(ends: Ends, stanza: XmlElement): boolean {
+    const stream = [...this.#streams].find((some) => some.carries(ends) && some.maySend);
+    if (stream === undefined) return false;
+    const { own, peer } = ends;
+    try {
+      stream.post(ends, stanzaText(stanza, { own, peer, namespace: NS.server, bytesMax: this.#limits.stanzaBytesMax }));
+    } catch (thrown) {
+      this.#log.error({ error: thrown, stanza: stanza.name }, 'answer cannot be written');
+    }
+    stream.holdOrRead();
+    return true;
+  }
+
+  /** An answer to a ping, from whom it was sent to. @returns false where it is the answer to no ping of this node's */
+  ponged(ends: Ends, id: string): boolean {
+    for (const stream of this.#streams) {
+      if (!stream.carries(ends) || !stream.sender.isPing(id)) continue;
+      stream.sender.ponged(id);
+      return true;
+    }
+    return false;
+  }
+
+  /** The peer has proved itself at another node. */
+  peerIsThere(ends: Ends): void {
+    const pair = this.#pairs.get(pairKey(ends));
+    if (pair?.isStarted === true && pair.stream === undefined) pair.peerIsThere();
   }
 
   /** Where it listens; the port that the system chose where the configuration left it to it. */
@@ -305,7 +306,11 @@ export class S2sFederation {
   /** A peer has proved its domain on a stream that it opened. */
   #proved(stream: IncomingStream, ends: Ends): void {
     const pair = this.#pairs.get(pairKey(ends));
-    if (pair?.isStarted !== true || pair.stream !== undefined) return;
+    if (pair?.isStarted !== true) {
+      this.#options.others?.peerIsThere(ends);
+      return;
+    }
+    if (pair.stream !== undefined) return;
     if (stream.maySend && pair.state().at === 'up') return;
     pair.peerIsThere();
   }
@@ -327,17 +332,18 @@ export class S2sFederation {
   }
 
   #stanza(ends: Ends, element: XmlElement): void | Promise<void> {
-    const pair = this.#pairs.get(pairKey(ends));
-    if (pair?.isStarted !== true) return undefined;
     const { id, type } = element.attrs;
     if (element.name === 'iq' && id !== undefined && (type === 'result' || type === 'error')) {
-      const stream = pair.stream;
-      if (stream?.sender.isPing(id) === true) {
-        stream.sender.ponged(id);
-        return undefined;
+      const run = runOfPing(id);
+      const { others } = this.#options;
+      if (run !== undefined) {
+        const isElsewhere = others !== undefined && run !== '' && run !== others.run;
+        if (isElsewhere ? others.ponged(run, ends, id) : this.ponged(ends, id)) return undefined;
       }
     }
-    return pair.received(element);
+    const pair = this.#pairs.get(pairKey(ends));
+    if (pair?.isStarted === true) return pair.received(element);
+    return this.#faces.get(pairKey(ends))?.onStanza(element);
   }
 
   #refuse(ends: Ends, element: XmlElement, condition: 'item-not-found' | 'jid-malformed'): void {
@@ -346,7 +352,9 @@ export class S2sFederation {
     if (type === 'error' || type === 'result') return;
     const answer = errorAnswer(element, { type: 'cancel', condition });
     const from = formatJid({ domain: ends.own });
-    this.#pairs.get(pairKey(ends))?.post({ ...answer, attrs: { ...answer.attrs, from } });
+    const pair = this.#pairs.get(pairKey(ends));
+    const face = pair?.isStarted === true ? pair : this.#faces.get(pairKey(ends));
+    face?.post({ ...answer, attrs: { ...answer.attrs, from } });
   }
 
   #byResumeId(id: string): IncomingStream | undefined {

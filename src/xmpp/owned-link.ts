@@ -6,13 +6,22 @@ import { type NodeBus, NodeGone } from '../core/nodes/node-bus.ts';
 import type { Clock } from '../core/ports.ts';
 import type { LinkEvents, LinkState, XmppLink } from './link.ts';
 
+/** A link that may say when so much waits to be written that whoever answers should wait. */
+export type OwnableLink = XmppLink & { room?(): Promise<void> };
+
 export type OwnedLinkDeps = {
   readonly name: string;
   /** Makes the link itself, anew each time this node comes to own it. */
-  readonly create: () => XmppLink;
-  readonly members: Pick<Membership, 'want' | 'holderOf' | 'onChange' | 'name' | 'run'>;
+  readonly create: () => OwnableLink;
+  /** Where stanzas come in on all nodes: tells of those that come in here while another node owns the link. */
+  readonly listen?: (face: Pick<LinkEvents, 'onStanza'> & Pick<XmppLink, 'post'>) => void;
+  /** Writes an answer without the owner, over the stream on which was asked; false where that cannot be. */
+  readonly answer?: (stanza: XmlElement) => boolean;
+  /** Whether something waits for it. Given, an owner that has it down for long passes it on to a node that may do better. */
+  readonly isWanted?: () => boolean;
+  readonly members: Pick<Membership, 'want' | 'holderOf' | 'onChange' | 'name' | 'run' | 'nodes'>;
   readonly bus: Pick<NodeBus, 'call' | 'serve' | 'tell'>;
-  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly clock: Pick<Clock, 'nowMs' | 'after'>;
   readonly log: Log;
 };
 
@@ -21,13 +30,18 @@ type LinkNote = { readonly at: LinkState['at']; readonly sinceMs: number; readon
 
 /** A link itself gives up much earlier; this is for an owner that hangs. */
 const SEND_MS = 60_000;
+/** How long it may be down before another node is to try, ms; twice as long each time that did not help. */
+const PATIENCE_MS = { first: 15_000, max: 600_000 };
+/** Whoever has passed it on takes it again when nobody has taken it within this time, ms. */
+const OTHERS_FIRST_MS = 3_000;
 
 /**
  * A link that one node at a time runs, the one that holds its lease, and all nodes send over: what is sent on another
  * node goes to the owner, in the order of the calls, and resolves when the owner's link has confirmed it.
  *
  * Up and down are what the owner says. When the owner is gone, what it has not confirmed is rejected as by a link that
- * was lost, and the link is down until the next owner has it up. What comes in comes to `onStanza` on the owner alone.
+ * was lost, and the link is down until the next owner has it up. What comes in comes to `onStanza` where it came in: on the
+ * owner alone, unless the link is one that far sides reach at all nodes.
  *
  * Keeps the promises of `XmppLink` on every node, but for `state().unconfirmed`, which is known to the owner only.
  */
@@ -37,39 +51,37 @@ export class OwnedLink implements XmppLink {
   readonly #lease: string;
   #wish: LeaseWish | undefined;
   #events: LinkEvents | undefined;
-  #own: XmppLink | undefined;
+  #own: OwnableLink | undefined;
   /** Of the owner that was up when it was last heard of; undefined: down. */
   #upBy: number | undefined;
   #sinceMs: number;
   #isStopped = false;
+  /** The newest answer that is on its way to the owner. */
+  #posting: Promise<void> | undefined;
   #endListening: (() => void) | undefined;
+  #patienceMs = PATIENCE_MS.first;
+  #cancelPatience: () => void = () => undefined;
 
   constructor(deps: OwnedLinkDeps) {
     this.name = deps.name;
     this.#deps = deps;
-    this.#lease = `link:${deps.name}`;
+    this.#lease = linkLease(deps.name);
     this.#sinceMs = deps.clock.nowMs();
     deps.bus.serve(this.#lease, (stanza) => this.#sendOwn(stanza as XmlElement));
-    deps.bus.serve(`${this.#lease}:post`, (stanza) => this.#own?.post(stanza as XmlElement));
+    deps.bus.serve(`${this.#lease}:post`, (stanza) => this.#postOwn(stanza as XmlElement));
   }
 
   /** Wishes to own it; resolves at once where another node does, else when the first try to connect has ended. */
   async start(events: LinkEvents): Promise<void> {
-    const { members } = this.#deps;
     this.#events = events;
+    this.#deps.listen?.({ onStanza: (stanza) => this.#received(stanza), post: (stanza) => this.post(stanza) });
     let firstTried: () => void = () => undefined;
     const first = new Promise<void>((resolve) => (firstTried = resolve));
-    this.#endListening = members.onChange(() => {
+    this.#endListening = this.#deps.members.onChange(() => {
       this.#look();
       if (this.#holder() !== undefined && this.#own === undefined) firstTried();
     });
-    this.#wish = members.want(this.#lease, {
-      gained: () => void this.#run().then(firstTried),
-      lost: (reason) => {
-        this.#end(reason);
-        firstTried();
-      },
-    });
+    this.#want(firstTried);
     this.#look();
     await first;
   }
@@ -92,11 +104,21 @@ export class OwnedLink implements XmppLink {
       this.#own.post(stanza);
       return;
     }
+    if (isAnswer(stanza) && this.#deps.answer?.(stanza) === true) return;
     const holder = this.#upBy === undefined ? undefined : this.#holder();
     if (holder === undefined) return;
-    this.#deps.bus.call(holder.node, `${this.#lease}:post`, stanza).catch((error: unknown) => {
-      this.#deps.log.debug({ link: this.name, error }, 'answer was not written, its link is gone');
-    });
+    const posting: Promise<void> = this.#deps.bus
+      .call(holder.node, `${this.#lease}:post`, stanza, SEND_MS)
+      .then(
+        () => undefined,
+        (error: unknown) => {
+          this.#deps.log.debug({ link: this.name, error }, 'answer was not written, its link is gone');
+        },
+      )
+      .then(() => {
+        if (this.#posting === posting) this.#posting = undefined;
+      });
+    this.#posting = posting;
   }
 
   state(): LinkState & { readonly node?: string } {
@@ -116,11 +138,22 @@ export class OwnedLink implements XmppLink {
     this.#isStopped = true;
     this.#sinceMs = this.#deps.clock.nowMs();
     this.#endListening?.();
+    this.#cancelPatience();
     const own = this.#own;
     await own?.stop(graceMs);
     this.#own = undefined;
     // Now that nothing is done by it any more: the next owner begins at once.
     await this.#wish?.release();
+  }
+
+  #want(firstTried: () => void = () => undefined): void {
+    this.#wish = this.#deps.members.want(this.#lease, {
+      gained: () => void this.#run().then(firstTried),
+      lost: (reason) => {
+        this.#end(reason);
+        firstTried();
+      },
+    });
   }
 
   #holder(): ReturnType<Membership['holderOf']> {
@@ -130,6 +163,18 @@ export class OwnedLink implements XmppLink {
   #sendOwn(stanza: XmlElement): Promise<void> {
     if (this.#own !== undefined) return this.#own.send(stanza);
     return Promise.reject(new GatewayError('peer-unreachable', `link ${this.name} is not run by this node`));
+  }
+
+  /** Resolves when more may come. */
+  #postOwn(stanza: XmlElement): Promise<void> | undefined {
+    this.#own?.post(stanza);
+    return this.#own?.room?.();
+  }
+
+  /** Came in here, while another node owns the link: under way until its answers are taken there, too. */
+  #received(stanza: XmlElement): void | Promise<void> {
+    const done = this.#events?.onStanza(stanza);
+    return done instanceof Promise ? done.then(() => this.#posting) : this.#posting;
   }
 
   async #run(): Promise<void> {
@@ -159,12 +204,36 @@ export class OwnedLink implements XmppLink {
     const { at, sinceMs, reason } = own.state();
     const note: LinkNote = { at, sinceMs, ...(reason === undefined ? {} : { reason }) };
     this.#wish?.note(note);
+    this.#wait(own);
+  }
+
+  #wait(own: OwnableLink): void {
+    this.#cancelPatience();
+    if (this.#deps.isWanted === undefined || own.state().at === 'up') return;
+    this.#cancelPatience = this.#deps.clock.after(this.#patienceMs, () => void this.#passOn(own));
+  }
+
+  /** It may be this node alone that cannot have it. */
+  async #passOn(own: OwnableLink): Promise<void> {
+    const { members, isWanted, clock } = this.#deps;
+    if (this.#own !== own || this.#isStopped || own.state().at === 'up') return;
+    const hasOthers = members.nodes.some(({ run, isLeaving }) => run !== members.run && !isLeaving);
+    if (!hasOthers || isWanted?.() !== true) {
+      this.#wait(own);
+      return;
+    }
+    this.#patienceMs = Math.min(2 * this.#patienceMs, PATIENCE_MS.max);
+    this.#end('it cannot be had from here, another node is to try');
+    await this.#wish?.release();
+    if (this.#isStopped) return;
+    this.#cancelPatience = clock.after(OTHERS_FIRST_MS, () => this.#want());
   }
 
   #end(reason: string): void {
     const own = this.#own;
     if (own === undefined) return;
     this.#own = undefined;
+    this.#cancelPatience();
     this.#deps.log.warn({ link: this.name, reason }, 'link is not run by this node any more');
     this.#set(undefined, reason);
     void own.stop(0);
@@ -187,8 +256,19 @@ export class OwnedLink implements XmppLink {
     if (upBy === this.#upBy) return;
     const wasUp = this.#upBy !== undefined;
     this.#upBy = upBy;
+    if (upBy !== undefined) this.#patienceMs = PATIENCE_MS.first;
     this.#sinceMs = this.#deps.clock.nowMs();
     if (wasUp) this.#events?.onDown(reason);
     if (upBy !== undefined) this.#events?.onUp();
   }
+}
+
+/** The lease of whoever runs the link of this name. */
+export function linkLease(name: string): string {
+  return `link:${name}`;
+}
+
+/** Not what has an order among others, as presence and messages have. */
+function isAnswer({ name, attrs }: XmlElement): boolean {
+  return name === 'iq' && (attrs['type'] === 'result' || attrs['type'] === 'error');
 }

@@ -58,6 +58,7 @@ export class PairLink implements XmppLink {
   #lastReason: string | undefined;
   #firstTryEnded: () => void = () => undefined;
   #drained: () => void = () => undefined;
+  #waitingForRoom: Array<() => void> = [];
   #cancelPause: () => void = () => undefined;
 
   constructor(deps: PairDeps) {
@@ -134,6 +135,12 @@ export class PairLink implements XmppLink {
     this.#deps.recheck(this);
   }
 
+  /** Resolves when no more than is bearable waits to be written, at once as a rule. */
+  room(): Promise<void> {
+    if (this.#hasRoom()) return Promise.resolve();
+    return new Promise((resolve) => this.#waitingForRoom.push(resolve));
+  }
+
   state(): LinkState {
     return { ...this.#state, unconfirmed: (this.#stream?.sender.written ?? 0) + this.#waiting.length };
   }
@@ -195,6 +202,7 @@ export class PairLink implements XmppLink {
       this.#drained();
       return;
     }
+    this.#tellRoom();
     if (end.isClean && owed === 0) {
       this.#log.debug({ peer: this.ends.peer, reason: end.reason }, 'stream closed');
       return;
@@ -212,6 +220,7 @@ export class PairLink implements XmppLink {
   /** All is confirmed, or answers have left. */
   hasSpace(): void {
     this.#drained();
+    this.#tellRoom();
   }
 
   /** A stanza that came in for this pair. */
@@ -221,6 +230,15 @@ export class PairLink implements XmppLink {
       done = this.#events?.onStanza(stanza);
     });
     return done;
+  }
+
+  #hasRoom(): boolean {
+    return this.#state.at !== 'up' || this.answerUnits <= this.#deps.answerBytesMax;
+  }
+
+  #tellRoom(): void {
+    if (this.#waitingForRoom.length === 0 || !this.#hasRoom()) return;
+    for (const go of this.#waitingForRoom.splice(0)) go();
   }
 
   #open(): void {
@@ -301,6 +319,7 @@ export class PairLink implements XmppLink {
     if (this.#state.at === 'stopped') return;
     const sinceMs = this.#state.at === at ? this.#state.sinceMs : this.#deps.clock.nowMs();
     this.#state = { at, sinceMs, ...(reason === undefined ? {} : { reason }) };
+    this.#tellRoom();
   }
 
   /** A listener's fault is ours, not the stream's: it must not come out in the socket's handler. */

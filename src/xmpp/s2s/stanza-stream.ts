@@ -36,6 +36,8 @@ export type StreamDeps = {
   readonly log: Log;
   readonly tls: TlsDoor;
   readonly limits: S2sLimits;
+  /** This node among others; its pings carry it. */
+  readonly run?: string;
   /** A stanza of a domain that has proved itself, to one of ours. */
   readonly onStanza: (ends: Ends, element: XmlElement) => void | Promise<void>;
   /** Says no to a stanza that is for none of the pairs of its stream. */
@@ -77,6 +79,7 @@ export abstract class StanzaStream {
       habit,
       (id) => this.#pingText(id),
       () => deps.onSpace(this),
+      deps.run,
     );
   }
 
@@ -142,7 +145,9 @@ export abstract class StanzaStream {
   /** Stops reading while too much is under way, reads on when enough of it is done. */
   holdOrRead(): void {
     const { inboundMax } = this.deps.limits;
-    const isClogged = (): boolean => [...this.pairs.values()].some((ends) => this.deps.isClogged(ends));
+    const isClogged = (): boolean =>
+      this.sender.answerUnits > this.deps.limits.answerBytesMax ||
+      [...this.pairs.values()].some((ends) => this.deps.isClogged(ends));
     if (!this.#isHolding) {
       if (this.#inbound <= inboundMax && !isClogged()) return;
       this.#isHolding = true;

@@ -37,6 +37,7 @@ const ASK = writeXml(plain('r', NS.sm));
 export class StreamSender {
   readonly #window: SendWindow;
   readonly #pingText: (id: string) => string;
+  readonly #run: string | undefined;
   readonly #onSpace: () => void;
   readonly #counted = new Acknowledgements();
   /** Written before the counters began, and so in none of them. */
@@ -54,12 +55,20 @@ export class StreamSender {
   #answerUnits = 0;
   #isFlushing = false;
 
-  /** @param pingText a ping stanza with this id, to the peer of the newest stanza; `onSpace`: answers have left, or all is confirmed */
-  constructor(limits: SenderLimits, habit: PingHabit, pingText: (id: string) => string, onSpace: () => void) {
+  /** @param pingText a ping stanza with this id, to the peer of the newest stanza; `onSpace`: answers have left, or all is
+   * confirmed; `run`: this node among others, which its pings carry, because an answer may come to any of them */
+  constructor(
+    limits: SenderLimits,
+    habit: PingHabit,
+    pingText: (id: string) => string,
+    onSpace: () => void,
+    run?: string,
+  ) {
     this.#window = new SendWindow({ stanzasMax: limits.window, bytesMax: limits.windowBytes });
     this.#pingText = pingText;
+    this.#run = run;
     this.#onSpace = onSpace;
-    this.#pulse = new StreamPulse(pingPrefix(), habit.answers, habit.isMute, MUTE_MS);
+    this.#pulse = new StreamPulse(pingPrefix(this.#run), habit.answers, habit.isMute, MUTE_MS);
   }
 
   get unconfirmed(): number {
@@ -104,7 +113,7 @@ export class StreamSender {
   manage(): void {
     this.#isManaged = true;
     this.#uncounted = this.#window.written;
-    this.#pulse = new StreamPulse(pingPrefix(), true);
+    this.#pulse = new StreamPulse(pingPrefix(this.#run), true);
   }
 
   /** The stream is lost and may be taken up again. Answers that were not written are worth nothing any more. */
@@ -120,7 +129,7 @@ export class StreamSender {
     this.#posted = this.#postedTaken;
     this.#postedAt = [];
     this.#asked = '';
-    this.#pulse = new StreamPulse(pingPrefix(), true);
+    this.#pulse = new StreamPulse(pingPrefix(this.#run), true);
     this.attach(wire);
     return true;
   }
@@ -247,6 +256,14 @@ export class StreamSender {
 }
 
 /** Unguessable, so that nobody else can confirm anything. */
-function pingPrefix(): string {
-  return `ping-${randomBytes(12).toString('base64url')}`;
+function pingPrefix(run?: string): string {
+  return `ping-${run === undefined ? '' : `${run}.`}${randomBytes(12).toString('base64url')}`;
+}
+
+/** The node that has sent the ping with this id; '' where it was the only one, undefined where this is no such id. */
+export function runOfPing(id: string): string | undefined {
+  return /^ping-(?:([\w-]{1,32})\.)?[\w-]+$/
+    .exec(id)
+    ?.slice(1)
+    .map((run = '') => run)[0];
 }

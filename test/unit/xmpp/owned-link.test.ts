@@ -3,7 +3,7 @@ import { test, type TestContext } from 'node:test';
 import type { XmlElement } from '../../../src/cpim/xml.ts';
 import { GatewayError } from '../../../src/core/errors.ts';
 import type { LinkEvents } from '../../../src/xmpp/link.ts';
-import { OwnedLink } from '../../../src/xmpp/owned-link.ts';
+import { OwnedLink, type OwnedLinkDeps } from '../../../src/xmpp/owned-link.ts';
 import { systemClock } from '../../../src/system-clock.ts';
 import { xmppLinkContract, type LinkWorld } from '../../contract/xmpp-link.ts';
 import { componentWorld } from '../../support/component-world.ts';
@@ -68,14 +68,14 @@ class Pair {
     this.stage = new NodeStage(this.clock, t);
   }
 
-  link(node: StagedNode): OwnedLink {
+  link(node: StagedNode, more: Partial<OwnedLinkDeps> = {}): OwnedLink {
     const { clock, made, stage } = this;
     const create = (): RecordingLink => {
       const link = new RecordingLink('office');
       made.push(link);
       return link;
     };
-    return new OwnedLink({ ...node, name: 'office', create, clock, log: stage.log });
+    return new OwnedLink({ ...node, name: 'office', create, clock, log: stage.log, ...more });
   }
 
   events(name: string): LinkEvents {
@@ -180,4 +180,72 @@ test('owned link: without Redis both are down within the term, and nothing is se
   pair.stage.medium.isAway = false;
   await pair.clock.advanceAsync(3_000);
   assert.deepEqual([atA.state().at, atB.state().at], ['up', 'up']);
+});
+
+test('owned link: what comes in at another node is answered there where that can be, else by the owner, and waits for it', async (t) => {
+  const pair = new Pair(t);
+  const [a, b] = [await pair.stage.join('a'), await pair.stage.join('b')];
+  let untilRoom: () => void = () => undefined;
+  const atA = pair.link(a, {
+    create: () => {
+      const link = new RecordingLink('office');
+      pair.made.push(link);
+      return Object.assign(link, { room: () => new Promise<void>((resolve) => (untilRoom = resolve)) });
+    },
+  });
+  let face: Parameters<NonNullable<OwnedLinkDeps['listen']>>[0] | undefined;
+  const here: string[] = [];
+  let isBothWays = true;
+  const atB: OwnedLink = pair.link(b, {
+    listen: (given) => (face = given),
+    answer: ({ attrs }) => isBothWays && here.push(attrs['id'] ?? '') > 0,
+  });
+  const answer = (stanza: XmlElement): void =>
+    atB.post({ name: 'iq', attrs: { type: 'result', id: stanza.attrs['id'] ?? '' }, children: [] });
+  const started = Promise.all([atA.start(pair.events('a')), atB.start({ ...pair.events('b'), onStanza: answer })]);
+  await pair.clock.advanceAsync(1_100);
+  await started;
+  const owner = pair.made[0]!;
+
+  assert.equal(face?.onStanza({ name: 'iq', attrs: { id: '1' }, children: [] }), undefined);
+  atB.post({ name: 'presence', attrs: { id: 'seen' }, children: [] });
+  await pair.clock.advanceAsync(10);
+  untilRoom();
+  await pair.clock.advanceAsync(10);
+  isBothWays = false;
+  let isDone = false;
+  const done = face?.onStanza({ name: 'iq', attrs: { id: '2' }, children: [] });
+  void done?.then(() => (isDone = true));
+  await pair.clock.advanceAsync(10);
+  assert.deepEqual([here, owner.stanzas.map(({ attrs }) => attrs['id']), isDone], [['1'], ['seen', '2'], false]);
+  untilRoom();
+  await done;
+});
+
+test('owned link: one that cannot be had from its owner, and is waited for, is passed on to another node', async (t) => {
+  const pair = new Pair(t);
+  const [a, b] = [await pair.stage.join('a'), await pair.stage.join('b')];
+  let isWanted = false;
+  class Lost extends RecordingLink {
+    override start(): Promise<void> {
+      this.down();
+      return Promise.resolve();
+    }
+  }
+  const atA = pair.link(a, { create: () => new Lost(), isWanted: () => isWanted });
+  const first = atA.start(pair.events('a'));
+  await pair.clock.advanceAsync(10);
+  await first;
+  const atB = pair.link(b, { isWanted: () => isWanted });
+  const second = atB.start(pair.events('b'));
+  await pair.clock.advanceAsync(40_000);
+  await second;
+  // Nothing waits: it stays where it is.
+  assert.deepEqual([atB.state().node, atB.state().at], ['a', 'down']);
+  isWanted = true;
+  await pair.clock.advanceAsync(20_000);
+  assert.deepEqual([atA.state().node, atA.state().at], ['b', 'up']);
+  assert.deepEqual(pair.seen, { a: ['up'], b: ['up'] });
+  await atA.send(message(1));
+  assert.equal(pair.made[0]!.stanzas.length, 1);
 });
