@@ -225,8 +225,9 @@ export class OwnedLink implements XmppLink {
     this.#patienceMs = Math.min(2 * this.#patienceMs, PATIENCE_MS.max);
     this.#end('it cannot be had from here, another node is to try');
     await this.#wish?.release();
-    if (this.#isStopped) return;
-    this.#cancelPatience = clock.after(OTHERS_FIRST_MS, () => this.#want());
+    this.#cancelPatience = clock.after(OTHERS_FIRST_MS, () => {
+      if (!this.#isStopped) this.#want();
+    });
   }
 
   #end(reason: string): void {

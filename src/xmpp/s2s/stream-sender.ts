@@ -262,8 +262,6 @@ function pingPrefix(run?: string): string {
 
 /** The node that has sent the ping with this id; '' where it was the only one, undefined where this is no such id. */
 export function runOfPing(id: string): string | undefined {
-  return /^ping-(?:([\w-]{1,32})\.)?[\w-]+$/
-    .exec(id)
-    ?.slice(1)
-    .map((run = '') => run)[0];
+  const found = /^ping-(?:([\w-]{1,32})\.)?[\w-]+$/.exec(id);
+  return found === null ? undefined : (found[1] ?? '');
 }
