@@ -19,6 +19,7 @@ import {
 import type { Nodes } from './app/nodes.ts';
 import { presenceFace } from './app/presence.ts';
 import type { PresenceFace } from './app/presence-face.ts';
+import type { AccountsFace } from './app/shared-accounts.ts';
 import { createPeerRequests, createSignatureCheck } from './app/trust.ts';
 import { openStores, type Stores } from './app/stores.ts';
 import { Admission } from './core/admission.ts';
@@ -30,7 +31,6 @@ import { RegistrationService } from './core/registration-service.ts';
 import { Router } from './core/router.ts';
 import { UserTable } from './core/user-table.ts';
 import type { Health } from './http/routes-health.ts';
-import type { Accounts } from './xmpp/account/accounts.ts';
 import { OperatorDoor } from './http/server.ts';
 import { senderProof, sipApplication, type SipApplication } from './sip/application.ts';
 import { Gruus } from './sip/gruu.ts';
@@ -54,7 +54,7 @@ export class App {
   readonly #federations: Federations;
   /** Those of accounts come and go. */
   readonly #links: Map<string, NamedLink>;
-  readonly #accounts: Accounts | undefined;
+  readonly #accounts: AccountsFace | undefined;
   readonly #stack: SipStack;
   readonly #sip: SipApplication;
   readonly #commands: CommandSide;
@@ -109,7 +109,9 @@ export class App {
     const numbers = numberPlan(this.#peers, users, options);
     this.#federations = createFederations(options, nodes, queue, gruuSecret);
     this.#links = new Map([...createLinks(options, nodes), ...this.#federations.links]);
-    this.#accounts = createAccounts({ stores, links: this.#links, isUser, services: () => this.#services() }, options);
+    const accountParts = { stores, nodes, links: this.#links, isUser, services: () => this.#services() };
+    const accounts = createAccounts(accountParts, options);
+    this.#accounts = accounts?.face;
     const router = new Router(this.#peers, users.isKnownHere.bind(users), this.#accounts);
     const admission = new Admission({
       peers: this.#peers,
@@ -164,6 +166,7 @@ export class App {
         reachableOf,
         gruus,
         accounts: this.#accounts,
+        keepAccounts: accounts?.keep,
         commands: this.#commands,
         startedAtMs: this.#startedAtMs,
       },

@@ -5,12 +5,12 @@ import type { DeliveryQueue, HopId, Store } from '../core/ports.ts';
 import { linkHop, sipHop } from '../core/router.ts';
 import type { Health, LinkHealth } from '../http/routes-health.ts';
 import type { SipListener, SipStack } from '../sip/stack.ts';
-import type { Accounts } from '../xmpp/account/accounts.ts';
 import type { CertificateWatch } from './certificate-watch.ts';
 import type { AppOptions } from './options.ts';
 import type { NamedLink } from './links.ts';
 import type { Nodes } from './nodes.ts';
 import type { PresenceFace } from './presence-face.ts';
+import type { AccountsFace } from './shared-accounts.ts';
 
 export type HealthSources = {
   readonly queue: DeliveryQueue;
@@ -20,7 +20,7 @@ export type HealthSources = {
   readonly store: Pick<Store, 'bindings' | 'isCurrent'>;
   readonly links: ReadonlyMap<string, NamedLink>;
   readonly stack: Pick<SipStack, 'servers'>;
-  readonly accounts: Pick<Accounts, 'figures'> | undefined;
+  readonly accounts: Pick<AccountsFace, 'figures'> | undefined;
   readonly listeners: readonly SipListener[];
   readonly certificates: CertificateWatch;
   readonly status: Health['status'];

@@ -35,13 +35,6 @@ export type Nodes = {
  */
 export async function joinNodes({ config, version, clock, log }: AppOptions): Promise<Nodes | undefined> {
   if (config.store === undefined) return undefined;
-  const account = Object.entries(config.links).find(([, { type }]) => type === 'xmpp-account');
-  if (account !== undefined) {
-    throw new GatewayError(
-      'feature-unsupported',
-      `links.${account[0]} is of type xmpp-account, which a server with a data folder of its own serves, and none with \`store\``,
-    );
-  }
   // Loaded when wanted: a server on the embedded store does not pay for it at its start.
   const [{ RedisConnection }, { RedisLedger, RedisWire }] = await Promise.all([
     import('../store/redis-connection.ts'),

@@ -14,7 +14,7 @@ import type { SipStack } from '../sip/stack.ts';
 import type { Gateway } from '../xmpp/gateway/gateway.ts';
 import type { IqDesk } from '../xmpp/gateway/iq-desk.ts';
 import { XmppPresence } from '../xmpp/presence/xmpp-presence.ts';
-import type { Accounts } from '../xmpp/account/accounts.ts';
+import type { AccountSide } from './accounts.ts';
 import type { CommandSide } from './commands.ts';
 import { createContacts, type ContactSide } from './contacts.ts';
 import { createIqDesk } from './iq.ts';
@@ -23,6 +23,7 @@ import type { NamedLink } from './links.ts';
 import type { Nodes } from './nodes.ts';
 import type { AppOptions } from './options.ts';
 import { ownPresence, type PresenceFace } from './presence-face.ts';
+import type { AccountsFace } from './shared-accounts.ts';
 import { SharedPresence } from './shared-presence.ts';
 import type { Stores } from './stores.ts';
 import { newToken } from './token.ts';
@@ -43,7 +44,7 @@ export type PresenceParts = {
   readonly reachableOf: RegistrationService['reachableOf'];
   readonly gruus: Gruus;
   /** Where users may link accounts. */
-  readonly accounts: Pick<Accounts, 'users' | 'changed' | 'removeAll'> | undefined;
+  readonly accounts: Pick<AccountsFace, 'users' | 'changed' | 'removeAll'> | undefined;
   readonly commands: CommandSide;
   /** Of the server, ms since the epoch. */
   readonly startedAtMs: number;
@@ -54,8 +55,13 @@ export function presenceFace(
   {
     stores,
     nodes,
+    keepAccounts,
     ...parts
-  }: Omit<PresenceParts, 'store'> & { readonly stores: Stores; readonly nodes: Nodes | undefined },
+  }: Omit<PresenceParts, 'store'> & {
+    readonly stores: Stores;
+    readonly nodes: Nodes | undefined;
+    readonly keepAccounts: AccountSide['keep'];
+  },
   options: AppOptions,
 ): PresenceFace {
   const { store } = stores;
@@ -70,7 +76,8 @@ export function presenceFace(
     bus,
     open: async (fence) => {
       const owned = await ownedRecords('presence', fence);
-      return { side: createPresence({ ...parts, store: owned }, options), end: () => owned.close() };
+      const side = createPresence({ ...parts, store: owned }, options);
+      return { side, ...keepAccounts?.(side, owned.records, fence), end: () => owned.close() };
     },
     unsettled: store.records('unsettled'),
     onRegistered: (listener) => void store.onChange('bindings', listener),

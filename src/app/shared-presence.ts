@@ -5,7 +5,7 @@ import type { Profile, ProfileChange } from '../core/directory/profile.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { LeaseWish, Membership } from '../core/nodes/membership.ts';
-import { type NodeBus, NodeGone } from '../core/nodes/node-bus.ts';
+import type { NodeBus } from '../core/nodes/node-bus.ts';
 import type { Clock, Records } from '../core/ports.ts';
 import type { Rule, WatcherAdministration, WatcherListing } from '../core/presence/rules.ts';
 import type { Health } from '../http/routes-health.ts';
@@ -17,11 +17,16 @@ import type { IqDesk } from '../xmpp/gateway/iq-desk.ts';
 import type { IqStanza, MessageStanza, PresenceStanza } from '../xmpp/stanza.ts';
 import type { LinkPresence } from '../xmpp/presence/xmpp-presence.ts';
 import { linkPresence, type PresenceFace } from './presence-face.ts';
+import { PRESENCE_LEASE, PresenceKeeper, type KeeperNote } from './presence-keeper.ts';
 import type { PresenceSide } from './presence.ts';
 
 /** A side of presence that this node keeps for as long as it owns it. */
 export type PresenceTenure = {
   readonly side: PresenceSide;
+  /** Begins what only the keeper of presence does; everything else of it is there. */
+  started?(): void;
+  /** Ends that within the call; resolves when what was under way is done, at most so long after. */
+  halt?(graceMs: number): Promise<void>;
   /** Stores what is left to store, and lets go of the store: nothing is written by it any more. */
   end(): Promise<void>;
 };
@@ -39,70 +44,58 @@ export type SharedPresenceDeps = {
   readonly log: Log;
 };
 
-const LEASE = 'presence';
-/** How long a request waits for presence to have an owner; a client's own patience is 32 s (RFC 3261, section 17.1.2.2). */
-const OWNER_MS = 10_000;
-const CALL_MS = 30_000;
 const AGAIN_MS = 500;
-const RETRY_AFTER_SECONDS = 5;
-
-type Moved = { readonly isMoved: true };
-const MOVED: Moved = { isMoved: true };
 const GRACE_MS = 1_000;
 
 /**
  * Presence of several nodes: one of them owns it, by the lease `presence`, and has it in memory; the others pass on to
  * the owner whatever concerns it. When the owner is gone another takes it up from the store, as after a restart.
- *
- * A request waits for the next owner while there is none. One that the owner had when it went is not passed on a second
- * time: it is answered 503, and whoever sent it sends it again.
+ * What `PresenceKeeper` rejects is answered 503.
  */
 export class SharedPresence implements PresenceFace {
   readonly sipHandlers: PresenceHandlers;
   readonly watchers: WatcherAdministration;
   readonly profiles: ProfileAdministration;
   readonly #deps: SharedPresenceDeps;
+  readonly #keeper: PresenceKeeper;
   readonly #linksUp = new Set<string>();
   #tenure: PresenceTenure | undefined;
   #wish: LeaseWish | undefined;
   readonly #desks = new Map<string, IqDesk>();
   #turn: Promise<void> = Promise.resolve();
   #fence: number | undefined;
-  #waiting: Array<() => void> = [];
   #isStopped = false;
 
   constructor(deps: SharedPresenceDeps) {
     this.#deps = deps;
+    this.#keeper = new PresenceKeeper(deps);
     this.sipHandlers = Object.fromEntries(
       PRESENCE_METHODS.map((method) => [method, (request: SipRequest) => this.#handle(method, request)]),
     ) as PresenceHandlers;
     this.watchers = {
-      list: async (owner) => (await this.#ask('watchers', { do: 'list', owner })) as WatcherListing,
+      list: async (owner) => (await this.#keeper.ask('watchers', { do: 'list', owner })) as WatcherListing,
       set: async (owner, subject, rule) => {
-        await this.#ask('watchers', { do: 'set', owner, subject, rule });
+        await this.#keeper.ask('watchers', { do: 'set', owner, subject, rule });
       },
-      remove: async (owner, subject) => (await this.#ask('watchers', { do: 'remove', owner, subject })) === true,
+      remove: async (owner, subject) => (await this.#keeper.ask('watchers', { do: 'remove', owner, subject })) === true,
       setInvisible: async (owner, isInvisible) => {
-        await this.#ask('watchers', { do: 'invisible', owner, isInvisible });
+        await this.#keeper.ask('watchers', { do: 'invisible', owner, isInvisible });
       },
       forget: async (owner) => {
-        await this.#ask('watchers', { do: 'forget', owner });
+        await this.#keeper.ask('watchers', { do: 'forget', owner });
       },
     };
     this.profiles = {
-      read: async (user) => (await this.#ask('profiles', { do: 'read', user })) as Profile,
-      change: async (user, change) => (await this.#ask('profiles', { do: 'change', user, change })) as Profile,
-      forget: async (user) => (await this.#ask('profiles', { do: 'forget', user })) === true,
+      read: async (user) => (await this.#keeper.ask('profiles', { do: 'read', user })) as Profile,
+      change: async (user, change) => (await this.#keeper.ask('profiles', { do: 'change', user, change })) as Profile,
+      forget: async (user) => (await this.#keeper.ask('profiles', { do: 'forget', user })) === true,
     };
     this.#serve();
     deps.onRegistered((userKey) => this.#tenure?.side.service.registeredElsewhere(userKey));
-    deps.members.onChange(() => {
-      for (const go of this.#waiting.splice(0)) go();
-    });
   }
 
   figures(): Health['presence'] {
-    const node = this.#deps.members.holderOf(LEASE)?.node;
+    const node = this.#deps.members.holderOf(PRESENCE_LEASE)?.node;
     const figures = this.#tenure?.side.service.figures ?? { publications: 0, subscriptions: 0, unanswered: 0 };
     return node === undefined ? figures : { ...figures, node };
   }
@@ -113,7 +106,7 @@ export class SharedPresence implements PresenceFace {
     return {
       presence: (stanza) => {
         const here = own();
-        return here === undefined ? this.#ask('stanza', { name, stanza }).then(() => undefined) : here.presence(stanza);
+        return here === undefined ? this.#keeper.ask('stanza', { name, stanza }).then(() => undefined) : here.presence(stanza);
       },
       event: (stanza) => {
         const here = own();
@@ -161,7 +154,7 @@ export class SharedPresence implements PresenceFace {
   iqFor(name: string): IqDesk {
     return (stanza, element) => {
       if (this.#tenure !== undefined) return this.#deskOf(this.#tenure.side, name)(stanza, element);
-      return this.#ask('iq', { name, stanza, element }).then(
+      return this.#keeper.ask('iq', { name, stanza, element }).then(
         (answer) => (answer ?? undefined) as XmlElement | undefined,
       );
     };
@@ -182,7 +175,7 @@ export class SharedPresence implements PresenceFace {
   }
 
   start(): void {
-    this.#wish = this.#deps.members.want(LEASE, {
+    this.#wish = this.#deps.members.want(PRESENCE_LEASE, {
       gained: (fence) => this.#gained(fence),
       lost: (reason) => this.#lost(reason),
     });
@@ -190,6 +183,10 @@ export class SharedPresence implements PresenceFace {
 
   async stop(graceMs: number): Promise<void> {
     this.#isStopped = true;
+    await this.#turn;
+    // First, while presence still takes what has come in.
+    await this.#tenure?.halt?.(graceMs);
+    // Where it was lost meanwhile it ends by that.
     await this.#turn;
     const tenure = this.#tenure;
     this.#tenure = undefined;
@@ -209,12 +206,8 @@ export class SharedPresence implements PresenceFace {
   }
 
   #serve(): void {
-    const { bus } = this.#deps;
-    // What comes is what `ask` of another node has sent.
     const here = (service: string, act: (side: PresenceSide, value: never) => unknown): void =>
-      bus.serve(`${LEASE}:${service}`, (value) =>
-        this.#tenure === undefined ? MOVED : act(this.#tenure.side, value as never),
-      );
+      this.#keeper.serve(service, () => this.#tenure?.side, act);
     here('sip', async (side, { method, request }: { method: keyof PresenceHandlers; request: Plain<SipRequest> }) =>
       plainReply(await side.sipHandlers[method](requestFrom(request))),
     );
@@ -239,55 +232,14 @@ export class SharedPresence implements PresenceFace {
 
   async #handle(method: keyof PresenceHandlers, request: SipRequest): Promise<SipReply> {
     if (this.#tenure !== undefined) return this.#tenure.side.sipHandlers[method](request);
-    return replyFrom((await this.#ask('sip', { method, request: plainRequest(request) })) as Plain<SipReply>);
+    return replyFrom((await this.#keeper.ask('sip', { method, request: plainRequest(request) })) as Plain<SipReply>);
   }
 
   /** Passes on what nobody waits for. */
   #pass(service: string, value: unknown): void {
-    this.#ask(service, value).catch((error: unknown) =>
+    this.#keeper.ask(service, value).catch((error: unknown) =>
       this.#deps.log.info({ service, error }, 'presence has no owner'),
     );
-  }
-
-  /** Asks the owner, also where that is this node; waits for one. */
-  async #ask(service: string, value: unknown): Promise<unknown> {
-    const { bus, clock } = this.#deps;
-    const untilMs = clock.nowMs() + OWNER_MS;
-    for (;;) {
-      const owner = await this.#owner(untilMs);
-      try {
-        const answer = await bus.call(owner, `${LEASE}:${service}`, value, CALL_MS);
-        if ((answer as Moved | null | undefined)?.isMoved !== true) return answer;
-      } catch (thrown) {
-        if (!(thrown instanceof NodeGone)) throw thrown;
-        if (!thrown.isNotDone) throw noOwner(thrown);
-      }
-      if (clock.nowMs() >= untilMs) throw noOwner();
-      await this.#changed(Math.min(AGAIN_MS, untilMs - clock.nowMs()));
-    }
-  }
-
-  async #owner(untilMs: number): Promise<string> {
-    const { members, clock } = this.#deps;
-    for (;;) {
-      const holder = members.holderOf(LEASE);
-      if ((holder?.note as { isReady?: true } | undefined)?.isReady === true && holder !== undefined)
-        return holder.node;
-      const leftMs = untilMs - clock.nowMs();
-      if (leftMs <= 0) throw noOwner();
-      await this.#changed(leftMs);
-    }
-  }
-
-  /** Resolves in the order of the calls when something about the nodes has changed, at the latest after so long. */
-  #changed(withinMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#deps.clock.after(withinMs, resolve);
-      this.#waiting.push(() => {
-        cancel();
-        resolve();
-      });
-    });
   }
 
   #gained(fence: number): void {
@@ -311,7 +263,8 @@ export class SharedPresence implements PresenceFace {
         this.#tenure = tenure;
         tenure.side.start();
         for (const name of this.#linksUp) linkPresence(tenure.side, name).up();
-        this.#wish?.note({ isReady: true });
+        tenure.started?.();
+        this.#wish?.note({ isReady: true } satisfies KeeperNote);
         log.info({ node: members.name, durationMs: clock.nowMs() - startedAtMs }, 'presence is kept by this node');
         return;
       } catch (error) {
@@ -327,7 +280,9 @@ export class SharedPresence implements PresenceFace {
     this.#tenure = undefined;
     if (tenure === undefined) return;
     this.#deps.log.warn({ node: this.#deps.members.name, reason }, 'presence is not kept by this node any more');
+    const halted = tenure.halt?.(0);
     this.#turn = this.#turn.then(async () => {
+      await halted;
       await tenure.side.stop(Math.min(GRACE_MS, 0));
       await tenure.end();
     });
@@ -376,11 +331,4 @@ function ownerFrom(text: string): Address {
   const owner = parseAddress(text);
   if (owner === undefined) throw new GatewayError('address-malformed', 'owner is no address');
   return owner;
-}
-
-function noOwner(cause?: unknown): GatewayError {
-  return new GatewayError('store-unavailable', 'presence is moving to another node', {
-    cause,
-    details: { retryAfterSeconds: RETRY_AFTER_SECONDS },
-  });
 }

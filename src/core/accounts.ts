@@ -52,12 +52,15 @@ export type AccountDetail = AccountLine & {
   readonly roster?: readonly AccountContact[];
 };
 
+/** At once where the accounts are kept, else as another node answers. */
+type Awaitable<T> = T | Promise<T>;
+
 /** What the operator's doors may do about accounts; used by `http/routes-accounts.ts`. */
 export interface AccountAdministration {
   /** All of them, sorted by user. */
-  list(): readonly AccountLine[];
+  list(): Awaitable<readonly AccountLine[]>;
   /** The accounts of one user. @throws GatewayError 'recipient-unknown' for one who is no user of ours. */
-  of(user: Address): readonly AccountDetail[];
+  of(user: Address): Awaitable<readonly AccountDetail[]>;
   /**
    * Links an account. Resolves when it is stored and was tried once, or has taken some seconds.
    *

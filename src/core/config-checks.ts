@@ -153,7 +153,7 @@ function accountLinkFaults(
 
 function accountFaults(values: unknown): ValueFault[] {
   const key = textAt(values, ['accounts', 'key']);
-  if (key === undefined) return [];
+  if (key === undefined) return sharedKeyFaults(values);
   if (textAt(values, ['accounts', 'keyFile']) !== undefined) {
     return [{ path: ['accounts', 'key'], text: 'found `key` and `keyFile`, expected one of them' }];
   }
@@ -166,6 +166,17 @@ function accountFaults(values: unknown): ValueFault[] {
   return isKey
     ? []
     : [{ path: ['accounts', 'key'], text: 'is no key; expected 32 bytes in base64 (openssl rand -base64 32)' }];
+}
+
+/** Nodes take accounts over from each other: a key that is one node's own would open nothing at the next. */
+function sharedKeyFaults(values: unknown): ValueFault[] {
+  if (valueAt(values, ['store']) === undefined || textAt(values, ['accounts', 'keyFile']) !== undefined) return [];
+  const links = valueAt(values, ['links']);
+  const names = typeof links === 'object' && links !== null ? Object.keys(links) : [];
+  const name = names.find((one) => textAt(links, [one, 'type']) === 'xmpp-account');
+  if (name === undefined) return [];
+  const text = 'needs accounts.key or accounts.keyFile beside `store`: every node must have the same key';
+  return [{ path: ['links', name, 'type'], text }];
 }
 
 /** No default secret works: what a manual shows is no secret. */

@@ -28,10 +28,10 @@ const PASSWORD_BODY = {
  * both escaped once for the URL. A password goes in and never comes out.
  */
 export const accountRoutes: FastifyPluginCallback<AccountsDeps> = (app, { accounts }, done) => {
-  app.get('/accounts', async (_request, reply) => reply.send({ accounts: accounts.list() }));
+  app.get('/accounts', async (_request, reply) => reply.send({ accounts: await accounts.list() }));
 
   app.get<OfUser>('/accounts/:user', async (request, reply) =>
-    reply.send({ accounts: accounts.of(userFrom(request.params.user)) }),
+    reply.send({ accounts: await accounts.of(userFrom(request.params.user)) }),
   );
 
   app.post<OfAccount & { Body: { password: string; link?: string } }>(

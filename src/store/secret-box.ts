@@ -10,6 +10,8 @@ export type SecretBoxOptions = {
   readonly keys?: string;
   /** A file with such keys, one a line. Made at first use where it is not there, for its owner alone. */
   readonly keyFile: string;
+  /** Whether the file is made where it is not there; default true. */
+  readonly isMade?: boolean;
   readonly log: Log;
 };
 
@@ -37,6 +39,10 @@ export function createSecretBox(options: SecretBoxOptions): SecretBox {
   const current = (): Key => {
     const [first] = existing();
     if (first !== undefined) return first;
+    if (options.isMade === false) {
+      const text = `the key of the accounts is not in ${keyFile}: make one (openssl rand -base64 32), the same for every node`;
+      throw new GatewayError('store-unavailable', text);
+    }
     const made = randomBytes(KEY_BYTES).toString('base64');
     try {
       mkdirSync(dirname(keyFile), { recursive: true });

@@ -58,6 +58,13 @@ export type AccountsDeps = {
   readonly log: Log;
 };
 
+/** What others than the accounts themselves know of one. */
+export type AccountStanding = {
+  readonly state: AccountState;
+  /** Whether the service has let it in since it is kept: then it is its user's. */
+  readonly hasBeenUp: boolean;
+};
+
 type Account = {
   readonly name: string;
   record: AccountRecord;
@@ -138,15 +145,30 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
     // Of several the one of the very service.
     const account = accounts.find(({ jid }) => jid.domain === domainOf(destination)) ?? accounts[0];
     if (account === undefined) return undefined;
-    const { contacts } = this.#configOf(account);
-    const { roster } = account.session;
-    if (contacts === 'roster' && !isToSee && roster.isKnown) {
-      const jid = jidFromAddress(destination, NO_DOMAINS);
-      if (jid === undefined || roster.of(jid) === undefined) {
-        throw new GatewayError('not-allowed', 'accounts are kept to the contacts of their rosters');
-      }
-    }
+    if (!isToSee) this.#checkContact(account, jidFromAddress(destination, NO_DOMAINS));
     return account.name;
+  }
+
+  /**
+   * Sends a stanza of another node, which does not know the roster.
+   *
+   * @throws GatewayError as `XmppLink.send`, and 'not-allowed' as `wayFor`
+   */
+  async sendOver(name: string, stanza: XmlElement): Promise<void> {
+    const account = this.#byName.get(name);
+    if (account === undefined) throw new GatewayError('peer-unreachable', `no account ${name} is kept here`);
+    if (stanza.name === 'message' && stanza.attrs['type'] !== 'error') {
+      this.#checkContact(account, parseJid(stanza.attrs['to'] ?? ''));
+    }
+    await account.session.send(stanza);
+  }
+
+  /** An account by the name of its link; undefined where there is none. */
+  standingOf(name: string): (AccountStanding & Pick<AccountRecord, 'user' | 'jid'>) | undefined {
+    const account = this.#byName.get(name);
+    if (account === undefined) return undefined;
+    const { user, jid } = account.record;
+    return { user, jid, state: stateOf(account), hasBeenUp: account.link.hasBeenUp };
   }
 
   /** What a user shows, or whom he lets see it, may have changed. */
@@ -416,6 +438,14 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
     const account = (this.#byUser.get(addressKey(user)) ?? []).find(({ record }) => record.jid === jid);
     if (account === undefined) throw new GatewayError('recipient-unknown', `${user} has linked no account ${jid}`);
     return account;
+  }
+
+  #checkContact(account: Account, contact: Jid | undefined): void {
+    const { roster } = account.session;
+    if (this.#configOf(account).contacts !== 'roster' || !roster.isKnown) return;
+    if (contact === undefined || roster.of(contact) === undefined) {
+      throw new GatewayError('not-allowed', 'accounts are kept to the contacts of their rosters');
+    }
   }
 
   #configOf({ record }: Account): AccountLinkConfig {

@@ -1,0 +1,500 @@
+import { type Address, addressKey, domainOf } from '../cpim/address.ts';
+import type { XmlElement } from '../cpim/xml.ts';
+import type { AccountAdministration, AccountDetail, AccountLine, AccountState, AccountWays } from '../core/accounts.ts';
+import type { AccountLinks, LinkedAccount } from '../core/commands/account-links.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { Membership } from '../core/nodes/membership.ts';
+import { type NodeBus, NodeGone } from '../core/nodes/node-bus.ts';
+import type { Clock, Records } from '../core/ports.ts';
+import { type AccountRecord, accountRecordFrom } from '../xmpp/account/account-record.ts';
+import type { Accounts, AccountStanding } from '../xmpp/account/accounts.ts';
+import { KeptLink } from '../xmpp/account/kept-link.ts';
+import { parseJid } from '../xmpp/jid.ts';
+import type { XmppLink } from '../xmpp/link.ts';
+import { addressFromJid } from '../xmpp/map-address.ts';
+import type { NamedLink } from './links.ts';
+import { PresenceKeeper } from './presence-keeper.ts';
+
+/** The accounts as the rest of a server sees them, wherever they are kept. */
+export type AccountsFace = AccountWays &
+  AccountAdministration &
+  AccountLinks &
+  Pick<Accounts, 'users' | 'figures' | 'start' | 'stop' | 'changed' | 'removeAll'>;
+
+/** The accounts themselves, and their links by name. */
+export type OwnAccounts = { readonly accounts: Accounts; readonly links: ReadonlyMap<string, NamedLink> };
+
+export type SharedAccountsDeps = {
+  readonly members: Pick<Membership, 'holderOf' | 'onChange' | 'name'>;
+  readonly bus: Pick<NodeBus, 'call' | 'serve' | 'tell'>;
+  /** Names of the links of the configuration, and the services that each of them allows. */
+  readonly services: ReadonlyMap<string, readonly string[]>;
+  /** What all nodes have stored. */
+  readonly stored: Pick<Records<AccountRecord>, 'all'>;
+  /** Tells of an account that another node has stored or removed. */
+  readonly onStored: (listener: () => void) => void;
+  /** Whether the password in a record can be read here. @throws GatewayError that says what is missing */
+  readonly check: (record: AccountRecord) => void;
+  /** Where the links of accounts are put while there are any. */
+  readonly links: Map<string, NamedLink>;
+  /** What waits for the link of an account may go, or waits again. */
+  readonly up: (name: string) => void;
+  readonly down: (name: string) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+/** An account as every node knows it. */
+type Known = { readonly name: string; readonly user: Address; readonly jid: Address };
+
+/** A link goes on with its session within ten minutes or never; this is for a keeper that hangs. */
+const SEND_MS = 660_000;
+/** So often a node makes sure that it knows how the accounts stand, ms: what was told may have got lost. */
+const LOOK_MS = 5_000;
+
+type AdminCall =
+  | { readonly do: 'list' }
+  | { readonly do: 'of'; readonly user: Address }
+  | { readonly do: 'add'; readonly user: Address; readonly jid: string; readonly password: string; readonly link?: string }
+  | { readonly do: 'password'; readonly user: Address; readonly jid: string; readonly password: string }
+  | { readonly do: 'remove'; readonly user: Address; readonly jid: string };
+
+/** How one account stands, as its keeper tells it: the `n`th word of it under this fence; null: it is gone. */
+type Told = {
+  readonly fence: number;
+  readonly n: number;
+  readonly name: string;
+  readonly standing: AccountStanding | null;
+};
+
+/** How all of them stand. */
+type Standings = {
+  readonly fence: number;
+  readonly n: number;
+  readonly all: ReadonlyArray<readonly [name: string, standing: AccountStanding]>;
+};
+
+/**
+ * The accounts of several nodes: the node that keeps presence keeps them, since what an account shows and sees is
+ * presence. Every node knows from the store who has one, and from the keeper how it stands; what is written over an
+ * account on another node goes through the keeper, in the order of the calls, and so does what operators ask for.
+ *
+ * When the keeper is gone, what it has not confirmed is rejected as by a link that was lost, and the accounts are down
+ * until the next keeper has them up.
+ */
+export class SharedAccounts implements AccountsFace {
+  readonly #deps: SharedAccountsDeps;
+  readonly #keeper: PresenceKeeper;
+  readonly #known = new Map<string, Known>();
+  /** By user key. */
+  readonly #byUser = new Map<string, readonly Known[]>();
+  #standings = new Map<string, AccountStanding>();
+  /** What `#standings` are of. */
+  #heard = { fence: 0, n: 0 };
+  #own: (OwnAccounts & { readonly fence: number }) | undefined;
+  #isLooking = false;
+  #isLookDue = false;
+  #cancelLook: () => void = () => undefined;
+  #isStopped = false;
+  readonly #unreadable = new Set<string>();
+
+  constructor(deps: SharedAccountsDeps) {
+    this.#deps = deps;
+    this.#keeper = new PresenceKeeper(deps);
+    this.#readStored();
+    let isDue = false;
+    deps.onStored(() => {
+      // Once for all that came together.
+      if (isDue) return;
+      isDue = true;
+      queueMicrotask(() => {
+        isDue = false;
+        this.#readStored();
+      });
+    });
+    deps.members.onChange(() => this.#lookSoon());
+    const own = (): OwnAccounts | undefined => this.#own;
+    this.#keeper.serve('accounts', own, ({ accounts }, call: AdminCall) => this.#administer(accounts, call));
+    this.#keeper.serve('accounts-standing', own, (_own, heard: { fence: number; n: number }) =>
+      heard.fence === this.#heard.fence && heard.n === this.#heard.n
+        ? undefined
+        : ({ ...this.#heard, all: [...this.#standings] } satisfies Standings),
+    );
+    deps.bus.serve('account:send', (value) => {
+      const { name, stanza } = value as { name: string; stanza: XmlElement };
+      if (this.#own === undefined) throw new GatewayError('peer-unreachable', 'accounts are not kept by this node');
+      return this.#own.accounts.sendOver(name, stanza);
+    });
+    deps.bus.serve('account:post', (value) => {
+      const { name, stanza } = value as { name: string; stanza: XmlElement };
+      this.#own?.links.get(name)?.link.post(stanza);
+    });
+    deps.bus.serve('account:standing', (value) => this.#told(value as Told));
+  }
+
+  // Where they are kept.
+
+  /** This node keeps them from now on, until `release`. */
+  keep(own: OwnAccounts, fence: number): void {
+    this.#forgetStandings();
+    this.#own = { ...own, fence };
+    this.#heard = { fence, n: 0 };
+    for (const name of own.links.keys()) this.stirred(name);
+    own.accounts.start();
+  }
+
+  /** Ends them within the call; resolves when what was under way is done, at most so long after. */
+  async release(own: OwnAccounts, graceMs: number): Promise<void> {
+    if (this.#own?.accounts !== own.accounts) return;
+    const { fence } = this.#own;
+    this.#own = undefined;
+    this.#forgetStandings();
+    this.#heard = { fence, n: this.#heard.n };
+    await own.accounts.stop(graceMs);
+    this.#lookSoon();
+  }
+
+  /** The link as it is to be started by the keeper under this fence: with its events, all nodes hear of it. */
+  watched(fence: number, name: string, link: XmppLink): XmppLink {
+    // Of one that is kept here no more, nothing counts.
+    const isKept = (): boolean => this.#own?.fence === fence;
+    return {
+      name,
+      start: (events) =>
+        link.start({
+          ...events,
+          onUp: () => {
+            if (!isKept()) return;
+            this.#stands(name);
+            events.onUp();
+          },
+          onDown: (reason) => {
+            if (!isKept()) return;
+            this.#stands(name);
+            events.onDown(reason);
+          },
+        }),
+      send: (stanza) => link.send(stanza),
+      post: (stanza) => link.post(stanza),
+      state: () => link.state(),
+      stop: (graceMs) => link.stop(graceMs),
+    };
+  }
+
+  /** An account here stands otherwise than it did, or is gone. */
+  stirred(name: string): void {
+    const here = this.#own?.accounts.standingOf(name);
+    const jid = here === undefined ? undefined : addressOf(here.jid);
+    if (here !== undefined && jid !== undefined) this.#put({ name, user: here.user, jid });
+    this.#stands(name);
+  }
+
+  /** It is gone, and nothing of it is waited for any more. */
+  forgotten(name: string): void {
+    this.#drop(name);
+    this.stirred(name);
+  }
+
+  // What every node answers.
+
+  users(): Iterable<string> {
+    return this.#byUser.keys();
+  }
+
+  figures(): ReturnType<Accounts['figures']> {
+    const figures: Record<string, { accounts: number; up: number; refused: number }> = {};
+    for (const link of this.#deps.services.keys()) figures[link] = { accounts: 0, up: 0, refused: 0 };
+    for (const { name } of this.#known.values()) {
+      const counted = figures[linkOf(name)];
+      if (counted === undefined) continue;
+      const { at } = this.#stateOf(name);
+      counted.accounts += 1;
+      if (at === 'up') counted.up += 1;
+      if (at === 'refused') counted.refused += 1;
+    }
+    return figures;
+  }
+
+  wayFor(source: Address, destination: Address, isToSee = false): string | undefined {
+    if (this.#own !== undefined) return this.#own.accounts.wayFor(source, destination, isToSee);
+    const known = this.#byUser.get(addressKey(source)) ?? [];
+    // Whether he is in its roster, where that matters, the keeper says when it is to be sent.
+    return (known.find(({ jid }) => domainOf(jid) === domainOf(destination)) ?? known[0])?.name;
+  }
+
+  accountsOf(user: Address): readonly LinkedAccount[] {
+    return (this.#byUser.get(addressKey(user)) ?? []).map(({ name, jid }) => {
+      const { at, reason } = this.#stateOf(name);
+      return { address: jid, state: reason === undefined || at === 'up' ? at : `${at}: ${reason}` };
+    });
+  }
+
+  ownerOf(address: Address): Address | undefined {
+    const key = addressKey(address);
+    for (const { name, jid, user } of this.#known.values()) {
+      if (addressKey(jid) === key && this.#standings.get(name)?.hasBeenUp === true) return user;
+    }
+    return undefined;
+  }
+
+  howToLink(): readonly string[] {
+    const services = [...this.#deps.services.values()].flat().join(', ');
+    return [`Accounts of these services can be linked: ${services}.`, 'Ask the operator of this server to link yours.'];
+  }
+
+  changed(userKey: string): void {
+    this.#own?.accounts.changed(userKey);
+  }
+
+  removeAll(userKey: string): Promise<void> | undefined {
+    return this.#own?.accounts.removeAll(userKey);
+  }
+
+  start(): void {
+    this.#lookSoon();
+  }
+
+  stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelLook();
+    return Promise.resolve();
+  }
+
+  // What operators ask for, of any node.
+
+  async list(): Promise<readonly AccountLine[]> {
+    return (await this.#ask({ do: 'list' })) as readonly AccountLine[];
+  }
+
+  async of(user: Address): Promise<readonly AccountDetail[]> {
+    return (await this.#ask({ do: 'of', user })) as readonly AccountDetail[];
+  }
+
+  async add(user: Address, jid: string, password: string, link?: string): Promise<AccountLine> {
+    const call = { do: 'add', user, jid, password, ...(link === undefined ? {} : { link }) } as const;
+    const line = (await this.#ask(call)) as AccountLine;
+    // Not when the store says so: whoever has been told may write at once.
+    const account = addressOf(line.jid);
+    if (account !== undefined) this.#put({ name: `${line.link}/${line.user}`, user, jid: account });
+    return line;
+  }
+
+  async changePassword(user: Address, jid: string, password: string): Promise<AccountLine> {
+    return (await this.#ask({ do: 'password', user, jid, password })) as AccountLine;
+  }
+
+  async remove(user: Address, jid: string): Promise<boolean> {
+    return (await this.#ask({ do: 'remove', user, jid })) === true;
+  }
+
+  #ask(call: AdminCall): Promise<unknown> {
+    return this.#keeper.ask('accounts', call);
+  }
+
+  // Who has one.
+
+  #readStored(): void {
+    const { stored, services, log, check } = this.#deps;
+    const gone = new Set(this.#known.keys());
+    for (const [key, value] of stored.all()) {
+      const read = accountRecordFrom(value);
+      const jid = read === undefined ? undefined : addressOf(read.record.jid);
+      // Whatever else is there, its keeper tells of.
+      if (read === undefined || jid === undefined || !services.has(read.record.link)) continue;
+      gone.delete(key);
+      this.#put({ name: key, user: read.record.user, jid });
+      try {
+        check(read.record);
+        this.#unreadable.delete(key);
+      } catch (error) {
+        if (!this.#unreadable.has(key)) log.error({ aor: read.record.user, error }, 'account cannot be kept by this node');
+        this.#unreadable.add(key);
+      }
+    }
+    // What is being removed here is needed until that is done.
+    for (const name of gone) if (this.#own?.links.has(name) !== true) this.#drop(name);
+  }
+
+  #put(known: Known): void {
+    const { name, user } = known;
+    const was = this.#known.get(name);
+    if (was?.jid === known.jid) return;
+    const userKey = addressKey(user);
+    this.#known.set(name, known);
+    this.#byUser.set(userKey, [...(this.#byUser.get(userKey) ?? []).filter((other) => other.name !== name), known]);
+    if (was !== undefined) return;
+    const domain = domainOf(user);
+    this.#deps.links.set(name, { link: this.#linkOf(name), domains: { domain, name: domain }, owner: userKey });
+  }
+
+  #drop(name: string): void {
+    const known = this.#known.get(name);
+    if (known === undefined) return;
+    const userKey = addressKey(known.user);
+    const others = (this.#byUser.get(userKey) ?? []).filter((other) => other !== known);
+    this.#known.delete(name);
+    if (others.length > 0) this.#byUser.set(userKey, others);
+    else this.#byUser.delete(userKey);
+    this.#deps.links.delete(name);
+    // What waits for it is looked at once more, and its senders are told.
+    this.#deps.up(name);
+    this.#deps.down(name);
+  }
+
+  #linkOf(name: string): KeptLink {
+    const { bus, log } = this.#deps;
+    return new KeptLink({
+      name,
+      own: () => this.#own?.links.get(name)?.link,
+      far: {
+        send: async (stanza) => {
+          const { holder } = this.#keeper;
+          if (holder === undefined) throw new GatewayError('peer-unreachable', 'no node keeps the accounts at present');
+          try {
+            await bus.call(holder.node, 'account:send', { name, stanza }, SEND_MS);
+          } catch (thrown) {
+            // That nobody knows whether it was sent is so with every link that is lost.
+            if (!(thrown instanceof NodeGone)) throw thrown;
+            throw new GatewayError('peer-unreachable', thrown.message, { cause: thrown });
+          }
+        },
+        post: (stanza) => {
+          const { holder } = this.#keeper;
+          if (holder === undefined) return;
+          bus.call(holder.node, 'account:post', { name, stanza }).catch((error: unknown) => {
+            log.debug({ link: name, error }, 'answer was not written, its account is with another node');
+          });
+        },
+        state: () => {
+          const { at, ...rest } = this.#stateOf(name);
+          return { ...rest, at: at === 'refused' ? 'down' : at };
+        },
+      },
+    });
+  }
+
+  // How they stand.
+
+  #stateOf(name: string): AccountState {
+    const here = this.#own?.accounts.standingOf(name);
+    if (here !== undefined) return here.state;
+    const { holder } = this.#keeper;
+    const reason = holder === undefined ? 'no node keeps the accounts at present' : `node ${holder.node} has just begun`;
+    return this.#standings.get(name)?.state ?? { at: 'connecting', sinceMs: this.#deps.clock.nowMs(), reason };
+  }
+
+  /** Here, by what the account itself says. */
+  #stands(name: string): void {
+    const own = this.#own;
+    if (own === undefined) return;
+    const here = own.accounts.standingOf(name);
+    const standing = here === undefined ? undefined : { state: here.state, hasBeenUp: here.hasBeenUp };
+    const n = this.#heard.n + 1;
+    this.#heard = { fence: own.fence, n };
+    if (standing === undefined) this.#standings.delete(name);
+    else this.#standings.set(name, standing);
+    this.#deps.bus.tell('account:standing', { fence: own.fence, n, name, standing: standing ?? null } satisfies Told);
+  }
+
+  /** Of the keeper. */
+  #told({ fence, n, name, standing }: Told): void {
+    if (this.#own !== undefined) return;
+    if (fence !== this.#heard.fence || n !== this.#heard.n + 1) {
+      this.#lookSoon();
+      return;
+    }
+    this.#heard = { fence, n };
+    this.#take(name, standing ?? undefined);
+  }
+
+  #take(name: string, standing: AccountStanding | undefined): void {
+    const wasUp = this.#standings.get(name)?.state.at === 'up';
+    if (standing === undefined) this.#standings.delete(name);
+    else this.#standings.set(name, standing);
+    const isUp = standing?.state.at === 'up';
+    // Every word of one that is up wakes: it may have been down in between.
+    if (isUp) this.#deps.up(name);
+    else if (wasUp) this.#deps.down(name);
+  }
+
+  #forgetStandings(): void {
+    for (const [name, { state }] of this.#standings) if (state.at === 'up') this.#deps.down(name);
+    this.#standings = new Map();
+  }
+
+  /** Asks the keeper how they stand, where that is another node: now, and from time to time. */
+  #lookSoon(): void {
+    if (this.#isStopped) return;
+    this.#isLookDue = true;
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    this.#cancelLook();
+    void this.#lookWhileDue();
+  }
+
+  async #lookWhileDue(): Promise<void> {
+    const { log, clock } = this.#deps;
+    try {
+      while (this.#isLookDue && !this.#isStopped) {
+        this.#isLookDue = false;
+        await this.#lookNow();
+      }
+    } catch (error) {
+      log.debug({ error }, 'how accounts stand is not known yet');
+    }
+    this.#isLooking = false;
+    if (!this.#isStopped) this.#cancelLook = clock.after(LOOK_MS, () => this.#lookSoon());
+  }
+
+  async #lookNow(): Promise<void> {
+    if (this.#own !== undefined) return;
+    const { holder } = this.#keeper;
+    if (holder?.fence !== this.#heard.fence) {
+      this.#forgetStandings();
+      this.#heard = { fence: holder?.fence ?? 0, n: -1 };
+    }
+    if (holder === undefined) return;
+    const answer = (await this.#keeper.ask('accounts-standing', this.#heard)) as Standings | null | undefined;
+    if (this.#own !== undefined || answer === undefined || answer === null) return;
+    // What was told meanwhile is newer.
+    if (answer.fence < this.#heard.fence || (answer.fence === this.#heard.fence && answer.n <= this.#heard.n)) return;
+    this.#heard = { fence: answer.fence, n: answer.n };
+    const all = new Map(answer.all);
+    for (const name of [...this.#standings.keys()]) if (!all.has(name)) this.#take(name, undefined);
+    for (const [name, standing] of all) this.#take(name, standing);
+  }
+
+  /** What an operator asks of the accounts that are kept here. */
+  async #administer(accounts: Accounts, call: AdminCall): Promise<unknown> {
+    switch (call.do) {
+      case 'list':
+        return accounts.list();
+      case 'of':
+        return accounts.of(call.user);
+      case 'add':
+        return accounts.add(call.user, call.jid, call.password, call.link);
+      case 'password': {
+        const line = await accounts.changePassword(call.user, call.jid, call.password);
+        this.stirred(`${line.link}/${line.user}`);
+        return line;
+      }
+      case 'remove':
+        return accounts.remove(call.user, call.jid);
+    }
+  }
+}
+
+/** The name of the link of the configuration in that of an account's. */
+function linkOf(name: string): string {
+  return name.slice(0, name.indexOf('/'));
+}
+
+/** A bare JID as an address. */
+function addressOf(jid: string): Address | undefined {
+  const parsed = parseJid(jid);
+  return parsed === undefined ? undefined : addressFromJid(parsed, NO_DOMAINS);
+}
+
+/** No domain has another name here. */
+const NO_DOMAINS = { domain: '', name: '' };
