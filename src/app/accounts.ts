@@ -114,7 +114,15 @@ function shareAccounts(
       await side.xmpp.forgetLink(name, user);
       face.forgotten(name);
     };
-    const needs = { configs, box, own: () => side, records: records<AccountRecord>('account'), links: ownLinks, start, forget };
+    const needs = {
+      configs,
+      box,
+      own: () => side,
+      records: records<AccountRecord>('account'),
+      links: ownLinks,
+      start,
+      forget,
+    };
     const own = { accounts: openAccounts(parts, needs, options), links: ownLinks };
     return {
       started: () => face.keep(own, fence),

@@ -6,13 +6,12 @@ import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Membership } from '../core/nodes/membership.ts';
 import { type NodeBus, NodeGone } from '../core/nodes/node-bus.ts';
-import type { Clock, Records } from '../core/ports.ts';
-import { type AccountRecord, accountRecordFrom } from '../xmpp/account/account-record.ts';
+import type { Clock } from '../core/ports.ts';
 import type { Accounts, AccountStanding } from '../xmpp/account/accounts.ts';
 import { KeptLink } from '../xmpp/account/kept-link.ts';
-import { parseJid } from '../xmpp/jid.ts';
 import type { XmppLink } from '../xmpp/link.ts';
-import { addressFromJid } from '../xmpp/map-address.ts';
+import { type AccountCall, accountAnswer } from './account-calls.ts';
+import { AccountDirectory, type AccountDirectoryDeps } from './account-directory.ts';
 import type { NamedLink } from './links.ts';
 import { PresenceKeeper } from './presence-keeper.ts';
 
@@ -25,40 +24,17 @@ export type AccountsFace = AccountWays &
 /** The accounts themselves, and their links by name. */
 export type OwnAccounts = { readonly accounts: Accounts; readonly links: ReadonlyMap<string, NamedLink> };
 
-export type SharedAccountsDeps = {
+export type SharedAccountsDeps = Omit<AccountDirectoryDeps, 'isInUse' | 'linkOf'> & {
   readonly members: Pick<Membership, 'holderOf' | 'onChange' | 'name'>;
   readonly bus: Pick<NodeBus, 'call' | 'serve' | 'tell'>;
-  /** Names of the links of the configuration, and the services that each of them allows. */
-  readonly services: ReadonlyMap<string, readonly string[]>;
-  /** What all nodes have stored. */
-  readonly stored: Pick<Records<AccountRecord>, 'all'>;
-  /** Tells of an account that another node has stored or removed. */
-  readonly onStored: (listener: () => void) => void;
-  /** Whether the password in a record can be read here. @throws GatewayError that says what is missing */
-  readonly check: (record: AccountRecord) => void;
-  /** Where the links of accounts are put while there are any. */
-  readonly links: Map<string, NamedLink>;
-  /** What waits for the link of an account may go, or waits again. */
-  readonly up: (name: string) => void;
-  readonly down: (name: string) => void;
   readonly clock: Clock;
   readonly log: Log;
 };
-
-/** An account as every node knows it. */
-type Known = { readonly name: string; readonly user: Address; readonly jid: Address };
 
 /** A link goes on with its session within ten minutes or never; this is for a keeper that hangs. */
 const SEND_MS = 660_000;
 /** So often a node makes sure that it knows how the accounts stand, ms: what was told may have got lost. */
 const LOOK_MS = 5_000;
-
-type AdminCall =
-  | { readonly do: 'list' }
-  | { readonly do: 'of'; readonly user: Address }
-  | { readonly do: 'add'; readonly user: Address; readonly jid: string; readonly password: string; readonly link?: string }
-  | { readonly do: 'password'; readonly user: Address; readonly jid: string; readonly password: string }
-  | { readonly do: 'remove'; readonly user: Address; readonly jid: string };
 
 /** How one account stands, as its keeper tells it: the `n`th word of it under this fence; null: it is gone. */
 type Told = {
@@ -86,9 +62,7 @@ type Standings = {
 export class SharedAccounts implements AccountsFace {
   readonly #deps: SharedAccountsDeps;
   readonly #keeper: PresenceKeeper;
-  readonly #known = new Map<string, Known>();
-  /** By user key. */
-  readonly #byUser = new Map<string, readonly Known[]>();
+  readonly #directory: AccountDirectory;
   #standings = new Map<string, AccountStanding>();
   /** What `#standings` are of. */
   #heard = { fence: 0, n: 0 };
@@ -97,25 +71,23 @@ export class SharedAccounts implements AccountsFace {
   #isLookDue = false;
   #cancelLook: () => void = () => undefined;
   #isStopped = false;
-  readonly #unreadable = new Set<string>();
 
   constructor(deps: SharedAccountsDeps) {
     this.#deps = deps;
     this.#keeper = new PresenceKeeper(deps);
-    this.#readStored();
-    let isDue = false;
-    deps.onStored(() => {
-      // Once for all that came together.
-      if (isDue) return;
-      isDue = true;
-      queueMicrotask(() => {
-        isDue = false;
-        this.#readStored();
-      });
+    this.#directory = new AccountDirectory({
+      ...deps,
+      // What is being removed here is needed until that is done.
+      isInUse: (name) => this.#own?.links.has(name) === true,
+      linkOf: (name) => this.#linkOf(name),
     });
     deps.members.onChange(() => this.#lookSoon());
     const own = (): OwnAccounts | undefined => this.#own;
-    this.#keeper.serve('accounts', own, ({ accounts }, call: AdminCall) => this.#administer(accounts, call));
+    this.#keeper.serve('accounts', own, async ({ accounts }, call: AccountCall) => {
+      const answer = await accountAnswer(accounts, call);
+      if (call.do === 'password') for (const { link, user } of [answer as AccountLine]) this.stirred(`${link}/${user}`);
+      return answer;
+    });
     this.#keeper.serve('accounts-standing', own, (_own, heard: { fence: number; n: number }) =>
       heard.fence === this.#heard.fence && heard.n === this.#heard.n
         ? undefined
@@ -185,28 +157,27 @@ export class SharedAccounts implements AccountsFace {
   /** An account here stands otherwise than it did, or is gone. */
   stirred(name: string): void {
     const here = this.#own?.accounts.standingOf(name);
-    const jid = here === undefined ? undefined : addressOf(here.jid);
-    if (here !== undefined && jid !== undefined) this.#put({ name, user: here.user, jid });
+    if (here !== undefined) this.#directory.put(name, here);
     this.#stands(name);
   }
 
   /** It is gone, and nothing of it is waited for any more. */
   forgotten(name: string): void {
-    this.#drop(name);
+    this.#directory.drop(name);
     this.stirred(name);
   }
 
   // What every node answers.
 
   users(): Iterable<string> {
-    return this.#byUser.keys();
+    return this.#directory.users();
   }
 
   figures(): ReturnType<Accounts['figures']> {
     const figures: Record<string, { accounts: number; up: number; refused: number }> = {};
     for (const link of this.#deps.services.keys()) figures[link] = { accounts: 0, up: 0, refused: 0 };
-    for (const { name } of this.#known.values()) {
-      const counted = figures[linkOf(name)];
+    for (const { name, link } of this.#directory.all()) {
+      const counted = figures[link];
       if (counted === undefined) continue;
       const { at } = this.#stateOf(name);
       counted.accounts += 1;
@@ -218,13 +189,13 @@ export class SharedAccounts implements AccountsFace {
 
   wayFor(source: Address, destination: Address, isToSee = false): string | undefined {
     if (this.#own !== undefined) return this.#own.accounts.wayFor(source, destination, isToSee);
-    const known = this.#byUser.get(addressKey(source)) ?? [];
+    const known = this.#directory.of(source);
     // Whether he is in its roster, where that matters, the keeper says when it is to be sent.
     return (known.find(({ jid }) => domainOf(jid) === domainOf(destination)) ?? known[0])?.name;
   }
 
   accountsOf(user: Address): readonly LinkedAccount[] {
-    return (this.#byUser.get(addressKey(user)) ?? []).map(({ name, jid }) => {
+    return this.#directory.of(user).map(({ name, jid }) => {
       const { at, reason } = this.#stateOf(name);
       return { address: jid, state: reason === undefined || at === 'up' ? at : `${at}: ${reason}` };
     });
@@ -232,7 +203,7 @@ export class SharedAccounts implements AccountsFace {
 
   ownerOf(address: Address): Address | undefined {
     const key = addressKey(address);
-    for (const { name, jid, user } of this.#known.values()) {
+    for (const { name, jid, user } of this.#directory.all()) {
       if (addressKey(jid) === key && this.#standings.get(name)?.hasBeenUp === true) return user;
     }
     return undefined;
@@ -275,8 +246,7 @@ export class SharedAccounts implements AccountsFace {
     const call = { do: 'add', user, jid, password, ...(link === undefined ? {} : { link }) } as const;
     const line = (await this.#ask(call)) as AccountLine;
     // Not when the store says so: whoever has been told may write at once.
-    const account = addressOf(line.jid);
-    if (account !== undefined) this.#put({ name: `${line.link}/${line.user}`, user, jid: account });
+    this.#directory.put(`${line.link}/${line.user}`, { user, jid: line.jid });
     return line;
   }
 
@@ -288,58 +258,8 @@ export class SharedAccounts implements AccountsFace {
     return (await this.#ask({ do: 'remove', user, jid })) === true;
   }
 
-  #ask(call: AdminCall): Promise<unknown> {
+  #ask(call: AccountCall): Promise<unknown> {
     return this.#keeper.ask('accounts', call);
-  }
-
-  // Who has one.
-
-  #readStored(): void {
-    const { stored, services, log, check } = this.#deps;
-    const gone = new Set(this.#known.keys());
-    for (const [key, value] of stored.all()) {
-      const read = accountRecordFrom(value);
-      const jid = read === undefined ? undefined : addressOf(read.record.jid);
-      // Whatever else is there, its keeper tells of.
-      if (read === undefined || jid === undefined || !services.has(read.record.link)) continue;
-      gone.delete(key);
-      this.#put({ name: key, user: read.record.user, jid });
-      try {
-        check(read.record);
-        this.#unreadable.delete(key);
-      } catch (error) {
-        if (!this.#unreadable.has(key)) log.error({ aor: read.record.user, error }, 'account cannot be kept by this node');
-        this.#unreadable.add(key);
-      }
-    }
-    // What is being removed here is needed until that is done.
-    for (const name of gone) if (this.#own?.links.has(name) !== true) this.#drop(name);
-  }
-
-  #put(known: Known): void {
-    const { name, user } = known;
-    const was = this.#known.get(name);
-    if (was?.jid === known.jid) return;
-    const userKey = addressKey(user);
-    this.#known.set(name, known);
-    this.#byUser.set(userKey, [...(this.#byUser.get(userKey) ?? []).filter((other) => other.name !== name), known]);
-    if (was !== undefined) return;
-    const domain = domainOf(user);
-    this.#deps.links.set(name, { link: this.#linkOf(name), domains: { domain, name: domain }, owner: userKey });
-  }
-
-  #drop(name: string): void {
-    const known = this.#known.get(name);
-    if (known === undefined) return;
-    const userKey = addressKey(known.user);
-    const others = (this.#byUser.get(userKey) ?? []).filter((other) => other !== known);
-    this.#known.delete(name);
-    if (others.length > 0) this.#byUser.set(userKey, others);
-    else this.#byUser.delete(userKey);
-    this.#deps.links.delete(name);
-    // What waits for it is looked at once more, and its senders are told.
-    this.#deps.up(name);
-    this.#deps.down(name);
   }
 
   #linkOf(name: string): KeptLink {
@@ -380,7 +300,8 @@ export class SharedAccounts implements AccountsFace {
     const here = this.#own?.accounts.standingOf(name);
     if (here !== undefined) return here.state;
     const { holder } = this.#keeper;
-    const reason = holder === undefined ? 'no node keeps the accounts at present' : `node ${holder.node} has just begun`;
+    const reason =
+      holder === undefined ? 'no node keeps the accounts at present' : `node ${holder.node} has just begun`;
     return this.#standings.get(name)?.state ?? { at: 'connecting', sinceMs: this.#deps.clock.nowMs(), reason };
   }
 
@@ -447,8 +368,12 @@ export class SharedAccounts implements AccountsFace {
     if (!this.#isStopped) this.#cancelLook = clock.after(LOOK_MS, () => this.#lookSoon());
   }
 
+  #isKeeper(): boolean {
+    return this.#own !== undefined;
+  }
+
   async #lookNow(): Promise<void> {
-    if (this.#own !== undefined) return;
+    if (this.#isKeeper()) return;
     const { holder } = this.#keeper;
     if (holder?.fence !== this.#heard.fence) {
       this.#forgetStandings();
@@ -456,7 +381,7 @@ export class SharedAccounts implements AccountsFace {
     }
     if (holder === undefined) return;
     const answer = (await this.#keeper.ask('accounts-standing', this.#heard)) as Standings | null | undefined;
-    if (this.#own !== undefined || answer === undefined || answer === null) return;
+    if (this.#isKeeper() || answer === undefined || answer === null) return;
     // What was told meanwhile is newer.
     if (answer.fence < this.#heard.fence || (answer.fence === this.#heard.fence && answer.n <= this.#heard.n)) return;
     this.#heard = { fence: answer.fence, n: answer.n };
@@ -464,37 +389,4 @@ export class SharedAccounts implements AccountsFace {
     for (const name of [...this.#standings.keys()]) if (!all.has(name)) this.#take(name, undefined);
     for (const [name, standing] of all) this.#take(name, standing);
   }
-
-  /** What an operator asks of the accounts that are kept here. */
-  async #administer(accounts: Accounts, call: AdminCall): Promise<unknown> {
-    switch (call.do) {
-      case 'list':
-        return accounts.list();
-      case 'of':
-        return accounts.of(call.user);
-      case 'add':
-        return accounts.add(call.user, call.jid, call.password, call.link);
-      case 'password': {
-        const line = await accounts.changePassword(call.user, call.jid, call.password);
-        this.stirred(`${line.link}/${line.user}`);
-        return line;
-      }
-      case 'remove':
-        return accounts.remove(call.user, call.jid);
-    }
-  }
 }
-
-/** The name of the link of the configuration in that of an account's. */
-function linkOf(name: string): string {
-  return name.slice(0, name.indexOf('/'));
-}
-
-/** A bare JID as an address. */
-function addressOf(jid: string): Address | undefined {
-  const parsed = parseJid(jid);
-  return parsed === undefined ? undefined : addressFromJid(parsed, NO_DOMAINS);
-}
-
-/** No domain has another name here. */
-const NO_DOMAINS = { domain: '', name: '' };

@@ -106,7 +106,9 @@ export class SharedPresence implements PresenceFace {
     return {
       presence: (stanza) => {
         const here = own();
-        return here === undefined ? this.#keeper.ask('stanza', { name, stanza }).then(() => undefined) : here.presence(stanza);
+        return here === undefined
+          ? this.#keeper.ask('stanza', { name, stanza }).then(() => undefined)
+          : here.presence(stanza);
       },
       event: (stanza) => {
         const here = own();
@@ -154,9 +156,9 @@ export class SharedPresence implements PresenceFace {
   iqFor(name: string): IqDesk {
     return (stanza, element) => {
       if (this.#tenure !== undefined) return this.#deskOf(this.#tenure.side, name)(stanza, element);
-      return this.#keeper.ask('iq', { name, stanza, element }).then(
-        (answer) => (answer ?? undefined) as XmlElement | undefined,
-      );
+      return this.#keeper
+        .ask('iq', { name, stanza, element })
+        .then((answer) => (answer ?? undefined) as XmlElement | undefined);
     };
   }
 
@@ -237,9 +239,9 @@ export class SharedPresence implements PresenceFace {
 
   /** Passes on what nobody waits for. */
   #pass(service: string, value: unknown): void {
-    this.#keeper.ask(service, value).catch((error: unknown) =>
-      this.#deps.log.info({ service, error }, 'presence has no owner'),
-    );
+    this.#keeper
+      .ask(service, value)
+      .catch((error: unknown) => this.#deps.log.info({ service, error }, 'presence has no owner'));
   }
 
   #gained(fence: number): void {

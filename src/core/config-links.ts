@@ -203,7 +203,7 @@ export const accounts = z.strictObject({
   keyFile: plain.optional().meta(
     meta({
       about:
-        'The file with the key that the passwords of linked accounts are encrypted with; absent: `account.key` in the data folder. Made at first use where it is not there. Several nodes need one and the same.',
+        'The file with the key that the passwords of linked accounts are encrypted with; absent: `account.key` in the data folder. Made at first use where it is not there. With `store` it must be there, or `key`: all nodes need one and the same.',
       sample: './account.key',
     }),
   ),

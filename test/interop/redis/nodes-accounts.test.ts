@@ -174,7 +174,10 @@ describe('nodes: accounts that users link', needs('redis', 'prosody', 'slixmpp',
     await stopped;
     for (const text of sent) await juliet.untilMessage(({ body }) => body === text);
     const got = juliet.messages().filter(({ body }) => body.startsWith('moving '));
-    assert.deepEqual(got.map(({ body }) => body), sent);
+    assert.deepEqual(
+      got.map(({ body }) => body),
+      sent,
+    );
     await talk([other], 'third');
     await nodes[other]!.run(['accounts', 'remove', sip('alice'), jid('liddell')]);
     assert.deepEqual(await figures(other), { accounts: 0, up: 0, refused: 0 });

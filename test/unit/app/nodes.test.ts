@@ -31,14 +31,6 @@ test('nodes: a server with a folder of its own is none, and asks nobody', async 
   assert.equal(await joinNodes(optionsOf(CONFIG)), undefined);
 });
 
-test('nodes: accounts, which one server alone keeps, are refused at the start', async () => {
-  const text = `${CONFIG}
-store: { type: redis, url: 'redis://127.0.0.1:1' }
-links: { public: { type: xmpp-account, domains: [chat.example] } }
-`;
-  await assert.rejects(joinNodes(optionsOf(text)), /links\.public is of type xmpp-account.*none with `store`/);
-});
-
 test('nodes: listeners are shown as the configuration writes them', () => {
   assert.deepEqual(
     shownAddresses([

@@ -234,6 +234,11 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     `${D}${S}accounts: { key: 'too short for a key' }\n`,
     ['accounts.key: is no key; expected 32 bytes in base64'],
   ],
+  [
+    'accounts in Redis without a key that all nodes have',
+    `${D}${S}store: { type: redis, url: 'redis://127.0.0.1' }\nlinks: { public: { type: xmpp-account, domains: [chat.example] } }\n`,
+    ['links.public.type: needs accounts.key or accounts.keyFile beside `store`'],
+  ],
   ['a text', 'hello', ["1:1 (file): found 'hello', expected a section with domains, data, store, node, sip"]],
   ['a list', '- a', ['1:1 (file): found a list']],
   ['no YAML', 'domains: [', ['1:11 (file): ']],

@@ -23,6 +23,16 @@ test('secret box: the key is made at first use, for its owner alone, and opens w
   assert.ok(!JSON.stringify(log.lines).includes(readFileSync(keyFile, 'utf8').trim()));
 });
 
+test('secret box: a key that several nodes share is not made by one of them', () => {
+  const keyFile = join(temporaryFolder('secret-box'), 'account.key');
+  const log = new LogRecorder();
+  const box = createSecretBox({ keyFile, isMade: false, log });
+  assert.throws(() => box.seal('secret', 'a'), /the key of the accounts is not in .*the same for every node/);
+  assert.equal(existsSync(keyFile), false);
+  writeFileSync(keyFile, key(), { mode: 0o600 });
+  assert.equal(createSecretBox({ keyFile, log }).open(box.seal('secret', 'a'), 'a'), 'secret');
+});
+
 test('secret box: a secret opens for nothing else, and not when it was changed', () => {
   const box = createSecretBox({ keys: key(), keyFile: '', log: new LogRecorder() });
   const sealed = box.seal('secret', 'account a');
