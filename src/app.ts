@@ -6,6 +6,7 @@ import { healthOf } from './app/health.ts';
 import { createLinks, startLink, type LinkServices, type NamedLink } from './app/links.ts';
 import { numberPlan } from './app/numbers.ts';
 import type { AppOptions } from './app/options.ts';
+import { receiptNames } from './app/receipt-names.ts';
 import { createSipStack, registerSettings } from './app/sip-stack.ts';
 import { durableSecret } from './app/durable-secret.ts';
 import {
@@ -27,6 +28,7 @@ import { DeliveryService } from './core/delivery-service.ts';
 import { MessageService } from './core/message-service.ts';
 import { PeerTable } from './core/peers.ts';
 import type { HopId } from './core/ports.ts';
+import { ReceiptService } from './core/receipts/receipt-service.ts';
 import { RegistrationService } from './core/registration-service.ts';
 import { Router } from './core/router.ts';
 import { UserTable } from './core/user-table.ts';
@@ -51,6 +53,7 @@ export class App {
   readonly #delivery: DeliveryService;
   readonly #registrations: RegistrationService;
   readonly #messages: MessageService;
+  readonly #receipts: ReceiptService;
   readonly #federations: Federations;
   /** Those of accounts come and go. */
   readonly #links: Map<string, NamedLink>;
@@ -112,6 +115,7 @@ export class App {
     const accountParts = { stores, nodes, links: this.#links, isUser, services: () => this.#services() };
     const accounts = createAccounts(accountParts, options);
     this.#accounts = accounts?.face;
+    const names = receiptNames(gruuSecret);
     const router = new Router(this.#peers, users.isKnownHere.bind(users), this.#accounts);
     const admission = new Admission({
       peers: this.#peers,
@@ -121,6 +125,17 @@ export class App {
       clock,
     });
 
+    this.#receipts = new ReceiptService({
+      names,
+      admission,
+      router,
+      maySee: (userKey, watcher) => this.#presence.maySee(userKey, watcher),
+      isOwn,
+      queue,
+      clock,
+      log,
+      lifetimeMs,
+    });
     this.#certificates = new CertificateWatch(watchedCertificates(config), clock, log);
     this.#stack = stack;
     const nonces = nodes === undefined ? {} : { nonces: sharedNonces(nodes, (use) => proof.usedElsewhere(use)) };
@@ -186,6 +201,7 @@ export class App {
       listeners: () => [...this.#listeners, ...config.sip.advertise, ...otherListeners(nodes)],
       presence: this.#presence.sipHandlers,
       telDomain: config.telDomain,
+      receipts: { nameOf: names.nameOf, delivered: (message) => this.#receipts.delivered(message) },
       ...(config.domains.some(({ edge }) => edge === true)
         ? { edge: { secret: gruuSecret, stack, isKnownHere: users.isKnownHere.bind(users) } }
         : {}),
@@ -198,7 +214,7 @@ export class App {
       senders: {
         local: this.#sip.contactSender,
         sip: this.#sip.peerSender,
-        link: linkSender({ linkOf: (name) => this.#links.get(name), clock }),
+        link: linkSender({ linkOf: (name) => this.#links.get(name), nameOf: names.nameOf, clock }),
       },
       contactsOf: reachableOf,
       isService: (address) => this.#commands.services.isService(address),
@@ -227,6 +243,7 @@ export class App {
       contactsOf: reachableOf,
       queue,
       chat: this.#commands.chat,
+      receipts: this.#receipts,
       delivery: this.#delivery,
       numbers,
       clock,
@@ -288,6 +305,7 @@ export class App {
     return {
       peers: this.#peers,
       messages: this.#messages,
+      receipts: this.#receipts,
       delivery: this.#delivery,
       presence: this.#presence,
       commands: this.#commands,

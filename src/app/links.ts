@@ -1,6 +1,7 @@
 import type { DeliveryService } from '../core/delivery-service.ts';
 import type { MessageService } from '../core/message-service.ts';
 import type { PeerTable } from '../core/peers.ts';
+import type { ReceiptService } from '../core/receipts/receipt-service.ts';
 import { linkHop } from '../core/router.ts';
 import { xmppDispatch } from '../xmpp/dispatch.ts';
 import { ComponentLink } from '../xmpp/link-component.ts';
@@ -53,6 +54,7 @@ export function createLinks(
 export type LinkServices = {
   readonly peers: PeerTable;
   readonly messages: MessageService;
+  readonly receipts: ReceiptService;
   readonly delivery: DeliveryService;
   readonly presence: Pick<PresenceFace, 'forLink' | 'iqFor' | 'gatewayFor' | 'own'>;
   readonly commands: CommandSide;
@@ -68,7 +70,7 @@ export function startLink(
   more?: Pick<AccountSessionEvents, 'onRefused'>,
 ): Promise<void> {
   const { clock, log } = options;
-  const { peers, messages, delivery, presence, commands } = services;
+  const { peers, messages, receipts, delivery, presence, commands } = services;
   const linkPresence = presence.forLink(name);
   const hop = linkHop(name);
   const gateway = presence.gatewayFor(name);
@@ -80,6 +82,7 @@ export function startLink(
       post: (stanza) => link.post(stanza),
       isPeer: (domain) => peers.isReachedOver(domain, name),
       accept: (message, origin) => messages.accept(message, origin),
+      receipt: (receipt, origin) => receipts.came(receipt, origin),
       presence: linkPresence,
       failedLater: (id, error, from) => delivery.failedLater(id, error, from),
       isService: (address) => commands.services.isService(address),

@@ -1,3 +1,4 @@
+import type { Address } from '../cpim/address.ts';
 import type { ProfileAdministration } from '../core/directory/directory.ts';
 import type { WatcherAdministration } from '../core/presence/rules.ts';
 import { linkHop } from '../core/router.ts';
@@ -15,6 +16,8 @@ export type PresenceFace = {
   readonly profiles: ProfileAdministration;
   /** Where it is kept here, and by no other node ever. */
   readonly own?: PresenceSide;
+  /** Whether a user of ours lets somebody see when he is there. */
+  maySee(userKey: string, watcher: Address): boolean | Promise<boolean>;
   figures(): Health['presence'];
   /** What the stanzas of a link mean to it, and its coming and going. */
   forLink(name: string): LinkPresence;
@@ -41,6 +44,7 @@ export function ownPresence(side: PresenceSide): PresenceFace {
     sipHandlers: side.sipHandlers,
     watchers: side.service.watchers,
     profiles: side.contacts.directory,
+    maySee: (userKey, watcher) => side.service.maySee(userKey, watcher),
     figures: () => side.service.figures,
     forLink: (name) => linkPresence(side, name),
     gatewayFor: (name) => side.gatewayFor(name),

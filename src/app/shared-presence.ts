@@ -94,6 +94,10 @@ export class SharedPresence implements PresenceFace {
     deps.onRegistered((userKey) => this.#tenure?.side.service.registeredElsewhere(userKey));
   }
 
+  async maySee(userKey: string, watcher: Address): Promise<boolean> {
+    return (await this.#keeper.ask('may-see', { userKey, watcher })) === true;
+  }
+
   figures(): Health['presence'] {
     const node = this.#deps.members.holderOf(PRESENCE_LEASE)?.node;
     const figures = this.#tenure?.side.service.figures ?? { publications: 0, subscriptions: 0, unanswered: 0 };
@@ -226,6 +230,9 @@ export class SharedPresence implements PresenceFace {
       linkPresence(side, name).answered(element),
     );
     here('watchers', (side, call: WatcherCall) => watcherAnswer(side.service.watchers, call));
+    here('may-see', (side, { userKey, watcher }: { userKey: string; watcher: Address }) =>
+      side.service.maySee(userKey, watcher),
+    );
     here('profiles', (side, call: ProfileCall) => profileAnswer(side.contacts.directory, call));
     here('iq', (side, { name, stanza, element }: { name: string; stanza: IqStanza; element: XmlElement }) =>
       this.#deskOf(side, name)(stanza, element),

@@ -39,6 +39,9 @@ export class Admission {
   readonly #domains: RateTable | undefined;
   /** Subscriptions and publications are counted apart: a flood of them takes no message's place. */
   readonly #presence: RateTable | undefined;
+  /** Receipts, too: whoever is written to much, and whose device says so each time, can still write himself. */
+  readonly #receipts: RateTable | undefined;
+  readonly #receiptDomains: RateTable | undefined;
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
@@ -48,7 +51,10 @@ export class Admission {
     const presence = { perSecond: perSenderPerSecond, burst: Math.max(burst, subscriptionsPerWatcher) };
     this.#presence = new RateTable(presence, clock);
     this.#senders = new RateTable({ perSecond: perSenderPerSecond, burst }, clock);
-    this.#domains = new RateTable({ perSecond: rateLimits.perPeerPerSecond, burst: rateLimits.peerBurst }, clock);
+    this.#receipts = new RateTable({ perSecond: perSenderPerSecond, burst }, clock);
+    const perDomain = { perSecond: rateLimits.perPeerPerSecond, burst: rateLimits.peerBurst };
+    this.#domains = new RateTable(perDomain, clock);
+    this.#receiptDomains = new RateTable(perDomain, clock);
   }
 
   /**
@@ -64,6 +70,17 @@ export class Admission {
       throw new GatewayError('content-too-large', `content of more than ${sizeMax} bytes`, { details: { sizeMax } });
     }
     if (message.hops < 1) throw new GatewayError('hops-exhausted', 'no hop left for the message');
+  }
+
+  /**
+   * A receipt that came over a link.
+   *
+   * @throws GatewayError 'sender-forbidden', 'rate-exceeded'.
+   */
+  admitReceipt(source: Address, origin: Origin): void {
+    this.#checkSource(source, origin);
+    this.#receipts?.take(addressKey(source));
+    if (origin.kind !== 'local') this.#receiptDomains?.take(origin.domain);
   }
 
   /**

@@ -92,7 +92,7 @@ export function reportEntry(report: FailureReport, hop: HopId, lifetimeMs: numbe
  * The id of what is said about a message: a letter and the message's id; one too long for that is shortened, with a sum
  * of the whole so that ids stay apart.
  */
-export function derivedId(letter: 'r' | 'c', messageId: string): string {
+export function derivedId(letter: 'r' | 'c' | 'd' | 's', messageId: string): string {
   const id = `${letter}-${messageId}`;
   return id.length <= ID_LENGTH_MAX ? id : `${letter}-${messageId.slice(-(ID_LENGTH_MAX - 10))}-${sumOf(messageId)}`;
 }

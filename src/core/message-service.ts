@@ -2,6 +2,8 @@ import { addressKey, type Address } from '../cpim/address.ts';
 import { ContentError } from '../cpim/content-error.ts';
 import type { Content } from '../cpim/content.ts';
 import type { InstantMessage } from '../cpim/operation.ts';
+import { noticeFrom, wantsFrom, type Notice } from '../cpim/imdn.ts';
+import { hidesAuthor } from '../cpim/privacy.ts';
 import { readableFromContent } from '../cpim/readable.ts';
 import { isReturn, type Admission, type Origin } from './admission.ts';
 import type { ChatDesk } from './commands/chat-desk.ts';
@@ -12,6 +14,7 @@ import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { NumberPlan } from './number-plan.ts';
 import type { Binding, Clock, DeliveryQueue, Route } from './ports.ts';
+import type { ReceiptService } from './receipts/receipt-service.ts';
 import type { Router } from './router.ts';
 import { Turns } from './turns.ts';
 
@@ -25,6 +28,8 @@ export type MessageServiceDeps = {
   readonly queue: Pick<DeliveryQueue, 'add' | 'show'>;
   /** Takes what is for the server itself; absent: it takes nothing. */
   readonly chat?: Pick<ChatDesk, 'isFor' | 'take'>;
+  /** Takes what tells the author of a message what became of it; absent: nobody is told. */
+  readonly receipts?: Pick<ReceiptService, 'take'>;
   readonly delivery: Pick<DeliveryService, 'whenSettled' | 'settledLately'>;
   /** Who is meant by an address of ours. */
   readonly numbers: Pick<NumberPlan, 'isLookedUp' | 'destinationOf'>;
@@ -37,6 +42,8 @@ export type MessageServiceDeps = {
 };
 
 const ID_LENGTH_MAX = 40;
+/** What the SIP side puts behind the name of a message for its Call-ID. */
+const CALL_ID_END = '@interpres';
 
 /** Takes messages over from both sides. */
 export class MessageService {
@@ -84,10 +91,16 @@ export class MessageService {
   #addressed(written: InstantMessage, to: Address, origin: Origin): Promise<'delivered' | 'queued'> {
     const { router, clock, lifetimeMs } = this.#deps;
     const { destination } = written;
-    const message: InstantMessage =
+    let message: InstantMessage =
       to === destination.address ? written : { ...written, destination: { address: to }, writtenTo: destination };
     const route = router.routeOf(message.source.address, message.destination.address);
     if (isReturn(route, origin)) throw new GatewayError('loop-detected', 'neither this server nor the core knows him');
+    const { receipts } = this.#deps;
+    if (receipts !== undefined && route.kind === 'link') {
+      const notice = asContent(() => noticeFrom(message.content));
+      if (notice !== undefined) return noticed(message, notice, receipts);
+      message = asking(message);
+    }
     this.#checkRecipient(message, route);
     const expiresAtMs = Math.min(message.expiresAtMs ?? Number.POSITIVE_INFINITY, message.acceptedAtMs + lifetimeMs);
     if (expiresAtMs <= clock.nowMs()) {
@@ -174,9 +187,31 @@ function known(address: Address | Promise<Address>): Address {
 
 /** What goes to XMPP must have a text in it. @throws GatewayError 'content-unsupported' or 'content-malformed'. */
 function checkReadable(content: Content): void {
-  if ('text' in content) return;
+  if (!('text' in content)) asContent(() => readableFromContent(content));
+}
+
+/** A notification for an XMPP user: no message for him, and no fault where it is about none that asked. */
+async function noticed(
+  { source, destination }: InstantMessage,
+  { messageId, status }: Notice,
+  receipts: Pick<ReceiptService, 'take'>,
+): Promise<'delivered'> {
+  // Phones that tell unasked name the request, not the message in it.
+  const name = messageId.endsWith(CALL_ID_END) ? messageId.slice(0, -CALL_ID_END.length) : messageId;
+  if (status !== undefined) await receipts.take({ name, status, source, destination });
+  return 'delivered';
+}
+
+/** With what its author asks for in message/cpim; one who does not say who he is can be told nothing. */
+function asking(message: InstantMessage): InstantMessage {
+  const wants = hidesAuthor(message.privacy) ? undefined : asContent(() => wantsFrom(message.content));
+  return wants === undefined ? message : { ...message, wants };
+}
+
+/** @throws GatewayError for what is wrong with a content */
+function asContent<T>(read: () => T): T {
   try {
-    readableFromContent(content);
+    return read();
   } catch (cause) {
     if (!(cause instanceof ContentError)) throw cause;
     throw contentFailure(cause);

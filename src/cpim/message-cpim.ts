@@ -237,6 +237,8 @@ export type CpimParts = {
   readonly body: Uint8Array;
   /** Content-ID, without angle brackets. */
   readonly contentId?: string;
+  /** Content-Disposition. */
+  readonly disposition?: string;
 };
 
 /**
@@ -265,6 +267,7 @@ export function writeMessageCpim(parts: CpimParts): Uint8Array {
     lines.push(`${named(name)}: ${escapeHeader(withoutEndBlanks(text))}`);
   lines.push('', `Content-Type: ${oneLine(parts.type)}`);
   if (parts.contentId !== undefined) lines.push(`Content-ID: <${oneLine(parts.contentId)}>`);
+  if (parts.disposition !== undefined) lines.push(`Content-Disposition: ${oneLine(parts.disposition)}`);
   lines.push('', '');
   return Buffer.concat([encodeUtf8(lines.join('\r\n')), parts.body]);
 }

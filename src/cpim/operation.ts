@@ -18,6 +18,21 @@ export type Entity = {
 /** A text with its language tag as sent (RFC 5646); no tag means that the sender gave none. */
 export type LocalizedText = { readonly text: string; readonly language?: string };
 
+/** What became of a message (RFC 5438, section 5.1): it reached a device, or was shown. */
+export type DispositionStatus = 'delivered' | 'displayed';
+
+/** What the author of a message asks to be told of it. */
+export type Wants = {
+  readonly delivered?: true;
+  readonly displayed?: true;
+  /** How he asked, and so how he is told: in a stanza (XEP-0184, XEP-0333) or in message/cpim (RFC 5438). */
+  readonly as: 'stanza' | 'imdn';
+  /** What he calls the message: stanza id, imdn.Message-ID. At most 256 characters. */
+  readonly id: string;
+  /** DateTime of the message/cpim as sent, which a notification repeats. */
+  readonly dateTime?: string;
+};
+
 /** One pager-mode message on its way (RFC 3860, section 3.4.1: the message operation). */
 export type InstantMessage = {
   readonly op: 'message';
@@ -56,6 +71,8 @@ export type InstantMessage = {
    * the instance is who it is for if he is there (RFC 6121, section 8.5.3).
    */
   readonly isForInstanceOnly?: true;
+  /** What its author asks to be told of it; absent: nothing. */
+  readonly wants?: Wants;
   /** What its author wishes to keep from everybody whom his side does not trust; absent: nothing. */
   readonly privacy?: Privacy;
   /** Asked for by a sips: URI: it may travel over TLS only, and not into XMPP (RFC 7247, section 8). */
@@ -92,5 +109,20 @@ export type FailureReport = {
   readonly alternative?: string;
 };
 
+/** Word to the author of a message that it was delivered, or shown; only where he asked. Its own failure is told nobody. */
+export type Disposition = {
+  readonly op: 'disposition';
+  /** Made from that of the message and the status, so that each is told once. */
+  readonly id: string;
+  /** Whom the message was written to. */
+  readonly source: Entity;
+  /** Who is told: its author. */
+  readonly destination: Entity;
+  readonly acceptedAtMs: number;
+  readonly expiresAtMs: number;
+  readonly status: DispositionStatus;
+  readonly about: Pick<Wants, 'as' | 'id' | 'dateTime'>;
+};
+
 /** What the queue holds. */
-export type Operation = InstantMessage | FailureReport;
+export type Operation = InstantMessage | FailureReport | Disposition;

@@ -17,7 +17,7 @@ import { EVENT_PACKAGES } from './events/event-header.ts';
 import { farEndOf, LocalContacts } from './events/local-contact.ts';
 import type { Gruus } from './gruu.ts';
 import { messageHandler } from './message-handler.ts';
-import { MessageSender } from './message-sender.ts';
+import { MessageSender, type MessageSenderDeps } from './message-sender.ts';
 import { optionsHandler } from './options-handler.ts';
 import type { PresenceHandlers } from './presence-application.ts';
 import { registerHandler, type RegisterSettings } from './register-handler.ts';
@@ -48,6 +48,8 @@ export type SipApplicationDeps = {
   /** Who sends, as `senderProof` makes it. */
   readonly proof: SenderProofDeps;
   readonly presence: PresenceHandlers;
+  /** What concerns receipts when messages leave; absent: nobody gets any. */
+  readonly receipts?: Pick<MessageSenderDeps, 'nameOf' | 'delivered'>;
   /** There where this server is the edge of a SIP core. */
   readonly edge?: EdgeParts;
   /** See `NumberUris`. */
@@ -163,6 +165,7 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
     },
     ...(toPeers === undefined ? {} : { toPeer: toPeers.request.bind(toPeers) }),
     contactsOf,
+    ...deps.receipts,
     isOwn,
     mainDomain,
     clock,

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { domainOf, localpartOf } from '../cpim/address.ts';
 import { bytesOf, contentFromBytes, mediaTypeOf } from '../cpim/content.ts';
-import type { Entity, FailureReport, InstantMessage } from '../cpim/operation.ts';
+import { writeNotification } from '../cpim/imdn.ts';
+import type { Disposition, Entity, FailureReport, InstantMessage, Operation } from '../cpim/operation.ts';
 import { isDeviceName } from '../core/devices.ts';
 import { hidesAuthor, hidesDevice, hidesTexts, type Privacy } from '../cpim/privacy.ts';
 import { GatewayError } from '../core/errors.ts';
@@ -168,6 +169,8 @@ export type MessageTarget = {
   readonly nowMs: number;
   /** A contact of a local user, not another server: each message needs a Call-ID of its own. */
   readonly isPhone?: boolean;
+  /** What a message is called by which a phone may tell what became of it (`ReceiptNames`). */
+  readonly name?: string;
 };
 
 /**
@@ -212,6 +215,20 @@ export function outgoingFromReport(report: FailureReport, postmaster: Entity, ta
   return { method: 'MESSAGE', uri: target.uri, headers, body: Buffer.from(reportText(report)) };
 }
 
+/**
+ * Writes a word about a message as a notification in message/cpim (RFC 5438, sections 7.2.1 and 12): who asked in
+ * message/cpim reads it. Nothing in it asks for a word in return.
+ */
+export function outgoingFromDisposition(disposition: Disposition, target: MessageTarget): SipOutgoing {
+  const { id, source, destination, status, about, acceptedAtMs } = disposition;
+  const to = sipUriFromAddress(destination.address);
+  const headers = startOf(disposition, `<${sipUriFromEntity(source)}>`, to, target);
+  headers.push(['Max-Forwards', String(HOPS_START)], ['Content-Type', 'message/cpim']);
+  const from = sipUriFromAddress(source.address);
+  const body = writeNotification({ id, from, to, about, status, atMs: acceptedAtMs });
+  return { method: 'MESSAGE', uri: target.uri, headers, body };
+}
+
 /** The report as its reader sees it. */
 export function reportText(report: FailureReport): string {
   const { source, about, code, text, alternative } = report;
@@ -225,17 +242,15 @@ export function reportText(report: FailureReport): string {
   return lines.join('\n');
 }
 
-function startOf(
-  operation: InstantMessage | FailureReport,
-  from: string,
-  to: string,
-  target: MessageTarget,
-): HeaderField[] {
-  const { thread, source, destination, id } = operation;
+function startOf(operation: Operation, from: string, to: string, target: MessageTarget): HeaderField[] {
+  const { source, destination, id } = operation;
+  const thread = operation.op === 'disposition' ? undefined : operation.thread;
   // COMPAT(liblinphone 5.1, 2026-11): it answers 200 to a MESSAGE with a Call-ID it has seen and shows it to nobody.
   // Nothing is lost by it here: a phone sends no thread back, since pager messages have no dialog (RFC 3428).
   const hasOwnCallId = target.isPhone === true || (operation.op === 'message' && hidesDevice(operation.privacy));
-  const callId = hasOwnCallId ? `${id}@interpres` : callIdFromThread(thread, source.address, destination.address);
+  const callId = hasOwnCallId
+    ? `${target.name ?? id}@interpres`
+    : callIdFromThread(thread, source.address, destination.address);
   return [
     ['From', `${from};tag=${id}`],
     ['To', `<${to}>`],

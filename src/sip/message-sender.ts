@@ -1,14 +1,15 @@
 import { addressFrom, domainOf, type Address } from '../cpim/address.ts';
-import type { Operation } from '../cpim/operation.ts';
+import type { InstantMessage, Operation } from '../cpim/operation.ts';
 import { isDeviceName, onlyDeviceOf } from '../core/devices.ts';
 import { GatewayError, type ErrorDetails } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import type { ReceiptNames } from '../core/receipts/receipt-names.ts';
 import { RecentMap } from '../core/recent-map.ts';
 import type { Binding, Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
 import { tryContacts } from './fork.ts';
 import { parseNameAddr, parseRetryAfter } from './header-values.ts';
 import { sipUriFromEntity } from './map-address.ts';
-import { outgoingFromMessage, outgoingFromReport } from './map-message.ts';
+import { outgoingFromDisposition, outgoingFromMessage, outgoingFromReport } from './map-message.ts';
 import type { SipOutgoing, SipResponse } from './message.ts';
 import type { OnBehalfOf, PeerRequests } from './trust/peer-requests.ts';
 import { errorFromStatus } from './status.ts';
@@ -21,6 +22,10 @@ export type MessageSenderDeps = {
   readonly toPeer?: PeerRequests['request'];
   /** Contacts that can be reached now. */
   readonly contactsOf: (userKey: string, device?: string) => readonly Binding[];
+  /** What a message is called by which its recipient may tell what became of it. */
+  readonly nameOf?: ReceiptNames['nameOf'];
+  /** The recipient's device has a message, or so says the server of his domain: 200, not 202 (RFC 3428, section 7). */
+  readonly delivered?: (message: InstantMessage) => Promise<void>;
   readonly isOwn: (domain: string) => boolean;
   /** The domain of ours whose postmaster writes to users of other domains. */
   readonly mainDomain: string;
@@ -82,7 +87,7 @@ export class MessageSender implements OperationSender {
       if (GatewayError.of(cause).code === 'peer-timeout') this.#silent.set(silentKey(binding), true, clock.nowMs());
       throw cause;
     }
-    this.#check(response, delivery);
+    await this.#took(response, delivery);
   }
 
   /** The contacts of the device that is meant, where it is there; else all, unless no other may have it. */
@@ -111,13 +116,17 @@ export class MessageSender implements OperationSender {
     };
     const { toPeer, request } = this.#deps;
     const answered = toPeer === undefined ? request(addressed) : toPeer(domain, addressed, onBehalfOf(operation));
-    this.#check(await answered, delivery);
+    await this.#took(await answered, delivery);
   }
 
   #outgoing(delivery: Delivery, uri: string, isPhone: boolean): SipOutgoing {
     const { operation, sequence } = delivery;
     const target = { uri, sequence, nowMs: this.#deps.clock.nowMs(), isPhone };
-    if (operation.op === 'message') return outgoingFromMessage(operation, target);
+    if (operation.op === 'message') {
+      const name = isPhone && operation.wants?.as === 'stanza' ? this.#deps.nameOf?.(operation) : undefined;
+      return outgoingFromMessage(operation, name === undefined ? target : { ...target, name });
+    }
+    if (operation.op === 'disposition') return outgoingFromDisposition(operation, target);
     return outgoingFromReport(operation, { address: this.#postmasterFor(operation.destination.address) }, target);
   }
 
@@ -127,6 +136,13 @@ export class MessageSender implements OperationSender {
     const postmaster = addressFrom('postmaster', this.#deps.isOwn(domain) ? domain : this.#deps.mainDomain);
     if (postmaster === undefined) throw new GatewayError('internal', 'no domain for the postmaster');
     return postmaster;
+  }
+
+  /** Before the delivery is over: a process that ends in between makes it again. @throws as `#check` */
+  async #took(response: SipResponse, delivery: Delivery): Promise<void> {
+    this.#check(response, delivery);
+    const { operation } = delivery;
+    if (response.status === 200 && operation.op === 'message') await this.#deps.delivered?.(operation);
   }
 
   /** @throws GatewayError what an answer that is no success amounts to */
@@ -145,8 +161,9 @@ export class MessageSender implements OperationSender {
 
 /** A report is from this server itself. */
 function onBehalfOf(operation: Operation): OnBehalfOf | undefined {
-  if (operation.op !== 'message') return undefined;
-  const { source, privacy } = operation;
+  if (operation.op === 'report') return undefined;
+  const { source } = operation;
+  const privacy = operation.op === 'message' ? operation.privacy : undefined;
   return { author: source.address, ...(privacy === undefined ? {} : { privacy }) };
 }
 

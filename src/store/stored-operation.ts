@@ -26,6 +26,7 @@ export function isOperation(value: unknown): value is Operation {
     return (
       typeof value['hops'] === 'number' &&
       isContent(value['content']) &&
+      isWants(value['wants']) &&
       isOptional(value['sentAtMs'], 'number') &&
       isOptional(value['thread'], 'string') &&
       isOptional(value['senderId'], 'string') &&
@@ -34,10 +35,29 @@ export function isOperation(value: unknown): value is Operation {
       (value['extras'] === undefined || isArrayOf(value['extras'], isHeaderField))
     );
   }
+  if (op === 'disposition') return typeof expiresAtMs === 'number' && isDisposition(value);
   if (op !== 'report') return false;
   const { about, code, text, alternative } = value;
   if (!isOptional(text, 'string') || !isOptional(alternative, 'string')) return false;
   return isObject(about) && typeof about['id'] === 'string' && typeof code === 'string';
+}
+
+function isDisposition({ status, about }: Record<string, unknown>): boolean {
+  if (status !== 'delivered' && status !== 'displayed') return false;
+  return (
+    isObject(about) && isWay(about['as']) && typeof about['id'] === 'string' && isOptional(about['dateTime'], 'string')
+  );
+}
+
+function isWants(value: unknown): boolean {
+  if (value === undefined) return true;
+  return (
+    isObject(value) && isWay(value['as']) && typeof value['id'] === 'string' && isOptional(value['dateTime'], 'string')
+  );
+}
+
+function isWay(value: unknown): boolean {
+  return value === 'stanza' || value === 'imdn';
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -5,10 +5,11 @@ import type { XmlElement } from '../cpim/xml.ts';
 import { type ErrorCode, GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock } from '../core/ports.ts';
+import type { ReceiptService } from '../core/receipts/receipt-service.ts';
 import type { Gateway } from './gateway/gateway.ts';
 import type { IqDesk } from './gateway/iq-desk.ts';
 import { formatJid, parseJid } from './jid.ts';
-import { addressFromJid, type ComponentDomains } from './map-address.ts';
+import { addressFromJid, type ComponentDomains, entityFromJid } from './map-address.ts';
 import { messageFromStanza } from './map-message.ts';
 import type { LinkPresence } from './presence/xmpp-presence.ts';
 import { failureFrom, stanzaErrorFrom } from './stanza-error.ts';
@@ -37,6 +38,8 @@ export type XmppDispatchDeps = {
     message: InstantMessage,
     origin: { readonly kind: 'link'; readonly link: string; readonly domain: string },
   ) => Promise<unknown>;
+  /** Takes what somebody says of a message that we sent him; never rejects. Absent: nobody asks. */
+  readonly receipt?: ReceiptService['came'];
   /** Presence of the link (`XmppPresence.forLink`). */
   readonly presence: Pick<LinkPresence, 'presence' | 'event' | 'answered'>;
   /** An error came for what was delivered under this id; the core checks that `from` is whom it went to. */
@@ -103,7 +106,9 @@ export function xmppDispatch(deps: XmppDispatchDeps): (element: XmlElement) => P
     if (deps.presence.event(stanza)) return undefined;
     if (stanza.type === 'groupchat') throw new GatewayError('request-malformed', 'groupchat to what is no room');
     const { domains, clock } = deps;
+    const receipt = received(stanza, deps);
     const operation = messageFromStanza(stanza, { domains, nowMs: clock.nowMs(), randomId });
+    if (operation === undefined && receipt !== undefined) return receipt;
     if (operation === undefined) {
       log.debug({ stanzaId: stanza.id ?? '' }, 'message without a text has nothing to carry');
       return undefined;
@@ -194,9 +199,21 @@ function misfit(fault: 'from-malformed' | 'to-malformed' | 'request-malformed'):
   return new GatewayError(code, `malformed stanza: ${fault}`);
 }
 
+/** What a stanza says of a message that we sent; undefined where it says nothing. */
+function received({ receipt, from, to }: MessageStanza, deps: XmppDispatchDeps): Promise<void> | undefined {
+  if (receipt === undefined || deps.receipt === undefined) return undefined;
+  const [source, destination] = [entityFromJid(from, deps.domains), entityFromJid(to, deps.domains)];
+  if (source === undefined || destination === undefined) return undefined;
+  const { id: name, status } = receipt;
+  const origin = { kind: 'link', link: deps.link, domain: from.domain } as const;
+  return deps.receipt({ name, status, source, destination }, origin);
+}
+
 /** An error for what we delivered; anything else is nobody's. */
 function failed(stanza: MessageStanza, deps: XmppDispatchDeps): void {
-  const { id, error } = stanza;
+  const { error } = stanza;
+  // What its recipient is asked to tell about has a name that begins with its id.
+  const id = stanza.id?.split('.', 1)[0];
   if (id === undefined || error === undefined || !OPERATION_ID.test(id)) return;
   const from = addressFromJid(stanza.from, deps.domains);
   if (from !== undefined) deps.failedLater(id, failureFrom(error, stanza.from), from);

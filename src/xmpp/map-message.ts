@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { ContentError } from '../cpim/content-error.ts';
-import type { FailureReport, InstantMessage, LocalizedText } from '../cpim/operation.ts';
+import type { Disposition, FailureReport, InstantMessage, LocalizedText, Operation, Wants } from '../cpim/operation.ts';
 import { hidesAuthor } from '../cpim/privacy.ts';
 import { type Readable, readableFromContent } from '../cpim/readable.ts';
 import { contentFailure } from '../core/content-failure.ts';
@@ -17,6 +17,8 @@ const HOPS = 70;
 const ANONYMOUS_LOCAL = 'anonymous';
 /** What waited longer than this is marked as delayed, ms. */
 const DELAY_MS = 30_000;
+/** A message with a longer id is not told about. */
+const WANTED_ID_LENGTH_MAX = 256;
 /** A clock that is further behind than this is not believed, ms. */
 const SENT_BEFORE_MAX_MS = 7 * 86_400_000;
 
@@ -42,6 +44,7 @@ export function messageFromStanza(
   const language = body.language ?? stanza.language;
   const subjects = subjectsFrom(stanza);
   const sentAtMs = sentAt(stanza, context.nowMs);
+  const wants = wantsOf(stanza);
   return {
     op: 'message',
     id: stanza.originId === undefined ? context.randomId() : idOf(stanza, stanza.originId, body.text),
@@ -52,6 +55,7 @@ export function messageFromStanza(
     ...(sentAtMs === undefined ? {} : { sentAtMs }),
     ...(stanza.thread === undefined ? {} : { thread: stanza.thread }),
     ...(stanza.id === undefined ? {} : { senderId: stanza.id }),
+    ...(wants === undefined ? {} : { wants }),
     ...(subjects.length === 0 ? {} : { subjects }),
     ...(language === undefined ? {} : { language }),
     content: { type: 'text/plain;charset=UTF-8', text: body.text },
@@ -61,15 +65,21 @@ export function messageFromStanza(
 /**
  * The stanza that carries a message (RFC 7572, section 5): pager mode, so without a type.
  *
+ * @param context.name what the message is called by which word of it is asked for (`ReceiptNames`)
  * @param context.maybeSent it may have gone out before: a delay stamp lets the recipient see that
  * @throws GatewayError 'content-unsupported' or 'content-malformed' for content without a text that can be read,
  * 'address-malformed' for an address that has no JID
  */
 export function stanzaFromMessage(
   message: InstantMessage,
-  context: { readonly domains: ComponentDomains; readonly nowMs: number; readonly maybeSent: boolean },
+  context: {
+    readonly domains: ComponentDomains;
+    readonly nowMs: number;
+    readonly maybeSent: boolean;
+    readonly name?: string;
+  },
 ): MessageStanza {
-  const { domains, nowMs, maybeSent } = context;
+  const { domains, nowMs, maybeSent, name } = context;
   const readable = readableFrom(message);
   const { from, to } = addressed(message, domains);
   const isHidden = hidesAuthor(message.privacy);
@@ -82,12 +92,15 @@ export function stanzaFromMessage(
     // Nobody can answer him, and nobody learns who he is (RFC 3325, section 5: outside of the trust domain).
     from: isHidden ? { local: ANONYMOUS_LOCAL, domain: domains.name } : from,
     to,
-    id: message.id,
+    // What the recipient says back, where he is asked to.
+    id: name ?? message.id,
     ...(language === undefined ? {} : { language }),
     subjects: onePerLanguage(message.subjects ?? readable.subjects ?? []),
     bodies: [{ text: readable.text }],
     ...(message.thread === undefined ? {} : { thread: message.thread }),
     originId: message.id,
+    ...(name !== undefined && message.wants?.delivered === true ? { wantsReceipt: true } : {}),
+    ...(name !== undefined && message.wants?.displayed === true ? { isMarkable: true } : {}),
     ...(maybeSent || nowMs - stampMs > DELAY_MS ? { delay: { from: { domain: domains.name }, stampMs } } : {}),
   };
 }
@@ -117,10 +130,30 @@ export function stanzaFromReport(report: FailureReport, domains: ComponentDomain
   };
 }
 
-function addressed(
-  operation: InstantMessage | FailureReport,
-  domains: ComponentDomains,
-): Pick<MessageStanza, 'from' | 'to'> {
+/**
+ * The stanza that tells what became of a message (XEP-0184, section 4; XEP-0333, section 4).
+ *
+ * @throws GatewayError 'address-malformed'
+ */
+export function stanzaFromDisposition(disposition: Disposition, domains: ComponentDomains): MessageStanza {
+  const { id, status, about } = disposition;
+  const receipt = { status, id: about.id };
+  return { kind: 'message', type: 'normal', ...addressed(disposition, domains), id, subjects: [], bodies: [], receipt };
+}
+
+/** Nothing is asked for without an id to name, nor of a message for all in a room. */
+function wantsOf({ id, type, wantsReceipt, isMarkable }: MessageStanza): Wants | undefined {
+  if (id === undefined || id === '' || id.length > WANTED_ID_LENGTH_MAX || type === 'groupchat') return undefined;
+  if (wantsReceipt !== true && isMarkable !== true) return undefined;
+  return {
+    as: 'stanza',
+    id,
+    ...(wantsReceipt === true ? { delivered: true } : {}),
+    ...(isMarkable === true ? { displayed: true } : {}),
+  };
+}
+
+function addressed(operation: Operation, domains: ComponentDomains): Pick<MessageStanza, 'from' | 'to'> {
   const from = jidFromEntity(operation.source, domains);
   const to = jidFromEntity(operation.destination, domains);
   if (from === undefined || to === undefined) throw new GatewayError('address-malformed', 'address that has no JID');

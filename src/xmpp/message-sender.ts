@@ -1,9 +1,10 @@
 import { hidesAuthor } from '../cpim/privacy.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
+import type { ReceiptNames } from '../core/receipts/receipt-names.ts';
 import type { XmppLink } from './link.ts';
 import type { ComponentDomains } from './map-address.ts';
-import { stanzaFromMessage, stanzaFromReport } from './map-message.ts';
+import { stanzaFromDisposition, stanzaFromMessage, stanzaFromReport } from './map-message.ts';
 import { elementFromMessage } from './stanza.ts';
 
 export type LinkSenderDeps = {
@@ -16,6 +17,8 @@ export type LinkSenderDeps = {
         readonly owner?: string;
       }
     | undefined;
+  /** What a message is called by which its recipient may tell what became of it; absent: nobody is asked. */
+  readonly nameOf?: ReceiptNames['nameOf'];
   readonly clock: Pick<Clock, 'nowMs'>;
 };
 
@@ -37,6 +40,10 @@ export function linkSender(deps: LinkSenderDeps): OperationSender {
         await link.send(elementFromMessage(stanzaFromReport(operation, domains)));
         return;
       }
+      if (operation.op === 'disposition') {
+        await link.send(elementFromMessage(stanzaFromDisposition(operation, domains)));
+        return;
+      }
       // RFC 7247, section 8: what was asked to be secure all the way does not go on into XMPP.
       if (operation.secure === true) throw new GatewayError('scheme-unsupported', 'sips message for an XMPP recipient');
       if (owner !== undefined && hidesAuthor(operation.privacy)) {
@@ -46,7 +53,8 @@ export function linkSender(deps: LinkSenderDeps): OperationSender {
           details: { status: 500, text },
         });
       }
-      const context = { domains, maybeSent, nowMs: deps.clock.nowMs() };
+      const name = deps.nameOf?.(operation);
+      const context = { domains, maybeSent, nowMs: deps.clock.nowMs(), ...(name === undefined ? {} : { name }) };
       await link.send(elementFromMessage(stanzaFromMessage(operation, context)));
     },
   };

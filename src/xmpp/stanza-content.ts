@@ -4,6 +4,10 @@ import { textOf, type XmlElement } from '../cpim/xml.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
 
 export const COMPONENT_NAMESPACE = 'jabber:component:accept';
+/** XEP-0184. */
+export const RECEIPTS_NAMESPACE = 'urn:xmpp:receipts';
+/** XEP-0333. */
+export const MARKERS_NAMESPACE = 'urn:xmpp:chat-markers:0';
 export const DELAY_NAMESPACE = 'urn:xmpp:delay';
 
 /** RFC 5646, section 2.1 has no longer tag in use; longer ones and odd ones are left out. */

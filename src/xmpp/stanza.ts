@@ -1,4 +1,4 @@
-import type { LocalizedText } from '../cpim/operation.ts';
+import type { DispositionStatus, LocalizedText } from '../cpim/operation.ts';
 import { textOf, type XmlElement } from '../cpim/xml.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
 import {
@@ -14,8 +14,10 @@ import {
   delayElement,
   localizedElement,
   localizedFrom,
+  MARKERS_NAMESPACE,
   readDelay,
   readLanguage,
+  RECEIPTS_NAMESPACE,
 } from './stanza-content.ts';
 import { elementFromStanzaError, readStanzaError, type StanzaError, stanzaErrorIn } from './stanza-error.ts';
 
@@ -38,6 +40,11 @@ export type MessageStanza = Addressed & {
   readonly delay?: Delay;
   /** What a pubsub service tells: an `event` element of XEP-0060, as it came. */
   readonly event?: XmlElement;
+  /** Asks for word of delivery (XEP-0184), and whether it may say that it was shown (XEP-0333). */
+  readonly wantsReceipt?: true;
+  readonly isMarkable?: true;
+  /** Says so of another message: its id. */
+  readonly receipt?: { readonly status: DispositionStatus; readonly id: string };
   /** Present when `type` is `error`. */
   readonly error?: StanzaError;
 };
@@ -108,6 +115,9 @@ function messageContent(element: XmlElement): Omit<MessageStanza, 'kind' | 'from
   let originId: string | undefined;
   let delay: Delay | undefined;
   let event: XmlElement | undefined;
+  let wantsReceipt = false;
+  let isMarkable = false;
+  let receipt: MessageStanza['receipt'];
   let error: XmlElement | undefined;
   for (const child of element.children) {
     if (typeof child === 'string') continue;
@@ -123,6 +133,12 @@ function messageContent(element: XmlElement): Omit<MessageStanza, 'kind' | 'from
       delay ??= readDelay(child);
     } else if (namespace === PUBSUB_EVENT_NAMESPACE && child.name === 'event') {
       event ??= child;
+    } else if (namespace === RECEIPTS_NAMESPACE) {
+      if (child.name === 'request') wantsReceipt = true;
+      else if (child.name === 'received') receipt ??= receiptOf('delivered', child);
+    } else if (namespace === MARKERS_NAMESPACE) {
+      if (child.name === 'markable') isMarkable = true;
+      else if (child.name === 'displayed') receipt ??= receiptOf('displayed', child);
     }
   }
   const type = messageType(element.attrs['type']);
@@ -136,8 +152,15 @@ function messageContent(element: XmlElement): Omit<MessageStanza, 'kind' | 'from
     ...(originId === undefined ? {} : { originId }),
     ...(delay === undefined ? {} : { delay }),
     ...(event === undefined ? {} : { event }),
+    ...(wantsReceipt ? { wantsReceipt } : {}),
+    ...(isMarkable ? { isMarkable } : {}),
+    ...(receipt === undefined ? {} : { receipt }),
     ...(type === 'error' ? { error: readStanzaError(error) } : {}),
   };
+}
+
+function receiptOf(status: DispositionStatus, { attrs }: XmlElement): MessageStanza['receipt'] {
+  return attrs['id'] === undefined || attrs['id'] === '' ? undefined : { status, id: attrs['id'] };
 }
 
 function messageType(type: string | undefined): MessageStanza['type'] {
@@ -197,6 +220,15 @@ export function elementFromMessage(stanza: MessageStanza): XmlElement {
   }
   if (delay !== undefined) children.push(delayElement(delay));
   if (stanza.event !== undefined) children.push(stanza.event);
+  const { wantsReceipt, isMarkable, receipt } = stanza;
+  if (wantsReceipt === true) children.push(emptyElement('request', { xmlns: RECEIPTS_NAMESPACE }));
+  if (isMarkable === true) children.push(emptyElement('markable', { xmlns: MARKERS_NAMESPACE }));
+  if (receipt !== undefined) {
+    const { status, id } = receipt;
+    const isDelivery = status === 'delivered';
+    const xmlns = isDelivery ? RECEIPTS_NAMESPACE : MARKERS_NAMESPACE;
+    children.push(emptyElement(isDelivery ? 'received' : 'displayed', { xmlns, id }));
+  }
   const attrs = {
     from: formatJid(stanza.from),
     to: formatJid(stanza.to),
@@ -205,6 +237,10 @@ export function elementFromMessage(stanza: MessageStanza): XmlElement {
     ...(language === undefined ? {} : { 'xml:lang': language }),
   };
   return { name: 'message', attrs, children };
+}
+
+function emptyElement(name: string, attrs: XmlElement['attrs']): XmlElement {
+  return { name, attrs, children: [] };
 }
 
 /**

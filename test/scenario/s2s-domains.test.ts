@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { contentFromBytes } from '../../src/cpim/content.ts';
+import { noticeFrom } from '../../src/cpim/imdn.ts';
+import type { HeaderField } from '../../src/sip/message.ts';
 import { needs } from '../support/peers.ts';
 import type { PresencePhone } from '../support/presence-phone.ts';
 import { says } from '../support/roster-stage.ts';
@@ -57,6 +60,37 @@ describe('s2s: two domains of ours', needs('openssl'), () => {
       alice.phone.texts,
       Array.from({ length: 30 }, (_, n) => `to alice ${n}`),
     );
+    await until(() => a.app.health().queue.live + b.app.health().queue.live === 0, { what: 'all is confirmed' });
+  });
+
+  test('s2s: two domains of ours: who asks for a receipt gets one from the other server, for what its phone has', async () => {
+    const asks = [
+      'NS: imdn <urn:ietf:params:imdn>',
+      'imdn.Message-ID: 34jk324j',
+      'imdn.Disposition-Notification: positive-delivery, display',
+      '',
+      'Content-Type: text/plain',
+      '',
+      'are you there',
+    ].join('\r\n');
+    const cpim: HeaderField = ['Content-Type', 'message/cpim'];
+    const notices = (): readonly unknown[] =>
+      alice.phone.received
+        .filter(({ headers }) => headers.get('Content-Type') === 'message/cpim')
+        .map(({ body }) => noticeFrom(contentFromBytes('message/cpim', body)));
+    assert.equal((await alice.phone.write(`sip:bob@${B}`, asks, [cpim])).status, 202);
+    await until(() => notices().length === 1, {
+      what: 'alice is told',
+      detail: () => `${a.logText()}\n${b.logText()}`,
+    });
+    assert.deepEqual(notices(), [{ messageId: '34jk324j', status: 'delivered' }]);
+    // As liblinphone does unasked.
+    const got = bob.phone.received.find(({ body }) => Buffer.from(body).toString() === 'are you there');
+    const shown = `<imdn xmlns="urn:ietf:params:xml:ns:imdn"><message-id>${got?.headers.get('Call-ID')}</message-id><display-notification><status><displayed/></status></display-notification></imdn>`;
+    const imdn: HeaderField = ['Content-Type', 'message/imdn+xml'];
+    assert.equal((await bob.phone.write(`sip:alice@${A}`, shown, [imdn])).status, 200);
+    await until(() => notices().length === 2, { what: 'alice is told more' });
+    assert.deepEqual(notices()[1], { messageId: '34jk324j', status: 'displayed' });
     await until(() => a.app.health().queue.live + b.app.health().queue.live === 0, { what: 'all is confirmed' });
   });
 

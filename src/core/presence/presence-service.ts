@@ -212,6 +212,11 @@ export class PresenceService {
     return { kind: 'presence', document: showsLocation === true || isSelf ? document : withoutLocation(document) };
   }
 
+  /** Whether a user of ours lets somebody see when he is there: as nobody else, and not as one who is hidden. */
+  maySee(ownerKey: string, watcher: Address): boolean {
+    return !this.#rules.isInvisible(ownerKey) && this.#rules.decide(ownerKey, watcher).action === 'allow';
+  }
+
   /**
    * The registrations of a user have changed on another node, which has left a mark that his watchers were not told.
    */

@@ -3,6 +3,7 @@ import type { XmlElement } from '../../cpim/xml.ts';
 import { CAPS_HASH_NODE, capsHash, capsHashesElement, CAPS_HASHES_NAMESPACE } from './caps-hashes.ts';
 import { capsVer, DISCO_INFO_NAMESPACE, type DiscoIdentity, type DiscoInfo } from './disco-info.ts';
 import { PEP_NODES } from './pep-nodes.ts';
+import { MARKERS_NAMESPACE, RECEIPTS_NAMESPACE } from '../stanza-content.ts';
 import { CAPS_NAMESPACE, type Caps, capsElement } from './presence-content.ts';
 
 /** XEP-0199. */
@@ -33,7 +34,14 @@ const ANSWERED = [
  * what they do is the same for all, because it is what crosses this server. `+notify` asks the contacts' servers for
  * what is mapped (XEP-0163, section 4.2).
  */
-const FEATURES = [CAPS_NAMESPACE, CAPS_HASHES_NAMESPACE, ...ANSWERED, ...PEP_NODES.map((node) => `${node}+notify`)];
+const FEATURES = [
+  CAPS_NAMESPACE,
+  CAPS_HASHES_NAMESPACE,
+  RECEIPTS_NAMESPACE,
+  MARKERS_NAMESPACE,
+  ...ANSWERED,
+  ...PEP_NODES.map((node) => `${node}+notify`),
+];
 
 /** Types of the registrar's category `client`, and the account where nothing is known of the device. */
 const IDENTITIES = {

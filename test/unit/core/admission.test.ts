@@ -195,3 +195,16 @@ test('admission of watchers: as many at once as one may have, then no more; mess
   gate.admitWatcher(anAddress('romeo@partner.example'), PARTNER);
   gate.admitPublisher(anAddress('alice@sip.example'));
 });
+
+test('receipts are counted apart from messages, and only from whom they may come', () => {
+  const limits = { perSenderPerSecond: 1, burst: 2, perPeerPerSecond: 10, peerBurst: 20 };
+  const admitting = admission(limits);
+  const receipt = (from: string): string => codeOf(() => admitting.admitReceipt(anAddress(from), OFFICE));
+  const sent = ['juliet', 'juliet', 'juliet', 'romeo'].map((name) => receipt(`${name}@xmpp.example`));
+  assert.deepEqual(sent, ['admitted', 'admitted', 'rate-exceeded', 'admitted']);
+  assert.equal(receipt('alice@sip.example'), 'sender-forbidden');
+  assert.equal(
+    codeOf(() => admitting.admit(aMessage(inbound), OFFICE)),
+    'admitted',
+  );
+});

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
+import { contentFromBytes } from '../../../src/cpim/content.ts';
+import { noticeFrom } from '../../../src/cpim/imdn.ts';
 import type { FailureReport, InstantMessage } from '../../../src/cpim/operation.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
 import { SipHeaderList } from '../../../src/sip/headers.ts';
@@ -9,6 +11,7 @@ import { parseNameAddr } from '../../../src/sip/header-values.ts';
 import { entityFromUriText } from '../../../src/sip/map-address.ts';
 import {
   messageFromRequest,
+  outgoingFromDisposition,
   outgoingFromMessage,
   outgoingFromReport,
   reportText,
@@ -324,4 +327,25 @@ test('report to SIP: a code of a later version still says something', () => {
     reportText(report({ code: 'no-such-code' })),
     /^Your message to juliet@xmpp\.example could not be delivered\. \S/,
   );
+});
+
+test('a word about a message is a notification in message/cpim, from whom it was for', () => {
+  const { source, destination } = aReport();
+  const about = { as: 'imdn', id: '34jk324j', dateTime: '2008-04-04T12:16:49-05:00' } as const;
+  const parts = { id: 'd-m1', source, destination, acceptedAtMs: NOW, expiresAtMs: NOW + 1, about };
+  const target = { uri: 'sip:alice@192.0.2.1', sequence: 3, nowMs: NOW, isPhone: true };
+  const outgoing = outgoingFromDisposition({ op: 'disposition', ...parts, status: 'displayed' }, target);
+  const headers = new SipHeaderList(outgoing.headers);
+  assert.equal(headers.get('From'), '<sip:juliet@xmpp.example>;tag=d-m1');
+  assert.equal(headers.get('To'), '<sip:alice@sip.example>');
+  assert.equal(headers.get('Call-ID'), 'd-m1@interpres');
+  const content = contentFromBytes(headers.get('Content-Type') ?? '', outgoing.body ?? new Uint8Array());
+  assert.deepEqual(noticeFrom(content), { messageId: '34jk324j', status: 'displayed' });
+});
+
+test('a message of which a phone may tell has its name as Call-ID, and its id as tag', () => {
+  const target = { uri: 'sip:alice@192.0.2.1', sequence: 3, nowMs: NOW, isPhone: true, name: 'm1.sealed' };
+  const headers = new SipHeaderList(outgoingFromMessage(aMessage({ thread: 't' }), target).headers);
+  assert.equal(headers.get('Call-ID'), 'm1.sealed@interpres');
+  assert.match(headers.get('From') ?? '', /;tag=m1$/);
 });

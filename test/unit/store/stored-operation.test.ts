@@ -15,7 +15,19 @@ const report = {
   alternative: 'sip:c@new.example',
 };
 
-for (const operation of [message, report]) {
+const disposition = {
+  op: 'disposition',
+  id: 'd-m',
+  source: { address: 'a@b' },
+  destination: { address: 'c@d' },
+  acceptedAtMs: 1,
+  expiresAtMs: 2,
+  status: 'displayed',
+  about: { as: 'imdn', id: 'm', dateTime: '2023-11-14T22:13:20Z' },
+};
+const asking = { ...message, wants: { as: 'stanza', id: 'x', delivered: true } };
+
+for (const operation of [message, report, disposition, asking]) {
   test(`a stored ${operation.op} comes back equal`, () => {
     assert.deepEqual(operationFromText(JSON.stringify(operation)), operation);
   });
@@ -35,6 +47,10 @@ const BROKEN: ReadonlyArray<readonly [what: string, text: unknown]> = [
   ['a subject that is a text', JSON.stringify({ ...message, subjects: ['s'] })],
   ['an extra of three parts', JSON.stringify({ ...message, extras: [['a', 'b', 'c']] })],
   ['a new address that is none', JSON.stringify({ ...report, alternative: 7 })],
+  ['a wish without a name', JSON.stringify({ ...asking, wants: { as: 'stanza' } })],
+  ['a disposition without an end', JSON.stringify({ ...disposition, expiresAtMs: undefined })],
+  ['a disposition of another kind', JSON.stringify({ ...disposition, status: 'read' })],
+  ['a disposition about nothing', JSON.stringify({ ...disposition, about: { as: 'imdn' } })],
   ['a report about nothing', JSON.stringify({ ...report, about: undefined })],
 ];
 

@@ -4,7 +4,12 @@ import { GatewayError } from '../../../src/core/errors.ts';
 import { parseAddress } from '../../../src/cpim/address.ts';
 import type { FailureReport, InstantMessage } from '../../../src/cpim/operation.ts';
 import { readXml, writeXml } from '../../../src/cpim/xml.ts';
-import { messageFromStanza, stanzaFromMessage, stanzaFromReport } from '../../../src/xmpp/map-message.ts';
+import {
+  messageFromStanza,
+  stanzaFromDisposition,
+  stanzaFromMessage,
+  stanzaFromReport,
+} from '../../../src/xmpp/map-message.ts';
 import { elementFromMessage, type MessageStanza, readStanza } from '../../../src/xmpp/stanza.ts';
 import { loadVectors } from '../../support/vectors.ts';
 
@@ -208,5 +213,46 @@ for (const [code, condition, address] of [
     };
     const { error } = stanzaFromReport(report, DOMAINS);
     assert.deepEqual([error?.condition, error?.address], [condition, address]);
+  });
+}
+
+const RECEIPTS = 'urn:xmpp:receipts';
+const MARKERS = 'urn:xmpp:chat-markers:0';
+const ASKING: ReadonlyArray<readonly [name: string, attrs: string, inner: string, wants: InstantMessage['wants']]> = [
+  ['a receipt (XEP-0184, example 3)', `id='r-1'`, `<request xmlns='${RECEIPTS}'/>`, { as: 'stanza', id: 'r-1', delivered: true }],
+  ['a marker (XEP-0333)', `id='r-1'`, `<markable xmlns='${MARKERS}'/>`, { as: 'stanza', id: 'r-1', displayed: true }],
+  ['nothing without an id', '', `<request xmlns='${RECEIPTS}'/>`, undefined],
+  ['nothing under an id without end', `id='${'i'.repeat(257)}'`, `<request xmlns='${RECEIPTS}'/>`, undefined],
+  ['nothing for a room', `id='r-1' type='groupchat'`, `<request xmlns='${RECEIPTS}'/>`, undefined],
+  ['nothing in another namespace', `id='r-1'`, `<request xmlns='urn:example'/>`, undefined],
+]; // prettier-ignore
+for (const [name, attrs, inner, wants] of ASKING) {
+  test(`message from XMPP asks for ${name}`, () => {
+    const from = `from='juliet@example.com/b' to='romeo@sip.example.net'`;
+    assert.deepEqual(fromXml(`<message ${from} ${attrs}><body>x</body>${inner}</message>`)?.wants, wants);
+  });
+}
+
+test('message to XMPP asks only under a name that says which it is', () => {
+  const message = aMessage({ wants: { as: 'imdn', id: 'm', delivered: true, displayed: true } });
+  const named = stanzaFromMessage(message, { ...CONTEXT, name: 'a.sealed' });
+  assert.deepEqual([named.id, named.originId, named.wantsReceipt, named.isMarkable], ['a.sealed', 'a', true, true]);
+  const unnamed = stanzaFromMessage(message, CONTEXT);
+  assert.deepEqual([unnamed.id, unnamed.wantsReceipt, unnamed.isMarkable], ['a', undefined, undefined]);
+});
+
+for (const [status, element] of [
+  ['delivered', `<received xmlns='${RECEIPTS}' id='r-1'/>`],
+  ['displayed', `<displayed xmlns='${MARKERS}' id='r-1'/>`],
+] as const) {
+  test(`a word to XMPP that a message was ${status} has no body, asks for nothing, and is read as it was written`, () => {
+    const { source, destination, acceptedAtMs } = aMessage();
+    const about = { as: 'stanza', id: 'r-1' } as const;
+    const parts = { id: 'd-a', source, destination, acceptedAtMs, expiresAtMs: acceptedAtMs + 1, status, about };
+    const stanza = stanzaFromDisposition({ op: 'disposition', ...parts }, DOMAINS);
+    const written = writeXml(elementFromMessage(stanza));
+    const xml = `<message from='romeo@sip.example.net' to='juliet@example.com' id='d-a'>${element}</message>`;
+    assert.deepEqual(readXml(written), readXml(xml));
+    assert.deepEqual(messageStanza(written), stanza);
   });
 }
