@@ -1,12 +1,14 @@
 import { EventEmitter } from 'node:events';
 import type { TLSSocket } from 'node:tls';
 import { client, xml } from '@xmpp/client';
-import { childOf, textOf, writeXml, type XmlElement, type XmlError, XmlStreamReader } from '../cpim/xml.ts';
+import { childOf, textOf, writeXml, type XmlElement, XmlStreamReader } from '../cpim/xml.ts';
 import type { Clock } from '../core/ports.ts';
 import { SCRAM_HASHES, ScramExchange, type ScramName } from './account/scram.ts';
 import { securedSocket } from './account/secured-socket.ts';
 import type { ServiceTarget } from './account/service-address.ts';
+import { conditionOfFault } from './input-fault.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
+import { CLIENT_NAMESPACE, isStanzaName } from './stanza-content.ts';
 
 /** Why a stream is over. */
 export type AccountStreamEnd = {
@@ -72,24 +74,12 @@ export type AccountStreamEvents = {
 const STREAMS = 'http://etherx.jabber.org/streams';
 const STREAM_ERRORS = 'urn:ietf:params:xml:ns:xmpp-streams';
 const STANZA_ERRORS = 'urn:ietf:params:xml:ns:xmpp-stanzas';
-const CLIENT = 'jabber:client';
 const SASL = 'urn:ietf:params:xml:ns:xmpp-sasl';
 export const SM_NAMESPACE = 'urn:xmpp:sm:3';
 const LINGER_MS = 1_000;
 const DEPTH_MAX = 64;
 /** Stanzas that may come before the stream is up. */
 const EARLY_MAX = 100;
-
-/** What an input fault is called on the stream (RFC 6120, section 4.9.3). */
-const CONDITION_OF_FAULT = {
-  'not-well-formed': 'not-well-formed',
-  restricted: 'restricted-xml',
-  'bad-namespace': 'bad-namespace-prefix',
-  encoding: 'unsupported-encoding',
-  'too-large': 'policy-violation',
-  'too-deep': 'policy-violation',
-  'too-many': 'policy-violation',
-} as const satisfies Record<XmlError['kind'], string>;
 
 /** The part of the package that is used; members with a leading underscore, because what must be replaced hangs on them. */
 type ClientEntity = EventEmitter & {
@@ -309,7 +299,7 @@ export class AccountStream {
         onOpen: (name, attrs) => this.#opened(name, attrs),
         onElement: (element) => this.#element(element),
         onClose: () => this.#finish({ reason: 'the service closed the stream' }, '</stream:stream>'),
-        onError: (error) => this.fail(CONDITION_OF_FAULT[error.kind], `bad input from the service: ${error.message}`),
+        onError: (error) => this.fail(conditionOfFault(error), `bad input from the service: ${error.message}`),
       },
       { unitsMax: this.#options.stanzaUnitsMax, depthMax: DEPTH_MAX },
     );
@@ -319,7 +309,7 @@ export class AccountStream {
     const colon = name.indexOf(':');
     this.#streamsPrefix = colon < 0 ? '' : name.slice(0, colon);
     const declared = attrs[colon < 0 ? 'xmlns' : `xmlns:${this.#streamsPrefix}`];
-    const isClient = colon < 0 || attrs['xmlns'] === CLIENT;
+    const isClient = colon < 0 || attrs['xmlns'] === CLIENT_NAMESPACE;
     if (declared !== STREAMS || name.slice(colon + 1) !== 'stream' || !isClient) {
       this.fail('invalid-namespace', 'what answers there speaks no XMPP to clients');
       return;
@@ -332,9 +322,9 @@ export class AccountStream {
       this.#streamError(element);
       return;
     }
-    const namespace = element.attrs['xmlns'] ?? CLIENT;
+    const namespace = element.attrs['xmlns'] ?? CLIENT_NAMESPACE;
     if (this.#stage === 'up') {
-      if (namespace === CLIENT && isStanzaName(element.name)) this.#events.onStanza(element);
+      if (namespace === CLIENT_NAMESPACE && isStanzaName(element.name)) this.#events.onStanza(element);
       else if (namespace === SM_NAMESPACE) this.#management(element);
       return;
     }
@@ -393,7 +383,7 @@ export class AccountStream {
         this.#raw({ name: 'resume', attrs: { xmlns: SM_NAMESPACE, previd: resume.id, h: `${resume.handled}` } });
       } else this.#bind();
     } else if (namespace === SM_NAMESPACE) this.#management(element);
-    else if (namespace === CLIENT && isStanzaName(element.name)) this.#earlyStanza(element);
+    else if (namespace === CLIENT_NAMESPACE && isStanzaName(element.name)) this.#earlyStanza(element);
     // Nothing else is asked for here.
   }
 
@@ -453,7 +443,7 @@ export class AccountStream {
       );
       return;
     }
-    this.#hand(element, 'iq', CLIENT);
+    this.#hand(element, 'iq', CLIENT_NAMESPACE);
   }
 
   #bound(): void {
@@ -612,8 +602,4 @@ function isSecurityFault(thrown: unknown): boolean {
     /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|EPROTO|HOSTNAME)/.test(code) ||
     thrown.message.includes('no TLS')
   );
-}
-
-function isStanzaName(name: string): boolean {
-  return name === 'message' || name === 'iq' || name === 'presence';
 }

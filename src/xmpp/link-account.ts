@@ -16,6 +16,8 @@ import {
   SM_NAMESPACE,
 } from './link-account-stream.ts';
 import type { LinkEvents, LinkState, XmppLink } from './link.ts';
+import { accountStanzaText } from './outgoing-stanza.ts';
+import { CLIENT_NAMESPACE } from './stanza-content.ts';
 import { StreamPulse } from './stream-pulse.ts';
 
 export type AccountLinkLimits = {
@@ -561,24 +563,9 @@ export class AccountLink implements XmppLink {
     }
   }
 
-  /** The stanza's text; promise 4: nothing that a service ends the stream for. `from` is the service's to write. */
+  /** The stanza's text; promise 4: nothing that a service ends the stream for. */
   #written(stanza: XmlElement): string {
-    const { from, to, ...rest } = stanza.attrs;
-    if (!isStanza(stanza)) throw new GatewayError('internal', 'not a stanza of this stream');
-    const sender = from === undefined ? undefined : parseJid(from);
-    if (sender?.domain !== this.#jid.domain || sender.local !== this.#jid.local) {
-      throw new GatewayError('internal', 'stanza from an address that is not ours');
-    }
-    if (to !== undefined && parseJid(to) === undefined) throw new GatewayError('internal', 'stanza to no address');
-    const text = serialized({ ...stanza, attrs: to === undefined ? rest : { to, ...rest } });
-    const { stanzaBytesMax } = this.#limits;
-    // Three bytes at most for a UTF-16 unit.
-    if (text.length * 3 > stanzaBytesMax && Buffer.byteLength(text) > stanzaBytesMax) {
-      throw new GatewayError('content-too-large', 'stanza over the size limit', {
-        details: { sizeMax: stanzaBytesMax },
-      });
-    }
-    return text;
+    return accountStanzaText(stanza, this.#jid, CLIENT_NAMESPACE, this.#limits.stanzaBytesMax);
   }
 
   #tryEnded(): void {
@@ -627,21 +614,4 @@ function targetFrom(text: string): ServiceTarget | undefined {
 
 function isPromise(value: unknown): value is Promise<void> {
   return value instanceof Promise;
-}
-
-function isStanza({ name, attrs }: XmlElement): boolean {
-  const namespace = attrs['xmlns'];
-  return (
-    (name === 'message' || name === 'iq' || name === 'presence') &&
-    (namespace === undefined || namespace === 'jabber:client')
-  );
-}
-
-/** @throws GatewayError('internal') for a name that XML does not allow, which no mapper of ours writes */
-function serialized(stanza: XmlElement): string {
-  try {
-    return writeXml(stanza);
-  } catch (thrown) {
-    throw new GatewayError('internal', 'stanza cannot be written', { cause: thrown });
-  }
 }

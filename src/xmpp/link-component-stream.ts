@@ -1,7 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { component, type ComponentEntity } from '@xmpp/component';
-import { childOf, textOf, writeXml, type XmlElement, type XmlError, XmlStreamReader } from '../cpim/xml.ts';
+import { childOf, textOf, writeXml, type XmlElement, XmlStreamReader } from '../cpim/xml.ts';
 import type { Clock } from '../core/ports.ts';
+import { conditionOfFault } from './input-fault.ts';
+import { COMPONENT_NAMESPACE, isStanzaName } from './stanza-content.ts';
 
 /** Why a stream is over. */
 export type StreamEnd = {
@@ -37,22 +39,10 @@ export type ComponentStreamEvents = {
 
 const STREAMS = 'http://etherx.jabber.org/streams';
 const STREAM_ERRORS = 'urn:ietf:params:xml:ns:xmpp-streams';
-const COMPONENT = 'jabber:component:accept';
 /** How long a closed stream may take to go away before its socket is destroyed, ms. */
 const LINGER_MS = 1_000;
 /** Elements above those of a stanza count too. */
 const DEPTH_MAX = 64;
-
-/** What an input fault is called on the stream (RFC 6120, section 4.9.3). */
-const CONDITION_OF_FAULT = {
-  'not-well-formed': 'not-well-formed',
-  restricted: 'restricted-xml',
-  'bad-namespace': 'bad-namespace-prefix',
-  encoding: 'unsupported-encoding',
-  'too-large': 'policy-violation',
-  'too-deep': 'policy-violation',
-  'too-many': 'policy-violation',
-} as const satisfies Record<XmlError['kind'], string>;
 
 /**
  * One component stream (XEP-0114), from connecting to its end; a lost one is never revived, a new one is made.
@@ -86,7 +76,7 @@ export class ComponentStream {
         onOpen: (name, attrs) => this.#opened(name, attrs),
         onElement: (element) => this.#element(element),
         onClose: () => this.#finish({ reason: 'the server closed the stream' }, '</stream:stream>'),
-        onError: (error) => this.fail(CONDITION_OF_FAULT[error.kind], `bad input from the server: ${error.message}`),
+        onError: (error) => this.fail(conditionOfFault(error), `bad input from the server: ${error.message}`),
       },
       { unitsMax: options.stanzaUnitsMax, depthMax: DEPTH_MAX },
     );
@@ -207,12 +197,12 @@ export class ComponentStream {
     const namespace = element.attrs['xmlns'] ?? this.#namespace;
     if (this.#accepted) {
       // Everything else is skipped: a stanza of another namespace is none (RFC 6120, section 4.8.3).
-      if (namespace !== COMPONENT || !isStanzaName(element.name)) return;
+      if (namespace !== COMPONENT_NAMESPACE || !isStanzaName(element.name)) return;
       if (this.#stage === 'up') this.#events.onStanza(element);
       else this.#early.push(element);
       return;
     }
-    if (element.name !== 'handshake' || namespace !== COMPONENT) {
+    if (element.name !== 'handshake' || namespace !== COMPONENT_NAMESPACE) {
       this.fail('not-authorized', 'the server sent something else than the end of the handshake');
       return;
     }
@@ -282,10 +272,6 @@ export class ComponentStream {
     }
     this.#events.onEnd(end);
   }
-}
-
-function isStanzaName(name: string): boolean {
-  return name === 'message' || name === 'iq' || name === 'presence';
 }
 
 /** A string whose characters are the bytes of the text's UTF-8. */

@@ -3,6 +3,7 @@ import { formatRfc3339, parseRfc3339 } from '../cpim/rfc3339.ts';
 import { textOf, type XmlElement } from '../cpim/xml.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
 
+export const CLIENT_NAMESPACE = 'jabber:client';
 export const COMPONENT_NAMESPACE = 'jabber:component:accept';
 /** XEP-0184. */
 export const RECEIPTS_NAMESPACE = 'urn:xmpp:receipts';
@@ -19,6 +20,11 @@ export type Delay = { readonly from?: Jid; readonly stampMs: number };
 /** The tag, where it can be one on the wire. */
 export function legalLanguage(language: string | undefined): string | undefined {
   return language !== undefined && LANGUAGE.test(language) ? language : undefined;
+}
+
+/** RFC 6120, section 8: of all that may come over a stream, what is for somebody. */
+export function isStanzaName(name: string): boolean {
+  return name === 'message' || name === 'iq' || name === 'presence';
 }
 
 /** `xml:lang` of the element itself. */

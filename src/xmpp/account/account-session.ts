@@ -7,6 +7,7 @@ import { bareJid, formatJid, type Jid, parseJid } from '../jid.ts';
 import type { AccountLink, AccountLinkEvents } from '../link-account.ts';
 import type { LinkEvents, LinkState, XmppLink } from '../link.ts';
 import { addressFromJid, type ComponentDomains, jidFromAddress } from '../map-address.ts';
+import { CLIENT_NAMESPACE } from '../stanza-content.ts';
 import { PUBSUB_EVENT_NAMESPACE, resultAnswer } from '../stanza.ts';
 import { carbonOf, ENABLE_CARBONS } from './carbons.ts';
 import { ContactPresences } from './contact-presences.ts';
@@ -348,14 +349,12 @@ export class AccountSession implements XmppLink {
   }
 }
 
-const CLIENT = 'jabber:client';
-
 function isOfClient(child: XmlElement | string): boolean {
-  return typeof child !== 'string' && child.attrs['xmlns'] === CLIENT;
+  return typeof child !== 'string' && child.attrs['xmlns'] === CLIENT_NAMESPACE;
 }
 
 function withoutClient(child: XmlElement | string): XmlElement | string {
-  if (typeof child === 'string' || child.attrs['xmlns'] !== CLIENT) return child;
+  if (typeof child === 'string' || child.attrs['xmlns'] !== CLIENT_NAMESPACE) return child;
   const attrs = Object.fromEntries(Object.entries(child.attrs).filter(([name]) => name !== 'xmlns'));
   return { ...child, attrs };
 }

@@ -1,6 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { writeOpeningTag, type XmlElement, XmlStreamReader } from '../../cpim/xml.ts';
+import { CLIENT_NAMESPACE } from '../stanza-content.ts';
 import type { ServiceTarget } from './service-address.ts';
 
 export type SecuredSocketOptions = {
@@ -108,7 +109,7 @@ function startTls(socket: Socket, to: string): Promise<void> {
     socket.on('data', read);
     socket.once('close', closed);
     socket.once('error', end);
-    const attrs = { xmlns: 'jabber:client', 'xmlns:stream': STREAMS, to, version: '1.0' };
+    const attrs = { xmlns: CLIENT_NAMESPACE, 'xmlns:stream': STREAMS, to, version: '1.0' };
     socket.write(`<?xml version='1.0'?>${writeOpeningTag({ name: 'stream:stream', attrs })}`);
   });
 }

@@ -1,8 +1,9 @@
 import { textOf, type XmlElement } from '../../cpim/xml.ts';
 import { formatJid, parseJid } from '../jid.ts';
+import { isStanzaName } from '../stanza-content.ts';
 import { authoritativeAnswer, dialbackAnswer, dialbackElement, type DialbackKeys, readDialback } from './dialback.ts';
 import { type PeerSecurity, provesDomain, securityFault, type TlsProof } from './policy.ts';
-import { expandedName, headerAttrs, headerFault, isStanzaName, NS, plain } from './stream-elements.ts';
+import { expandedName, headerAttrs, headerFault, NS, plain } from './stream-elements.ts';
 
 export type IncomingOptions = {
   readonly isOurs: (domain: string) => boolean;

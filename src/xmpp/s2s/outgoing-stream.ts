@@ -9,7 +9,8 @@ import { type Established, OutgoingNegotiation, type OutgoingStep } from './outg
 import { type NextHop, type PeerTarget, peerTargets, targetKey } from './peer-targets.ts';
 import { type PeerSecurity, provesDomain, type TlsProof } from './policy.ts';
 import { pairKey, StanzaStream, type StreamDeps } from './stanza-stream.ts';
-import { expandedName, isStanzaName, NS } from './stream-elements.ts';
+import { isStanzaName } from '../stanza-content.ts';
+import { expandedName, NS } from './stream-elements.ts';
 import type { PingHabit } from './stream-sender.ts';
 import { connectTo, proofOf, S2sWire, type StreamEnd } from './wire.ts';
 

@@ -86,7 +86,3 @@ export function readStreamError(error: XmlElement): { readonly condition: string
   }
   return { condition, text };
 }
-
-export function isStanzaName(name: string): boolean {
-  return name === 'message' || name === 'iq' || name === 'presence';
-}

@@ -1,7 +1,8 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type SecureContext, TLSSocket } from 'node:tls';
-import { writeOpeningTag, writeXml, type XmlElement, type XmlError, XmlStreamReader } from '../../cpim/xml.ts';
+import { writeOpeningTag, writeXml, type XmlElement, XmlStreamReader } from '../../cpim/xml.ts';
 import type { Clock } from '../../core/ports.ts';
+import { conditionOfFault } from '../input-fault.ts';
 import { certificateNames } from './certificate-names.ts';
 import type { PeerTarget } from './peer-targets.ts';
 import type { TlsProof } from './policy.ts';
@@ -35,17 +36,6 @@ const DEPTH_MAX = 64;
 /** What may come before anybody has proved who he is (RFC 6120, section 13.12), UTF-16 units. */
 const UNITS_BEFORE_PROOF = 10_000;
 const KEEP_ALIVE_MS = 30_000;
-
-/** What an input fault is called on the stream (RFC 6120, section 4.9.3). */
-const CONDITION_OF_FAULT = {
-  'not-well-formed': 'not-well-formed',
-  restricted: 'restricted-xml',
-  'bad-namespace': 'bad-namespace-prefix',
-  encoding: 'unsupported-encoding',
-  'too-large': 'policy-violation',
-  'too-deep': 'policy-violation',
-  'too-many': 'policy-violation',
-} as const satisfies Record<XmlError['kind'], string>;
 
 /**
  * The bytes of one stream between servers: a socket, TLS from the start or from STARTTLS on, and the bounded reader of
@@ -195,7 +185,7 @@ export class S2sWire {
         },
         onElement: (element) => this.#element(element),
         onClose: () => this.#finish({ reason: 'the peer closed the stream', isClean: true }, '</stream:stream>'),
-        onError: (error) => this.fail(CONDITION_OF_FAULT[error.kind], `bad input from the peer: ${error.message}`),
+        onError: (error) => this.fail(conditionOfFault(error), `bad input from the peer: ${error.message}`),
       },
       { unitsMax: this.#unitsMax, depthMax: DEPTH_MAX },
     );
