@@ -16,9 +16,13 @@ import {
   SM_NAMESPACE,
 } from './link-account-stream.ts';
 import type { LinkEvents, LinkState, XmppLink } from './link.ts';
+import { LinkListener, whenHandled } from './link-listener.ts';
+import { LinkStanding } from './link-standing.ts';
 import { accountStanzaText } from './outgoing-stanza.ts';
 import { CLIENT_NAMESPACE } from './stanza-content.ts';
+import { ReadingHold } from './reading-hold.ts';
 import { StreamPulse } from './stream-pulse.ts';
+import { TurnWrite } from './turn-write.ts';
 
 export type AccountLinkLimits = {
   /** Largest stanza, in and out, bytes of UTF-8 as written. */
@@ -95,7 +99,7 @@ export class AccountLink implements XmppLink {
   readonly #jid: Jid;
   readonly #outbox: Outbox;
   #password: string;
-  #events: AccountLinkEvents | undefined;
+  readonly #listener: LinkListener<AccountLinkEvents>;
   #stream: AccountStream | undefined;
   #inbound = new InboundCount();
   /** The one that goes on when there is a stream again. */
@@ -108,15 +112,15 @@ export class AccountLink implements XmppLink {
   #lastAsk = '';
   #isAckOwed = false;
   #ackOwedAt = 0;
-  #state: Omit<LinkState, 'unconfirmed'>;
+  readonly #standing: LinkStanding;
   #refusal: Refusal | undefined;
   #failures = 0;
   #stoodMs = 0;
   #stopping = false;
   #answers: XmlText[] = [];
   #answerBytes = 0;
-  #flushing = false;
-  #holding = false;
+  readonly #turn = new TurnWrite(() => this.#flush(false));
+  readonly #hold: ReadingHold;
   #otherHost: ServiceTarget | undefined;
   #isInGate = false;
   #firstTryEnded: () => void = () => undefined;
@@ -136,7 +140,10 @@ export class AccountLink implements XmppLink {
     this.#jid = options.jid;
     this.#password = options.password;
     this.#outbox = new Outbox({ stanzasMax: this.#limits.window, bytesMax: this.#limits.windowBytes });
-    this.#state = { at: 'down', sinceMs: options.clock.nowMs(), reason: 'not started' };
+    const { inboundMax, answerBytesMax } = this.#limits;
+    this.#hold = new ReadingHold({ inboundMax, answersMax: answerBytesMax });
+    this.#standing = new LinkStanding(options.clock);
+    this.#listener = new LinkListener(this.#log);
   }
 
   /** Our full JID, while there is a session. */
@@ -160,7 +167,7 @@ export class AccountLink implements XmppLink {
   }
 
   start(events: AccountLinkEvents): Promise<void> {
-    this.#events = events;
+    this.#listener.listen(events);
     return new Promise((resolve) => {
       this.#firstTryEnded = resolve;
       if (this.#refusal === undefined) this.#connectInTurn();
@@ -171,7 +178,7 @@ export class AccountLink implements XmppLink {
   /** Does not connect: an earlier process has found that the service does not let the account in. */
   setRefused(refusal: Refusal): void {
     this.#refusal = refusal;
-    this.#become('down', refusal.reason);
+    this.#standing.become('down', refusal.reason);
   }
 
   /** Tries at once with another password. Resolves when that try has ended, either way. */
@@ -191,7 +198,7 @@ export class AccountLink implements XmppLink {
   }
 
   async send(stanza: XmlElement): Promise<void> {
-    if (this.#state.at !== 'up' || this.#stopping) throw unreachable(this.#state.reason ?? this.#state.at);
+    if (this.#standing.at !== 'up' || this.#stopping) throw unreachable(this.#standing.reason ?? this.#standing.at);
     if (stanza.attrs['to'] === undefined) throw new GatewayError('internal', 'stanza to no address');
     const text = this.#written(stanza);
     const bytes = Buffer.byteLength(text);
@@ -201,7 +208,7 @@ export class AccountLink implements XmppLink {
     );
     return new Promise((taken, lost) => {
       this.#outbox.add({ text, bytes, taken, lost });
-      this.#flushSoon();
+      this.#turn.soon();
     });
   }
 
@@ -215,7 +222,7 @@ export class AccountLink implements XmppLink {
 
   /** As `post`, also without `to`: the service itself is spoken to, or everybody who may see the account. */
   broadcast(stanza: XmlElement): void {
-    if (this.#state.at !== 'up') return;
+    if (this.#standing.at !== 'up') return;
     let text: string;
     try {
       text = this.#written(stanza);
@@ -226,12 +233,12 @@ export class AccountLink implements XmppLink {
     const bytes = Buffer.byteLength(text);
     this.#answers.push({ text, bytes });
     this.#answerBytes += bytes;
-    this.#flushSoon();
+    this.#turn.soon();
     this.#holdOrRead();
   }
 
   state(): LinkState {
-    return { ...this.#state, unconfirmed: this.#outbox.unconfirmed };
+    return this.#standing.with(this.#outbox.unconfirmed);
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -240,7 +247,10 @@ export class AccountLink implements XmppLink {
     this.#cancelPause();
     this.#cancelKeeping();
     if (this.#leaveQueue()) this.#isInGate = false;
-    if (this.#state.at === 'up' && (this.#outbox.unconfirmed + this.#outbox.waiting > 0 || !this.#inbound.isSettled)) {
+    if (
+      this.#standing.at === 'up' &&
+      (this.#outbox.unconfirmed + this.#outbox.waiting > 0 || !this.#inbound.isSettled)
+    ) {
       await new Promise<void>((resolve) => {
         const cancel = this.#options.clock.after(graceMs, resolve);
         this.#drained = this.#settled = () => {
@@ -251,17 +261,17 @@ export class AccountLink implements XmppLink {
       });
     }
     const stream = this.#stream;
-    if (this.#state.at === 'up') stream?.close('this server stops', this.#isCounted ? this.#acknowledgement() : '');
+    if (this.#standing.at === 'up') stream?.close('this server stops', this.#isCounted ? this.#acknowledgement() : '');
     else stream?.abort('this server stops');
     this.#outbox.rejectAll(unreachable('this server stops'));
-    this.#become('stopped', 'stopped');
+    this.#standing.become('stopped', 'stopped');
     this.#tryEnded();
   }
 
   #connectInTurn(): void {
     if (this.#stopping || this.#stream !== undefined || this.#isInGate) return;
     this.#isInGate = true;
-    this.#become('connecting', this.#state.reason);
+    this.#standing.become('connecting', this.#standing.reason);
     this.#leaveQueue = this.#options.gate.enter(() => void this.#connect());
   }
 
@@ -295,7 +305,7 @@ export class AccountLink implements XmppLink {
         onStanza: (stanza) => this.#stanza(stanza),
         onAcknowledged: (handled) => this.#acknowledged(handled),
         onAcknowledgeRequest: () => this.#acknowledge(),
-        onDrain: () => this.#flushSoon(),
+        onDrain: () => this.#turn.soon(),
         onEnd: (end) => this.#ended(end),
       },
     );
@@ -335,14 +345,14 @@ export class AccountLink implements XmppLink {
     }
     this.#pulse = new StreamPulse(`ping-${randomBytes(12).toString('base64url')}`, true);
     this.#hasBeenUp = true;
-    this.#become('up');
+    this.#standing.become('up');
     this.#log.info({ jid: formatJid(this.#jid), isResumed: this.#isResumed }, 'account up');
     this.#tryEnded();
     this.#step();
     const missed = this.#outbox.missed();
     if (missed !== '') this.#stream?.write(missed, () => this.#pulse.flushed(this.#outbox.written));
     this.#holdOrRead();
-    this.#guarded(() => this.#events?.onUp());
+    this.#listener.tell((events) => events.onUp());
     this.#flush(missed !== '');
   }
 
@@ -355,7 +365,7 @@ export class AccountLink implements XmppLink {
 
   /** Everything that follows from the end of a stream, whatever ended it. */
   #ended(end: AccountStreamEnd): void {
-    const wasUp = this.#state.at === 'up';
+    const wasUp = this.#standing.at === 'up';
     const outcome = outcomeOf(end);
     const remedy = outcome.kind === 'slowly' ? outcome.remedy : undefined;
     const reason = outcome.kind === 'never' ? outcome.refusal.reason : withRemedy(end.reason, remedy);
@@ -363,15 +373,15 @@ export class AccountLink implements XmppLink {
     this.#cancelStep();
     this.#answers = [];
     this.#answerBytes = 0;
-    this.#holding = false;
+    this.#hold.forget();
     this.#fullJid = undefined;
-    this.#become(this.#stopping ? 'stopped' : 'down', reason);
+    this.#standing.become(this.#stopping ? 'stopped' : 'down', reason);
     if (this.#stopping || outcome.kind === 'never' || this.#session === undefined) {
       this.#session = undefined;
       this.#outbox.rejectAll(unreachable(reason));
     } else if (wasUp) this.#keepSession(this.#session);
     this.#drained();
-    if (wasUp) this.#guarded(() => this.#events?.onDown(reason));
+    if (wasUp) this.#listener.tell((events) => events.onDown(reason));
     this.#tryEnded();
     if (this.#stopping) return;
     if (outcome.kind === 'never') {
@@ -395,7 +405,7 @@ export class AccountLink implements XmppLink {
     this.#refusal = refusal;
     const fields = { jid: formatJid(this.#jid), condition: refusal.condition, reason: refusal.reason };
     this.#log.warn(fields, 'account refused: not tried again before its password is changed');
-    this.#guarded(() => this.#events?.onRefused?.(refusal));
+    this.#listener.tell((events) => events.onRefused?.(refusal));
   }
 
   /** Said loudly once per reason, not with every attempt. */
@@ -422,19 +432,8 @@ export class AccountLink implements XmppLink {
       settle();
       return;
     }
-    let done: void | Promise<void> = undefined;
-    this.#guarded(() => {
-      done = this.#events?.onStanza(stanza);
-    });
-    if (!isPromise(done)) {
-      settle();
-      return;
-    }
-    done.then(settle, (thrown: unknown) => {
-      this.#log.error({ error: thrown }, 'stanza handler failed');
-      settle();
-    });
-    this.#holdOrRead();
+    if (whenHandled(this.#listener.stanza(stanza), this.#log, settle)) this.#holdOrRead();
+    else settle();
   }
 
   /** Where nothing is counted: the answer to a ping of ours, by id and by sender, says that all before it was handled. */
@@ -465,7 +464,7 @@ export class AccountLink implements XmppLink {
       return;
     }
     this.#holdOrRead();
-    if (this.#outbox.unconfirmed + this.#outbox.waiting > 0) this.#flushSoon();
+    if (this.#outbox.unconfirmed + this.#outbox.waiting > 0) this.#turn.soon();
     else this.#drained();
   }
 
@@ -481,19 +480,9 @@ export class AccountLink implements XmppLink {
     return `<a xmlns="${SM_NAMESPACE}" h="${this.#inbound.handled}"/>`;
   }
 
-  /** Everything given in one turn of the event loop leaves in one write. */
-  #flushSoon(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    setImmediate(() => {
-      this.#flushing = false;
-      this.#flush(false);
-    });
-  }
-
   #flush(askDue: boolean): void {
     const stream = this.#stream;
-    if (stream === undefined || this.#state.at !== 'up') return;
+    if (stream === undefined || this.#standing.at !== 'up') return;
     let text = '';
     if (stream.bytesWaiting < SOCKET_BYTES_MAX) {
       for (const answer of this.#answers.splice(0)) {
@@ -533,10 +522,10 @@ export class AccountLink implements XmppLink {
   #step(): void {
     this.#cancelStep = this.#options.clock.after(STEP_MS, () => {
       const stream = this.#stream;
-      if (stream === undefined || this.#state.at !== 'up') return;
+      if (stream === undefined || this.#standing.at !== 'up') return;
       this.#stoodMs += STEP_MS;
       const { dead, pingDue } = this.#pulse.passed(STEP_MS, {
-        holding: this.#holding,
+        holding: this.#hold.isHolding,
         bytesWaiting: stream.bytesWaiting,
       });
       if (dead !== undefined) {
@@ -550,17 +539,7 @@ export class AccountLink implements XmppLink {
 
   /** Stops reading while too much is under way, reads on when enough of it is done. */
   #holdOrRead(): void {
-    const { inboundMax, answerBytesMax } = this.#limits;
-    const underWay = this.#inbound.received - this.#inbound.handled;
-    const isOver = underWay > inboundMax || this.#answerBytes > answerBytesMax;
-    const isDone = underWay <= inboundMax / 2 && this.#answerBytes <= answerBytesMax / 2;
-    if (!this.#holding && isOver) {
-      this.#holding = true;
-      this.#stream?.pause();
-    } else if (this.#holding && isDone) {
-      this.#holding = false;
-      this.#stream?.resume();
-    }
+    this.#hold.look(this.#inbound.received - this.#inbound.handled, this.#answerBytes, this.#stream);
   }
 
   /** The stanza's text; promise 4: nothing that a service ends the stream for. */
@@ -574,21 +553,6 @@ export class AccountLink implements XmppLink {
       this.#options.gate.leave();
     }
     this.#firstTryEnded();
-  }
-
-  #become(at: LinkState['at'], reason?: string): void {
-    if (this.#state.at === 'stopped') return;
-    const sinceMs = this.#state.at === at ? this.#state.sinceMs : this.#options.clock.nowMs();
-    this.#state = { at, sinceMs, ...(reason === undefined ? {} : { reason }) };
-  }
-
-  /** A listener's fault is ours, not the stream's: it must not come out in the socket's handler. */
-  #guarded(listener: () => void): void {
-    try {
-      listener();
-    } catch (thrown) {
-      this.#log.error({ error: thrown }, 'link listener failed');
-    }
   }
 }
 
@@ -610,8 +574,4 @@ function targetFrom(text: string): ServiceTarget | undefined {
   return number < 1 || number > 65_535
     ? undefined
     : { host: host.replace(/^\[|\]$/g, ''), port: number, isDirect: false };
-}
-
-function isPromise(value: unknown): value is Promise<void> {
-  return value instanceof Promise;
 }

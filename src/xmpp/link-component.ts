@@ -6,11 +6,15 @@ import type { Clock, Random } from '../core/ports.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
 import { ComponentStream, type StreamEnd } from './link-component-stream.ts';
 import type { LinkEvents, LinkState, XmppLink } from './link.ts';
+import { LinkListener, whenHandled } from './link-listener.ts';
+import { LinkStanding } from './link-standing.ts';
 import { stanzaText } from './outgoing-stanza.ts';
 import { reconnectPauseMs } from './reconnect-pause.ts';
 import { SendWindow } from './send-window.ts';
 import { COMPONENT_NAMESPACE } from './stanza-content.ts';
+import { ReadingHold } from './reading-hold.ts';
 import { StreamPulse } from './stream-pulse.ts';
+import { TurnWrite } from './turn-write.ts';
 
 export type ComponentLinkLimits = {
   /** Largest stanza, in and out, bytes of UTF-8 as written. */
@@ -78,18 +82,18 @@ export class ComponentLink implements XmppLink {
   /** Our address as it stands on the wire. */
   readonly #address: string;
   readonly #window: SendWindow;
-  #events: LinkEvents | undefined;
+  readonly #listener: LinkListener;
   #stream: ComponentStream | undefined;
   #pulse = new StreamPulse('', false);
-  #state: Omit<LinkState, 'unconfirmed'>;
+  readonly #standing: LinkStanding;
   #failures = 0;
   /** How long the present stream has stood, ms, in steps. */
   #stoodMs = 0;
   #stopping = false;
   #answers = '';
-  #flushing = false;
+  readonly #turn = new TurnWrite(() => this.#flush(false));
   #inbound = 0;
-  #holding = false;
+  readonly #hold: ReadingHold;
   #firstTryEnded: () => void = () => undefined;
   #drained: () => void = () => undefined;
   #cancelPause: () => void = () => undefined;
@@ -109,11 +113,14 @@ export class ComponentLink implements XmppLink {
     this.#jid = jid;
     this.#address = formatJid(jid);
     this.#window = new SendWindow({ stanzasMax: this.#limits.window, bytesMax: this.#limits.windowBytes });
-    this.#state = { at: 'down', sinceMs: options.clock.nowMs(), reason: 'not started' };
+    const { inboundMax, answerBytesMax } = this.#limits;
+    this.#hold = new ReadingHold({ inboundMax, answersMax: answerBytesMax });
+    this.#standing = new LinkStanding(options.clock);
+    this.#listener = new LinkListener(this.#log);
   }
 
   start(events: LinkEvents): Promise<void> {
-    this.#events = events;
+    this.#listener.listen(events);
     return new Promise((resolve) => {
       this.#firstTryEnded = resolve;
       this.#connect();
@@ -121,7 +128,7 @@ export class ComponentLink implements XmppLink {
   }
 
   async send(stanza: XmlElement): Promise<void> {
-    if (this.#state.at !== 'up' || this.#stopping) throw unreachable(this.#state.reason ?? this.#state.at);
+    if (this.#standing.at !== 'up' || this.#stopping) throw unreachable(this.#standing.reason ?? this.#standing.at);
     const text = this.#written(stanza);
     const bytes = Buffer.byteLength(text);
     this.#log.trace(
@@ -130,31 +137,31 @@ export class ComponentLink implements XmppLink {
     );
     return new Promise((taken, lost) => {
       this.#window.add({ text, bytes, taken, lost });
-      this.#flushSoon();
+      this.#turn.soon();
     });
   }
 
   post(stanza: XmlElement): void {
-    if (this.#state.at !== 'up') return;
+    if (this.#standing.at !== 'up') return;
     try {
       this.#answers += this.#written(stanza);
     } catch (thrown) {
       this.#log.error({ error: thrown, stanza: stanza.name }, 'answer cannot be written');
       return;
     }
-    this.#flushSoon();
+    this.#turn.soon();
     this.#holdOrRead();
   }
 
   state(): LinkState {
-    return { ...this.#state, unconfirmed: this.#window.unconfirmed };
+    return this.#standing.with(this.#window.unconfirmed);
   }
 
   async stop(graceMs: number): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#cancelPause();
-    if (this.#state.at === 'up' && this.#window.unconfirmed + this.#window.waiting > 0) {
+    if (this.#standing.at === 'up' && this.#window.unconfirmed + this.#window.waiting > 0) {
       await new Promise<void>((resolve) => {
         const cancel = this.#options.clock.after(graceMs, resolve);
         this.#drained = () => {
@@ -164,22 +171,22 @@ export class ComponentLink implements XmppLink {
       });
     }
     const stream = this.#stream;
-    if (this.#state.at === 'up') stream?.close('this server stops');
+    if (this.#standing.at === 'up') stream?.close('this server stops');
     else stream?.abort('this server stops');
-    this.#become('stopped', 'stopped');
+    this.#standing.become('stopped', 'stopped');
     this.#firstTryEnded();
   }
 
   #connect(): void {
     const { host, port, secret, clock } = this.#options;
     const { stanzaBytesMax } = this.#limits;
-    this.#become('connecting', this.#state.reason);
+    this.#standing.become('connecting', this.#standing.reason);
     const stream: ComponentStream = new ComponentStream(
       { host, port, secret, name: this.#address, stanzaUnitsMax: stanzaBytesMax, openMs: OPEN_MS, clock },
       {
         onUp: () => this.#up(),
         onStanza: (stanza) => this.#stanza(stanza),
-        onDrain: () => this.#flushSoon(),
+        onDrain: () => this.#turn.soon(),
         onEnd: (end) => this.#ended(end),
       },
     );
@@ -192,28 +199,28 @@ export class ComponentLink implements XmppLink {
     this.#pulse = new StreamPulse(`ping-${randomBytes(12).toString('base64url')}`, answers, isMute);
     this.#stoodMs = 0;
     this.#lastReason = undefined;
-    this.#become('up');
+    this.#standing.become('up');
     this.#log.info({ peer: this.#peer() }, 'link up');
     this.#step();
     this.#holdOrRead();
     this.#flush(true);
-    this.#guarded(() => this.#events?.onUp());
+    this.#listener.tell((events) => events.onUp());
     this.#firstTryEnded();
   }
 
   /** Everything that follows from the end of a stream, whatever ended it. */
   #ended(end: StreamEnd): void {
-    const wasUp = this.#state.at === 'up';
+    const wasUp = this.#standing.at === 'up';
     const remedy = end.condition === undefined ? undefined : REMEDIES[end.condition];
     const reason = remedy === undefined ? end.reason : `${end.reason}; ${remedy}`;
     this.#stream = undefined;
     this.#cancelStep();
     this.#answers = '';
-    this.#holding = false;
-    this.#become(this.#stopping ? 'stopped' : 'down', reason);
+    this.#hold.forget();
+    this.#standing.become(this.#stopping ? 'stopped' : 'down', reason);
     this.#window.rejectAll(unreachable(reason));
     this.#drained();
-    if (wasUp) this.#guarded(() => this.#events?.onDown(reason));
+    if (wasUp) this.#listener.tell((events) => events.onDown(reason));
     this.#firstTryEnded();
     if (this.#stopping) return;
     this.#failures = wasUp && this.#stoodMs >= STOOD_WELL_MS ? 0 : this.#failures;
@@ -235,20 +242,12 @@ export class ComponentLink implements XmppLink {
 
   #stanza(stanza: XmlElement): void {
     if (this.#isPulse(stanza)) return;
-    let done: void | Promise<void> = undefined;
-    this.#guarded(() => {
-      done = this.#events?.onStanza(stanza);
-    });
-    if (!isPromise(done)) return;
-    this.#inbound += 1;
-    const settled = (): void => {
+    const isUnderWay = whenHandled(this.#listener.stanza(stanza), this.#log, () => {
       this.#inbound -= 1;
       this.#holdOrRead();
-    };
-    done.then(settled, (thrown: unknown) => {
-      this.#log.error({ error: thrown }, 'stanza handler failed');
-      settled();
     });
+    if (!isUnderWay) return;
+    this.#inbound += 1;
     this.#holdOrRead();
   }
 
@@ -267,23 +266,13 @@ export class ComponentLink implements XmppLink {
 
   #confirmed(count: number): void {
     this.#window.confirm(count);
-    if (this.#window.unconfirmed + this.#window.waiting > 0) this.#flushSoon();
+    if (this.#window.unconfirmed + this.#window.waiting > 0) this.#turn.soon();
     else this.#drained();
-  }
-
-  /** Everything given in one turn of the event loop leaves in one write. */
-  #flushSoon(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    setImmediate(() => {
-      this.#flushing = false;
-      this.#flush(false);
-    });
   }
 
   #flush(pingDue: boolean): void {
     const stream = this.#stream;
-    if (stream === undefined || this.#state.at !== 'up') return;
+    if (stream === undefined || this.#standing.at !== 'up') return;
     const pulse = this.#pulse;
     let text = '';
     if (stream.bytesWaiting < SOCKET_BYTES_MAX) {
@@ -312,10 +301,10 @@ export class ComponentLink implements XmppLink {
   #step(): void {
     this.#cancelStep = this.#options.clock.after(STEP_MS, () => {
       const stream = this.#stream;
-      if (stream === undefined || this.#state.at !== 'up') return;
+      if (stream === undefined || this.#standing.at !== 'up') return;
       this.#stoodMs += STEP_MS;
       const { dead, mute, pingDue, confirmed } = this.#pulse.passed(STEP_MS, {
-        holding: this.#holding,
+        holding: this.#hold.isHolding,
         bytesWaiting: stream.bytesWaiting,
       });
       if (dead !== undefined) {
@@ -334,16 +323,7 @@ export class ComponentLink implements XmppLink {
 
   /** Stops reading while too much is under way, reads on when enough of it is done. */
   #holdOrRead(): void {
-    const { inboundMax, answerBytesMax } = this.#limits;
-    const isOver = this.#inbound > inboundMax || this.#answers.length > answerBytesMax;
-    const isDone = this.#inbound <= inboundMax / 2 && this.#answers.length <= answerBytesMax / 2;
-    if (!this.#holding && isOver) {
-      this.#holding = true;
-      this.#stream?.pause();
-    } else if (this.#holding && isDone) {
-      this.#holding = false;
-      this.#stream?.resume();
-    }
+    this.#hold.look(this.#inbound, this.#answers.length, this.#stream);
   }
 
   /** The stanza's text; promise 4: nothing that a server ends the stream for. */
@@ -352,32 +332,13 @@ export class ComponentLink implements XmppLink {
     return stanzaText(stanza, { own: this.#jid.domain, namespace: COMPONENT_NAMESPACE, bytesMax });
   }
 
-  #become(at: LinkState['at'], reason?: string): void {
-    if (this.#state.at === 'stopped') return;
-    const sinceMs = this.#state.at === at ? this.#state.sinceMs : this.#options.clock.nowMs();
-    this.#state = { at, sinceMs, ...(reason === undefined ? {} : { reason }) };
-  }
-
   #peer(): string {
     return `${this.#options.host}:${this.#options.port}`;
-  }
-
-  /** A listener's fault is ours, not the stream's: it must not come out in the socket's handler. */
-  #guarded(listener: () => void): void {
-    try {
-      listener();
-    } catch (thrown) {
-      this.#log.error({ error: thrown }, 'link listener failed');
-    }
   }
 }
 
 function unreachable(reason: string): GatewayError {
   return new GatewayError('peer-unreachable', `link is not up: ${reason}`);
-}
-
-function isPromise(value: unknown): value is Promise<void> {
-  return value instanceof Promise;
 }
 
 function isSameDomain(address: string | undefined, own: Jid): boolean {

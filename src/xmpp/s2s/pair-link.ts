@@ -2,6 +2,8 @@ import type { XmlElement } from '../../cpim/xml.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock, Random } from '../../core/ports.ts';
 import type { LinkEvents, LinkState, XmppLink } from '../link.ts';
+import { LinkListener } from '../link-listener.ts';
+import { LinkStanding } from '../link-standing.ts';
 import { stanzaText } from '../outgoing-stanza.ts';
 import { reconnectPauseMs } from '../reconnect-pause.ts';
 import type { Outgoing } from '../send-window.ts';
@@ -44,13 +46,13 @@ export class PairLink implements XmppLink {
   readonly ends: Ends;
   readonly #deps: PairDeps;
   readonly #log: Log;
-  #events: LinkEvents | undefined;
+  readonly #listener: LinkListener;
   #stream: StanzaStream | undefined;
   #isOpening = false;
   #waiting: Outgoing[] = [];
   #answers: string[] = [];
   #answerUnits = 0;
-  #state: Omit<LinkState, 'unconfirmed'>;
+  readonly #standing: LinkStanding;
   #failures = 0;
   #upSinceMs = 0;
   #downSinceMs = 0;
@@ -66,7 +68,8 @@ export class PairLink implements XmppLink {
     this.ends = { own: deps.own, peer: deps.peer };
     this.#deps = deps;
     this.#log = deps.log.child({ link: deps.name });
-    this.#state = { at: 'down', sinceMs: deps.clock.nowMs(), reason: 'not started' };
+    this.#standing = new LinkStanding(deps.clock);
+    this.#listener = new LinkListener(this.#log);
   }
 
   /** The stream that stanzas go over at present. */
@@ -76,7 +79,7 @@ export class PairLink implements XmppLink {
 
   /** Whether somebody takes what comes in: also while it is being stopped. */
   get isStarted(): boolean {
-    return this.#events !== undefined && this.#state.at !== 'stopped';
+    return this.#listener.isThere && this.#standing.at !== 'stopped';
   }
 
   /** Units of answers that wait to be written. */
@@ -85,7 +88,7 @@ export class PairLink implements XmppLink {
   }
 
   start(events: LinkEvents): Promise<void> {
-    this.#events = events;
+    this.#listener.listen(events);
     if (!this.#deps.isWanted()) {
       this.#rest();
       return Promise.resolve();
@@ -98,7 +101,7 @@ export class PairLink implements XmppLink {
   }
 
   async send(stanza: XmlElement): Promise<void> {
-    if (this.#state.at !== 'up' || this.#isStopping) throw unreachable(this.#state.reason ?? this.#state.at);
+    if (this.#standing.at !== 'up' || this.#isStopping) throw unreachable(this.#standing.reason ?? this.#standing.at);
     const text = this.#text(stanza);
     const bytes = Buffer.byteLength(text);
     this.#log.trace(
@@ -117,7 +120,7 @@ export class PairLink implements XmppLink {
   }
 
   post(stanza: XmlElement): void {
-    if (this.#state.at !== 'up' || this.#isStopping) return;
+    if (this.#standing.at !== 'up' || this.#isStopping) return;
     let text: string;
     try {
       text = this.#text(stanza);
@@ -142,7 +145,7 @@ export class PairLink implements XmppLink {
   }
 
   state(): LinkState {
-    return { ...this.#state, unconfirmed: (this.#stream?.sender.written ?? 0) + this.#waiting.length };
+    return this.#standing.with((this.#stream?.sender.written ?? 0) + this.#waiting.length);
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -150,7 +153,7 @@ export class PairLink implements XmppLink {
     this.#isStopping = true;
     this.#cancelPause();
     const owed = (): number => this.#waiting.length + (this.#stream?.sender.unconfirmed ?? 0);
-    if (this.#state.at === 'up' && owed() > 0) {
+    if (this.#standing.at === 'up' && owed() > 0) {
       await new Promise<void>((resolve) => {
         const cancel = this.#deps.clock.after(graceMs, resolve);
         this.#drained = () => {
@@ -160,14 +163,14 @@ export class PairLink implements XmppLink {
         };
       });
     }
-    const wasUp = this.#state.at === 'up';
+    const wasUp = this.#standing.at === 'up';
     const stream = this.#stream;
     this.#stream = undefined;
     this.#deps.release(this, stream);
     this.#rejectWaiting('this server stops');
     this.#become('stopped', 'stopped');
     this.#firstTryEnded();
-    if (wasUp) this.#guarded(() => this.#events?.onDown('stopped'));
+    if (wasUp) this.#listener.tell((events) => events.onDown('stopped'));
   }
 
   /** A stream is there. */
@@ -212,7 +215,7 @@ export class PairLink implements XmppLink {
 
   /** The peer has shown that it is there: no use in waiting any longer. */
   peerIsThere(): void {
-    if (this.#state.at !== 'down' || this.#isStopping || this.#events === undefined) return;
+    if (this.#standing.at !== 'down' || this.#isStopping || !this.#listener.isThere) return;
     this.#cancelPause();
     this.#connect();
   }
@@ -225,15 +228,11 @@ export class PairLink implements XmppLink {
 
   /** A stanza that came in for this pair. */
   received(stanza: XmlElement): void | Promise<void> {
-    let done: void | Promise<void> = undefined;
-    this.#guarded(() => {
-      done = this.#events?.onStanza(stanza);
-    });
-    return done;
+    return this.#listener.stanza(stanza);
   }
 
   #hasRoom(): boolean {
-    return this.#state.at !== 'up' || this.answerUnits <= this.#deps.answerBytesMax;
+    return this.#standing.at !== 'up' || this.answerUnits <= this.#deps.answerBytesMax;
   }
 
   #tellRoom(): void {
@@ -248,15 +247,15 @@ export class PairLink implements XmppLink {
   }
 
   #connect(): void {
-    this.#become('connecting', this.#state.reason);
+    this.#become('connecting', this.#standing.reason);
     this.#open();
   }
 
   #turnUp(): void {
-    const wasUp = this.#state.at === 'up';
+    const wasUp = this.#standing.at === 'up';
     if (!wasUp) {
       this.#become('up');
-      this.#guarded(() => this.#events?.onUp());
+      this.#listener.tell((events) => events.onUp());
     }
     this.#firstTryEnded();
   }
@@ -269,7 +268,7 @@ export class PairLink implements XmppLink {
 
   #down(reason: string, isRefusal: boolean): void {
     const { clock, random } = this.#deps;
-    const wasUp = this.#state.at === 'up';
+    const wasUp = this.#standing.at === 'up';
     const nowMs = clock.nowMs();
     if (wasUp) {
       this.#downSinceMs = nowMs;
@@ -278,7 +277,7 @@ export class PairLink implements XmppLink {
     this.#upSinceMs = 0;
     this.#become('down', reason);
     this.#rejectWaiting(reason);
-    if (wasUp) this.#guarded(() => this.#events?.onDown(reason));
+    if (wasUp) this.#listener.tell((events) => events.onDown(reason));
     this.#firstTryEnded();
     if (this.#isStopping) return;
     const pauseMs = reconnectPauseMs(this.#failures, isRefusal, random);
@@ -316,18 +315,7 @@ export class PairLink implements XmppLink {
   }
 
   #become(at: LinkState['at'], reason?: string): void {
-    if (this.#state.at === 'stopped') return;
-    const sinceMs = this.#state.at === at ? this.#state.sinceMs : this.#deps.clock.nowMs();
-    this.#state = { at, sinceMs, ...(reason === undefined ? {} : { reason }) };
+    this.#standing.become(at, reason);
     this.#tellRoom();
-  }
-
-  /** A listener's fault is ours, not the stream's: it must not come out in the socket's handler. */
-  #guarded(listener: () => void): void {
-    try {
-      listener();
-    } catch (thrown) {
-      this.#log.error({ error: thrown }, 'link listener failed');
-    }
   }
 }

@@ -3,6 +3,7 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
 import { formatJid, parseJid } from '../jid.ts';
+import { whenHandled } from '../link-listener.ts';
 import type { Outgoing } from '../send-window.ts';
 import type { Ends } from './incoming-negotiation.ts';
 import { NS, plain } from './stream-elements.ts';
@@ -191,17 +192,12 @@ export abstract class StanzaStream {
       this.deps.refuse(known, clean, own === undefined ? 'jid-malformed' : 'item-not-found');
       return;
     }
-    const done = this.deps.onStanza(ends, clean);
-    if (!(done instanceof Promise)) return;
-    this.#inbound += 1;
-    const settled = (): void => {
+    const isUnderWay = whenHandled(this.deps.onStanza(ends, clean), this.deps.log, () => {
       this.#inbound -= 1;
       this.holdOrRead();
-    };
-    done.then(settled, (thrown: unknown) => {
-      this.deps.log.error({ error: thrown }, 'stanza handler failed');
-      settled();
     });
+    if (!isUnderWay) return;
+    this.#inbound += 1;
     this.holdOrRead();
   }
 

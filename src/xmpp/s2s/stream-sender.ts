@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { writeXml } from '../../cpim/xml.ts';
 import { type Outgoing, SendWindow } from '../send-window.ts';
 import { StreamPulse } from '../stream-pulse.ts';
+import { TurnWrite } from '../turn-write.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import { NS, plain } from './stream-elements.ts';
 
@@ -53,7 +54,7 @@ export class StreamSender {
   #wire: SenderWire | undefined;
   #answers: string[] = [];
   #answerUnits = 0;
-  #isFlushing = false;
+  readonly #turn = new TurnWrite(() => this.#flush(false));
 
   /** @param pingText a ping stanza with this id, to the peer of the newest stanza; `onSpace`: answers have left, or all is
    * confirmed; `run`: this node among others, which its pings carry, because an answer may come to any of them */
@@ -182,14 +183,8 @@ export class StreamSender {
     return mute === true ? { mute } : {};
   }
 
-  /** Everything given in one turn of the event loop leaves in one write. */
   flushSoon(): void {
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
-    setImmediate(() => {
-      this.#isFlushing = false;
-      this.#flush(false);
-    });
+    this.#turn.soon();
   }
 
   /** The stream is over: nothing that waits was taken, as far as anybody knows. */
