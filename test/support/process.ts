@@ -207,7 +207,8 @@ function watch(child: ChildProcess): void {
     dog.unref();
     (dog.stdin as unknown as { unref(): void }).unref();
     watchdog = dog;
-    process.once('exit', () => {
+    // Before their folders are removed.
+    process.prependOnceListener('exit', () => {
       for (const left of running) signalGroup(left.pid!, 'SIGKILL');
     });
     // A test runner ends a file that takes too long with SIGTERM.
