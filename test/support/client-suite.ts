@@ -9,7 +9,7 @@ import { ScriptedPhone } from './scripted-phone.ts';
 import { startSlixmpp, type SlixmppClient } from './slixmpp.ts';
 import { until } from './until.ts';
 import { startXmppClient, xml, type XmppClient } from './xmpp-client.ts';
-import { passwordOf, type XmppServer, type XmppServerOptions } from './xmpp-server.ts';
+import { passwordOf, type ComponentHost, type XmppServerOptions } from './xmpp-server.ts';
 
 /** The smallest PNG: one pixel. */
 const PICTURE = Buffer.from(
@@ -28,7 +28,7 @@ export type ClientSuiteOptions = {
 /** What real clients find behind a real server of this kind: contacts, commands, the gateway. */
 export function clientSuite(
   peer: 'prosody' | 'ejabberd',
-  startXmppServer: (options: XmppServerOptions) => Promise<XmppServer>,
+  startXmppServer: (options: XmppServerOptions) => Promise<ComponentHost>,
   { isPrivileged }: ClientSuiteOptions,
 ): void {
   describe(`what clients expect, behind ${peer}`, needs(peer, 'slixmpp'), () => {

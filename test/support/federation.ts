@@ -2,7 +2,7 @@ import { startInterpres, type InterpresProcess, type TestStore } from './interpr
 import { startProsody } from './prosody.ts';
 import type { SippTarget, SippUser } from './sipp.ts';
 import { temporaryFolder } from './temporary-folder.ts';
-import { passwordOf, type XmppServer, type XmppServerOptions } from './xmpp-server.ts';
+import { passwordOf, type ComponentHost, type XmppServerOptions } from './xmpp-server.ts';
 
 /** Our SIP domain, its name on the XMPP side, and the XMPP domain. */
 export const SIP_DOMAIN = 'sip.example';
@@ -12,7 +12,7 @@ export const SECRET = 'only for tests';
 
 export type FederationOptions = {
   readonly name: string;
-  readonly startXmppServer?: (options: XmppServerOptions) => Promise<XmppServer>;
+  readonly startXmppServer?: (options: XmppServerOptions) => Promise<ComponentHost>;
   readonly xmppUsers?: readonly string[];
   /** Our SIP domain; default `SIP_DOMAIN`. */
   readonly domain?: string;
@@ -31,7 +31,7 @@ export type FederationOptions = {
 /** Two domains and us between them. */
 export type Federation = {
   readonly folder: string;
-  readonly xmpp: XmppServer;
+  readonly xmpp: ComponentHost;
   readonly interpres: InterpresProcess;
   sippTarget(transport: 'udp' | 'tcp'): SippTarget;
   stop(): Promise<void>;

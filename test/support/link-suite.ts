@@ -12,12 +12,12 @@ import {
 import { needs } from './peers.ts';
 import { sippMessage } from './sipp.ts';
 import { startXmppClient } from './xmpp-client.ts';
-import type { XmppServer, XmppServerOptions } from './xmpp-server.ts';
+import type { ComponentHost, XmppServerOptions } from './xmpp-server.ts';
 
 /** What becomes of the link when the XMPP server goes away, or does not want us. */
 export function linkSuite(
   name: 'prosody' | 'ejabberd',
-  startXmppServer: (options: XmppServerOptions) => Promise<XmppServer>,
+  startXmppServer: (options: XmppServerOptions) => Promise<ComponentHost>,
 ): void {
   describe(`${name}: the link`, needs(name, 'sipp'), () => {
     let world: Federation;

@@ -5,7 +5,7 @@ import { needs } from './peers.ts';
 import { sippMessage, startSippPhone, type SippPhone } from './sipp.ts';
 import { startSlixmpp, type SlixmppClient } from './slixmpp.ts';
 import { startXmppClient, xml, type XmppClient } from './xmpp-client.ts';
-import type { XmppServer, XmppServerOptions } from './xmpp-server.ts';
+import type { ComponentHost, XmppServerOptions } from './xmpp-server.ts';
 
 const TEXTS = [
   { name: 'plain text', text: 'Neither, fair saint, if either thee dislike.' },
@@ -25,7 +25,7 @@ const LONG = Array.from({ length: 1_000 }, (_, n) => `line ${String(n).padStart(
  */
 export function messagesSuite(
   name: 'prosody' | 'ejabberd',
-  startXmppServer: (options: XmppServerOptions) => Promise<XmppServer>,
+  startXmppServer: (options: XmppServerOptions) => Promise<ComponentHost>,
 ): void {
   describe(`${name}: messages`, needs(name, 'slixmpp', 'sipp'), () => {
     let world: Federation;

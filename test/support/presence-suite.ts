@@ -4,7 +4,7 @@ import { presenceDetailTests } from './presence-detail-tests.ts';
 import { presenceOutageTests } from './presence-outage-tests.ts';
 import { presenceRosterTests } from './presence-roster-tests.ts';
 import { RosterStage } from './roster-stage.ts';
-import type { XmppServer, XmppServerOptions } from './xmpp-server.ts';
+import type { ComponentHost, XmppServerOptions } from './xmpp-server.ts';
 
 /**
  * What every XMPP server's rosters and we must agree on, seen from phones and from two XMPP clients, `@xmpp/client` and
@@ -12,7 +12,7 @@ import type { XmppServer, XmppServerOptions } from './xmpp-server.ts';
  */
 export function presenceSuite(
   name: 'prosody' | 'ejabberd',
-  startXmppServer: (options: XmppServerOptions) => Promise<XmppServer>,
+  startXmppServer: (options: XmppServerOptions) => Promise<ComponentHost>,
 ): void {
   describe(`${name}: presence`, needs(name, 'slixmpp'), () => {
     let stage: RosterStage;

@@ -1,10 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { commandPath } from './peers.ts';
 import { freePort } from './ports.ts';
-import { startProcess, untilListening, type TestProcess } from './process.ts';
+import { startProsodyProcess, storePassword } from './prosody-process.ts';
 import { testAuthority, testCertificate } from './self-signed.ts';
-import { filled, passwordOf, type XmppServer } from './xmpp-server.ts';
+import { filled, type XmppServer } from './xmpp-server.ts';
 
 const TEMPLATE = readFileSync(new URL('./peers/prosody-accounts.cfg.lua', import.meta.url), 'utf8');
 
@@ -28,48 +27,25 @@ export async function startAccountServer(options: {
 }): Promise<AccountServer> {
   const { domain } = options;
   const folder = join(options.folder, 'prosody-accounts');
-  const accounts = join(folder, 'data', domain.replaceAll('.', '%2e').replaceAll('-', '%2d'), 'accounts');
-  mkdirSync(accounts, { recursive: true });
-  const setPassword = (user: string, password: string): void =>
-    writeFileSync(join(accounts, `${user}.dat`), `return {\n\t["password"] = "${password}";\n};\n`);
-  for (const user of options.users) setPassword(user, passwordOf(user));
   const c2sPort = await freePort();
   const tlsPort = await freePort();
   const leaf = testCertificate(options.names ?? [`DNS:${domain}`]);
-  let running: TestProcess | undefined;
-  const start = async (): Promise<void> => {
-    const config = join(folder, 'prosody.cfg.lua');
-    const values = {
+  const config = (): string =>
+    filled(TEMPLATE, {
       FOLDER: folder,
       DOMAIN: domain,
       C2S_PORT: c2sPort,
       TLS_PORT: tlsPort,
       KEY: leaf.keyFile,
       CERTIFICATE: leaf.certificateFile,
-    };
-    writeFileSync(config, filled(TEMPLATE, values));
-    const args = ['--config', config, '-F'];
-    running = await startProcess({ name: 'prosody-accounts', command: commandPath('prosody')!, args, folder });
-    await untilListening(c2sPort, running);
-    await untilListening(tlsPort, running);
-  };
-  await start();
+    });
+  const plan = { name: 'prosody-accounts', folder, domain, users: options.users, ports: [c2sPort, tlsPort], config };
   return {
+    ...(await startProsodyProcess(plan)),
     domain,
-    component: '',
-    componentPort: 0,
     c2sPort,
     tlsPort,
     caFile: testAuthority().certificateFile,
-    process: () => running!,
-    start,
-    setPassword,
-    async stop() {
-      await running?.stop();
-    },
-    async kill() {
-      await running?.kill();
-    },
-    setSecret: () => undefined,
+    setPassword: (user, password) => storePassword(folder, domain, user, password),
   };
 }

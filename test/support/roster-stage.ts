@@ -3,7 +3,7 @@ import { PresencePhone, type Notified } from './presence-phone.ts';
 import { ScriptedPhone } from './scripted-phone.ts';
 import { startSlixmpp, type SlixmppClient, type SlixmppOptions } from './slixmpp.ts';
 import { startXmppClient, type Stanza, type XmppClient } from './xmpp-client.ts';
-import { passwordOf, type XmppServer, type XmppServerOptions } from './xmpp-server.ts';
+import { passwordOf, type ComponentHost, type XmppServerOptions } from './xmpp-server.ts';
 
 /** Each test has people of its own. */
 const XMPP_USERS = [
@@ -60,7 +60,7 @@ export class RosterStage {
 
   static async open(
     name: string,
-    startXmppServer: (options: XmppServerOptions) => Promise<XmppServer>,
+    startXmppServer: (options: XmppServerOptions) => Promise<ComponentHost>,
     sipUsers: readonly string[] = SIP_USERS,
   ): Promise<RosterStage> {
     const federation = await startFederation({

@@ -1,6 +1,6 @@
-import type { TestProcess } from './process.ts';
+import type { Restartable } from './restartable.ts';
 
-/** What a test says about the XMPP server it wants. */
+/** What a test says about the XMPP server with a component it wants. */
 export type XmppServerOptions = {
   readonly folder: string;
   /** The XMPP domain, e.g. `xmpp.example`. */
@@ -12,19 +12,16 @@ export type XmppServerOptions = {
   readonly users: readonly string[];
 };
 
-/** A real XMPP server on loopback ports of its own. */
-export interface XmppServer {
+/** A real XMPP server on loopback ports of its own; accounts and stored messages outlive its process. */
+export interface XmppServer extends Restartable {
   readonly domain: string;
-  readonly component: string;
   readonly c2sPort: number;
+}
+
+/** One that has a component. */
+export interface ComponentHost extends XmppServer {
+  readonly component: string;
   readonly componentPort: number;
-  /** The process that runs now. */
-  process(): TestProcess;
-  /** Ends it in good order; accounts and stored messages stay. */
-  stop(): Promise<void>;
-  kill(): Promise<void>;
-  /** Starts it again on the same ports with the same data. */
-  start(): Promise<void>;
   /** The component secret it will know after the next `start`. */
   setSecret(secret: string): void;
 }
