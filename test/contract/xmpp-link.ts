@@ -24,9 +24,10 @@ export type LinkPeer = {
   /** Reads nothing, and reads on. */
   freeze(): void;
   thaw(): void;
-  /** The right secret is, or is not, the one the link has. */
-  trusting(trusts: boolean): void;
 };
+
+/** The bounds that links of the contract are made with. */
+export const LINK_LIMITS = { window: 300, inboundMax: 20, stanzaBytesMax: 65_536, answerBytesMax: 200_000 };
 
 export type LinkWorld = {
   readonly link: XmppLink;
@@ -35,15 +36,13 @@ export type LinkWorld = {
   /** A domain of ours on the link, and one of the peer. */
   readonly own: string;
   readonly far: string;
-  /** As the link was made. */
-  readonly window: number;
-  readonly inboundMax: number;
-  readonly stanzaBytesMax: number;
+  /** Whether the peer takes the secret that the link has. */
+  readonly trusting: (trusts: boolean) => void;
   /** How it tries again: the bounds of its longest pause, and how often within two minutes; 3 to 5 s when absent. */
   readonly pace?: { readonly longestMs: readonly [number, number]; readonly tries: readonly [number, number] };
   /** Gives the link the right secret anew: of one that does not try again by itself. */
   readonly mend?: () => void;
-  end(): Promise<void>;
+  readonly end: () => Promise<void>;
 };
 
 type Seen = { readonly stanzas: XmlElement[]; readonly changes: string[]; hold: (() => Promise<void>) | undefined };
@@ -109,14 +108,14 @@ export function xmppLinkContract(name: string, make: () => Promise<LinkWorld>): 
     promise(3, 'stanzas leave in order, and all after a lost one are lost too, in order', async (world) => {
       world.peer.answering(false);
       const order: string[] = [];
-      const many = Array.from({ length: world.window + 10 }, (_, n) => `${n}`);
+      const many = Array.from({ length: LINK_LIMITS.window + 10 }, (_, n) => `${n}`);
       const ends = many.map((body) =>
         world.link.send(aMessage(world, body)).catch((thrown: unknown) => {
           order.push(`${body} ${GatewayError.of(thrown).code}`);
         }),
       );
-      await until(() => world.peer.received.length === world.window, { what: 'a window is written', everyMs: 2 });
-      assert.deepEqual(bodies(world.peer.received), many.slice(0, world.window));
+      await until(() => world.peer.received.length === LINK_LIMITS.window, { what: 'a window is written', everyMs: 2 });
+      assert.deepEqual(bodies(world.peer.received), many.slice(0, LINK_LIMITS.window));
       world.peer.drop();
       await Promise.all(ends);
       assert.deepEqual(
@@ -128,7 +127,7 @@ export function xmppLinkContract(name: string, make: () => Promise<LinkWorld>): 
     promise(4, 'no stanza given to it ends the stream', async (world) => {
       const own = `romeo@${world.own}`;
       const refused: Array<[XmlElement, string]> = [
-        [aMessage(world, 'x'.repeat(world.stanzaBytesMax)), 'content-too-large'],
+        [aMessage(world, 'x'.repeat(LINK_LIMITS.stanzaBytesMax)), 'content-too-large'],
         [
           { name: 'message', attrs: { from: `romeo@evil.example`, to: `juliet@${world.far}` }, children: [] },
           'internal',
@@ -162,7 +161,7 @@ export function xmppLinkContract(name: string, make: () => Promise<LinkWorld>): 
         const faults: Array<string | Buffer> = [
           '<message from="a@far.example"><body>&nope;</body></message>',
           '<!DOCTYPE x [<!ENTITY a "b">]>',
-          `<message><body>${'x'.repeat(world.stanzaBytesMax)}</body></message>`,
+          `<message><body>${'x'.repeat(LINK_LIMITS.stanzaBytesMax)}</body></message>`,
           '<a>'.repeat(5_000),
           Buffer.from([0x3c, 0x6d, 0xff, 0xfe, 0x3e]),
           '<message from="a" from="b"/>',
@@ -200,7 +199,7 @@ export function xmppLinkContract(name: string, make: () => Promise<LinkWorld>): 
       await world.peer.start();
       await comesBack(world, 2, 30_000);
       // A refusal for the wrong secret is told in words, and is tried again too.
-      world.peer.trusting(false);
+      world.trusting(false);
       world.peer.drop();
       await until(
         async () => {
@@ -209,7 +208,7 @@ export function xmppLinkContract(name: string, make: () => Promise<LinkWorld>): 
         },
         { what: 'the reason is told', everyMs: 2 },
       );
-      world.peer.trusting(true);
+      world.trusting(true);
       if (world.mend !== undefined) {
         await world.clock.advanceAsync(120_000);
         assert.equal(world.peer.handshakes, 2, 'it does not try again by itself');
@@ -220,12 +219,12 @@ export function xmppLinkContract(name: string, make: () => Promise<LinkWorld>): 
 
     promise(7, 'at most a window waits for confirmation, the rest waits in memory, in order', async (world) => {
       world.peer.answering(false);
-      const bodiesSent = Array.from({ length: world.window * 3 }, (_, n) => `${n}`);
+      const bodiesSent = Array.from({ length: LINK_LIMITS.window * 3 }, (_, n) => `${n}`);
       const ends = bodiesSent.map((body) => world.link.send(aMessage(world, body)));
-      await until(() => world.peer.received.length === world.window, { what: 'a window is written', everyMs: 2 });
+      await until(() => world.peer.received.length === LINK_LIMITS.window, { what: 'a window is written', everyMs: 2 });
       await world.clock.advanceAsync(500);
-      assert.equal(world.link.state().unconfirmed, world.window);
-      assert.equal(world.peer.received.length, world.window);
+      assert.equal(world.link.state().unconfirmed, LINK_LIMITS.window);
+      assert.equal(world.peer.received.length, LINK_LIMITS.window);
       world.peer.answering(true);
       await Promise.all(ends);
       assert.deepEqual(bodies(world.peer.received), bodiesSent);
@@ -285,10 +284,10 @@ export function xmppLinkContract(name: string, make: () => Promise<LinkWorld>): 
 
     promise(10, 'post writes outside the window, and drops while the link is down', async (world) => {
       world.peer.answering(false);
-      const ends = Array.from({ length: world.window + 1 }, (_, n) =>
+      const ends = Array.from({ length: LINK_LIMITS.window + 1 }, (_, n) =>
         world.link.send(aMessage(world, `${n}`)).catch(() => undefined),
       );
-      await until(() => world.peer.received.length === world.window, { what: 'a window is written', everyMs: 2 });
+      await until(() => world.peer.received.length === LINK_LIMITS.window, { what: 'a window is written', everyMs: 2 });
       world.link.post(aMessage(world, 'answer'));
       await until(() => bodies(world.peer.received).includes('answer'), { what: 'the answer is written', everyMs: 2 });
       world.peer.drop();
@@ -305,12 +304,12 @@ export function xmppLinkContract(name: string, make: () => Promise<LinkWorld>): 
       seen.hold = () => new Promise((resolve) => held.push(resolve));
       // Large ones, so that not all of them fit into one read.
       const filling = 'x'.repeat(4_096);
-      const total = world.inboundMax * 20;
+      const total = LINK_LIMITS.inboundMax * 20;
       for (let n = 0; n < total; n += 1) {
         const attrs = { from: `juliet@${world.far}`, to: `romeo@${world.own}`, id: `${n}` };
         world.peer.send({ name: 'message', attrs, children: [{ name: 'body', attrs: {}, children: [filling] }] });
       }
-      await until(() => held.length > world.inboundMax, { what: 'the bound is reached', everyMs: 2 });
+      await until(() => held.length > LINK_LIMITS.inboundMax, { what: 'the bound is reached', everyMs: 2 });
       for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
       assert.ok(held.length < total / 2, `${held.length} of ${total} under way at once`);
       await until(

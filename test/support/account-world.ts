@@ -10,7 +10,7 @@ export type AccountWorld = {
   readonly server: ScriptedAccountServer;
   readonly clock: FakeClock;
   readonly log: LogRecorder;
-  end(): Promise<void>;
+  readonly end: () => Promise<void>;
 };
 
 /** A scripted service that listens, and the link of romeo's account on it, not started. Sockets are real, time is not. */

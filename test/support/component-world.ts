@@ -8,7 +8,9 @@ export type ComponentWorld = {
   readonly server: ComponentServer;
   readonly clock: FakeClock;
   readonly log: LogRecorder;
-  end(): Promise<void>;
+  /** Whether the server takes the secret that the link has. */
+  readonly trusting: (trusts: boolean) => void;
+  readonly end: () => Promise<void>;
 };
 
 /** A scripted server that listens, and a component link to it that is not started. Sockets are real, time is not. */
@@ -36,6 +38,7 @@ export async function componentWorld(
     server,
     clock,
     log,
+    trusting: (trusts) => void (server.script.secret = trusts ? secret : 'another secret'),
     async end() {
       server.thaw();
       server.answering(true);

@@ -18,7 +18,7 @@ export type S2sWorld = {
   readonly port: number;
   /** Whether something waits for the peer, as the core would say. */
   wanted: boolean;
-  end(): Promise<void>;
+  readonly end: () => Promise<void>;
 };
 
 /** A scripted server of a peer, and a federation with it whose link is not started. Sockets are real, time is not. */

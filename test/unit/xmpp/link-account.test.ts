@@ -2,49 +2,26 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Refusal } from '../../../src/xmpp/account/login-outcome.ts';
 import { textOf, type XmlElement } from '../../../src/cpim/xml.ts';
-import { xmppLinkContract, type LinkWorld } from '../../contract/xmpp-link.ts';
+import { LINK_LIMITS, xmppLinkContract, type LinkWorld } from '../../contract/xmpp-link.ts';
 import { accountWorld, type AccountWorld } from '../../support/account-world.ts';
 import { until } from '../../support/until.ts';
-
-const LIMITS = { window: 300, inboundMax: 20, stanzaBytesMax: 65_536, answerBytesMax: 200_000 };
 
 for (const counts of ['yes', 'no'] as const) {
   xmppLinkContract(
     `AccountLink ${counts === 'yes' ? 'with' : 'without'} stream management`,
     async (): Promise<LinkWorld> => {
-      const world = await accountWorld({ limits: LIMITS });
-      const { link, server, clock } = world;
+      const { link, server, clock, end } = await accountWorld({ limits: LINK_LIMITS });
       server.script.counts = counts;
       return {
         link,
+        peer: server,
         clock,
         own: 'chat.example',
         far: 'far.example',
-        window: LIMITS.window,
-        inboundMax: LIMITS.inboundMax,
-        stanzaBytesMax: LIMITS.stanzaBytesMax,
         pace: { longestMs: [10_000, 20_250], tries: [6, 20] },
+        trusting: (trusts) => void (server.script.password = trusts ? 'two households' : 'another one'),
         mend: () => void link.changePassword('two households'),
-        end: () => world.end(),
-        peer: {
-          get received() {
-            return server.received;
-          },
-          get handshakes() {
-            return server.handshakes;
-          },
-          send: (stanza) => server.send(stanza),
-          sendRaw: (data) => server.sendRaw(data),
-          drop: () => server.drop(),
-          stop: () => server.stop(),
-          start: () => server.start(),
-          answering: (answers) => server.answering(answers),
-          freeze: () => server.freeze(),
-          thaw: () => server.thaw(),
-          trusting: (trusts) => {
-            server.script.password = trusts ? 'two households' : 'another one';
-          },
-        },
+        end,
       };
     },
   );

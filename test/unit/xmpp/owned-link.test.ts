@@ -5,52 +5,23 @@ import { GatewayError } from '../../../src/core/errors.ts';
 import type { LinkEvents } from '../../../src/xmpp/link.ts';
 import { OwnedLink, type OwnedLinkDeps } from '../../../src/xmpp/owned-link.ts';
 import { systemClock } from '../../../src/system-clock.ts';
-import { xmppLinkContract, type LinkWorld } from '../../contract/xmpp-link.ts';
+import { LINK_LIMITS, xmppLinkContract, type LinkWorld } from '../../contract/xmpp-link.ts';
 import { componentWorld } from '../../support/component-world.ts';
 import { FakeClock, settled } from '../../support/fake-clock.ts';
 import { NodeStage, type StagedNode } from '../../support/node-stage.ts';
 import { RecordingLink } from '../../support/recording-link.ts';
 
-const LIMITS = { window: 300, inboundMax: 20, stanzaBytesMax: 65_536, answerBytesMax: 200_000 };
-
 xmppLinkContract('OwnedLink on the node that owns it', async (): Promise<LinkWorld> => {
-  const world = await componentWorld({ limits: LIMITS });
-  const { server, clock } = world;
+  const world = await componentWorld({ limits: LINK_LIMITS });
+  const { server, clock, trusting } = world;
   const stage = new NodeStage(systemClock);
   const node = await stage.join('a');
   const link = new OwnedLink({ ...node, name: world.link.name, create: () => world.link, clock, log: stage.log });
-  return {
-    link,
-    clock,
-    own: 'sip.xmpp.example',
-    far: 'xmpp.example',
-    window: LIMITS.window,
-    inboundMax: LIMITS.inboundMax,
-    stanzaBytesMax: LIMITS.stanzaBytesMax,
-    end: async () => {
-      await node.leave();
-      await world.end();
-    },
-    peer: {
-      get received() {
-        return server.received;
-      },
-      get handshakes() {
-        return server.handshakes;
-      },
-      send: (stanza) => server.send(stanza),
-      sendRaw: (data) => server.sendRaw(data),
-      drop: () => server.drop(),
-      stop: () => server.stop(),
-      start: () => server.start(),
-      answering: (answers) => server.answering(answers),
-      freeze: () => server.freeze(),
-      thaw: () => server.thaw(),
-      trusting: (trusts) => {
-        server.script.secret = trusts ? 'a shared secret' : 'another secret';
-      },
-    },
+  const end = async (): Promise<void> => {
+    await node.leave();
+    await world.end();
   };
+  return { link, peer: server, clock, own: 'sip.xmpp.example', far: 'xmpp.example', trusting, end };
 });
 
 function message(n: number): XmlElement {
