@@ -8,7 +8,7 @@ import { systemClock } from '../../src/system-clock.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { needs } from '../support/peers.ts';
 import { testAuthority, testCertificate } from '../support/self-signed.ts';
-import { TcpProxy } from '../support/tcp-proxy.ts';
+import { TcpCutter } from '../support/tcp-cutter.ts';
 import { until } from '../support/until.ts';
 import { ZoneDns } from '../support/zone-dns.ts';
 
@@ -28,7 +28,7 @@ type Security = 'certificate' | 'dialback-over-tls' | 'dialback';
 async function stage(
   t: TestContext,
   plan: { readonly security: Security; readonly limits?: S2sOptions['limits'] },
-): Promise<{ near: Side; far: Side; proxy: TcpProxy }> {
+): Promise<{ near: Side; far: Side; proxy: TcpCutter }> {
   const { security } = plan;
   const started: Array<() => Promise<void>> = [];
   const side = async (own: readonly string[], theirs: readonly string[], hop: () => number): Promise<Side> => {
@@ -81,7 +81,7 @@ async function stage(
   let toNear = 0;
   const near = await side(NEAR, FAR, () => toFar);
   const far = await side(FAR, NEAR, () => toNear);
-  const proxy = await TcpProxy.open(far.federation.listening[0]?.port ?? 0);
+  const proxy = await TcpCutter.to(far.federation.listening[0]?.port ?? 0);
   toFar = proxy.port;
   toNear = near.federation.listening[0]?.port ?? 0;
   t.after(async () => {

@@ -26,6 +26,11 @@ export class TcpCutter {
     return (this.#server?.address() as AddressInfo).port;
   }
 
+  /** Connections open now. */
+  get open(): number {
+    return this.#pairs.size;
+  }
+
   /** Cuts every connection; nobody says goodbye. */
   cut(): void {
     for (const [one, other] of this.#pairs) {
