@@ -47,6 +47,9 @@ export class S2sFederation {
   readonly #pairs = new Map<string, PairLink>();
   readonly #faces = new Map<string, PairFace>();
   readonly #streams = new Set<StanzaStream>();
+  /** Those of them that were opened to us, and those on which nobody has proved who he is. */
+  readonly #incoming = new Set<IncomingStream>();
+  readonly #unproved = new Set<IncomingStream>();
   /** Those that read nothing for now. */
   readonly #held = new Set<StanzaStream>();
   readonly #perAddress = new Map<string, number>();
@@ -131,7 +134,7 @@ export class S2sFederation {
    * @returns false where there is none, or it cannot be written
    */
   answer(ends: Ends, stanza: XmlElement): boolean {
-    const stream = [...this.#streams].find((some) => some.carries(ends) && some.maySend);
+    const stream = this.#carrier(ends);
     if (stream === undefined) return false;
     const { own, peer } = ends;
     try {
@@ -206,17 +209,16 @@ export class S2sFederation {
     socket.on('error', () => socket.destroy());
     const address = socket.remoteAddress ?? '';
     const sameAddress = this.#perAddress.get(address) ?? 0;
-    const incoming = [...this.#streams].filter((stream) => stream instanceof IncomingStream);
     const isFull =
       sameAddress >= this.#limits.streamsPerAddress ||
-      incoming.length >= this.#limits.streams ||
-      incoming.filter((stream) => !stream.isAuthenticated).length + this.#tls.handshakes >= this.#limits.unproved;
+      this.#incoming.size >= this.#limits.streams ||
+      this.#unproved.size + this.#tls.handshakes >= this.#limits.unproved;
     if (this.#isStopping || (isFull && transport === 'tls')) {
       socket.destroy();
       return;
     }
     if (isFull) {
-      this.#log.warn({ address, open: incoming.length }, 'stream refused, there are too many');
+      this.#log.warn({ address, open: this.#incoming.size }, 'stream refused, there are too many');
       new IncomingStream({ ...this.#deps, onEnd: () => undefined }, socket).refuse('too many streams');
       return;
     }
@@ -227,7 +229,7 @@ export class S2sFederation {
       else this.#perAddress.delete(address);
     });
     if (transport === 'tcp') {
-      this.#streams.add(new IncomingStream(this.#deps, socket));
+      this.#take(socket);
       return;
     }
     this.#tls.accept(socket, (secure, fault) => {
@@ -237,24 +239,36 @@ export class S2sFederation {
       } else if (this.#isStopping) {
         secure.destroy();
       } else {
-        this.#streams.add(new IncomingStream(this.#deps, secure));
+        this.#take(secure);
       }
     });
+  }
+
+  #take(socket: Socket): void {
+    const stream = new IncomingStream(this.#deps, socket);
+    this.#streams.add(stream);
+    this.#incoming.add(stream);
+    this.#unproved.add(stream);
+  }
+
+  /** A stream that stanzas of ours for this pair may go over. */
+  #carrier(ends: Ends): StanzaStream | undefined {
+    for (const stream of this.#streams) if (stream.carries(ends) && stream.maySend) return stream;
+    return undefined;
   }
 
   /** A stream for a pair: one that carries it, one that may be proved for it too, or a new one. */
   #open(pair: PairLink): void {
     const { ends } = pair;
-    for (const stream of this.#streams) {
-      if (stream.carries(ends) && stream.maySend) {
-        pair.opened(stream);
-        return;
-      }
+    const carrier = this.#carrier(ends);
+    if (carrier !== undefined) {
+      pair.opened(carrier);
+      return;
     }
     void this.#shared(ends).then((shared) => {
       if (this.#isStopping) return;
       // One the peer has opened meanwhile, and that may be used both ways, is as good.
-      const found = shared ?? [...this.#streams].find((stream) => stream.carries(ends) && stream.maySend);
+      const found = shared ?? this.#carrier(ends);
       if (found === undefined) this.#dial(ends);
       else if (!found.isOver) pair.opened(found);
       else pair.failed({ reason: 'the stream was lost', isRefusal: false });
@@ -305,6 +319,7 @@ export class S2sFederation {
 
   /** A peer has proved its domain on a stream that it opened. */
   #proved(stream: IncomingStream, ends: Ends): void {
+    this.#unproved.delete(stream);
     const pair = this.#pairs.get(pairKey(ends));
     if (pair?.isStarted !== true) {
       this.#options.others?.peerIsThere(ends);
@@ -358,7 +373,7 @@ export class S2sFederation {
   }
 
   #byResumeId(id: string): IncomingStream | undefined {
-    for (const stream of this.#streams) if (stream instanceof IncomingStream && stream.resumeId === id) return stream;
+    for (const stream of this.#incoming) if (stream.resumeId === id) return stream;
     return undefined;
   }
 
@@ -382,6 +397,10 @@ export class S2sFederation {
   #ended(stream: StanzaStream, end: StreamEnd & { readonly isRefusal: boolean }): void {
     this.#streams.delete(stream);
     this.#held.delete(stream);
+    if (stream instanceof IncomingStream) {
+      this.#incoming.delete(stream);
+      this.#unproved.delete(stream);
+    }
     if (stream instanceof OutgoingStream && this.#verifying.get(pairKey(stream.ends)) === stream) {
       this.#verifying.delete(pairKey(stream.ends));
       return;
