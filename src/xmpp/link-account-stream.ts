@@ -1,13 +1,12 @@
-import { EventEmitter } from 'node:events';
 import type { TLSSocket } from 'node:tls';
-import { client, xml } from '@xmpp/client';
 import { childOf, textOf, writeXml, type XmlElement, XmlStreamReader } from '../cpim/xml.ts';
 import type { Clock } from '../core/ports.ts';
-import { SCRAM_HASHES, ScramExchange, type ScramName } from './account/scram.ts';
+import { conditionIn, countFrom, withWords } from './account/service-words.ts';
 import { securedSocket } from './account/secured-socket.ts';
 import type { ServiceTarget } from './account/service-address.ts';
 import { conditionOfFault } from './input-fault.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
+import { AccountLogin } from './link-account-login.ts';
 import { CLIENT_NAMESPACE, isStanzaName } from './stanza-content.ts';
 
 /** Why a stream is over. */
@@ -81,29 +80,6 @@ const DEPTH_MAX = 64;
 /** Stanzas that may come before the stream is up. */
 const EARLY_MAX = 100;
 
-/** The part of the package that is used; members with a leading underscore, because what must be replaced hangs on them. */
-type ClientEntity = EventEmitter & {
-  timeout: number;
-  jid: { toString(): string } | null;
-  parser: EventEmitter | null;
-  Parser: unknown;
-  Transport: unknown;
-  reconnect: { stop(): void };
-  saslFactory: { _mechs: unknown[]; use(name: string, mechanism: new () => Mechanism): void };
-  iqCaller: { handlers: Map<string, { reject(error: Error): void }> };
-  _findTransport(service: string): unknown;
-  _attachSocket(socket: EventEmitter): void;
-  open(options: { domain: string }): Promise<unknown>;
-};
-
-/** A SASL mechanism as the package wants it. */
-type Mechanism = {
-  readonly name: string;
-  readonly clientFirst: boolean;
-  response(): string | Promise<string>;
-  challenge(text: string): void;
-};
-
 /**
  * One stream of an account, from connecting to its end; a lost one is never revived, a new one is made.
  *
@@ -120,13 +96,12 @@ export class AccountStream {
   readonly #to: string;
   #decoder = new TextDecoder('utf-8', { fatal: true });
   #reader: XmlStreamReader | undefined;
-  #entity: ClientEntity | undefined;
+  #login: AccountLogin | undefined;
   #socket: TLSSocket | undefined;
   #stage: 'securing' | 'opening' | 'authenticated' | 'resuming' | 'binding' | 'enabling' | 'up' | 'over' = 'securing';
   #isAuthenticated = false;
   #features: XmlElement | undefined;
   #boundJid: Jid | undefined;
-  #scram: ScramExchange | undefined;
   #early: XmlElement[] = [];
   #streamsPrefix = 'stream';
   #cancelDeadline: () => void = () => undefined;
@@ -224,59 +199,13 @@ export class AccountStream {
     });
     socket.on('error', (error: Error) => this.#finish({ reason: error.message }));
     socket.on('close', () => this.#finish({ reason: 'the connection was lost' }));
-    const entity = this.#newEntity();
-    this.#entity = entity;
-    entity.open({ domain: this.#to }).catch((thrown: unknown) => this.#failed(thrown));
-  }
-
-  #newEntity(): ClientEntity {
-    const { jid, password, resource } = this.#options;
-    const username = jid.local ?? '';
-    const service = 'xmpps://service';
-    const entity = client({
-      service,
-      domain: this.#to,
-      resource,
-      credentials: async (authenticate, mechanisms) => {
-        // Of the user agent only SASL2 speaks, which is left aside.
-        await authenticate({ username, password }, mechanisms[0] ?? '', undefined as never);
-      },
-    }) as unknown as ClientEntity;
-    entity.reconnect.stop();
-    entity.timeout = 0;
-    entity.Transport = entity._findTransport(service);
-    entity.Parser = EventEmitter;
-    entity.saslFactory._mechs = [];
-    for (const name of this.#mechanisms()) entity.saslFactory.use(name, this.#mechanism(name, username, password));
-    entity.on('error', (thrown: unknown) => this.#failed(thrown));
-    entity.on('online', () => this.#bound());
-    entity._attachSocket(new WriteOnly(() => this.#socket));
-    return entity;
-  }
-
-  #mechanisms(): string[] {
-    return [...Object.keys(SCRAM_HASHES), ...(this.#options.allowPlain ? ['PLAIN'] : [])];
-  }
-
-  #mechanism(name: string, username: string, password: string): new () => Mechanism {
-    const begin = (exchange: ScramExchange | undefined): void => void (this.#scram = exchange);
-    return class {
-      readonly name = name;
-      readonly clientFirst = true;
-      readonly #exchange = name === 'PLAIN' ? undefined : new ScramExchange(name as ScramName, username, password);
-      #challenge: string | undefined;
-
-      response(): string | Promise<string> {
-        begin(this.#exchange);
-        // The package writes each character as its bytes of UTF-8.
-        if (this.#exchange === undefined) return `\u0000${username}\u0000${password}`;
-        return this.#challenge === undefined ? this.#exchange.first() : this.#exchange.final(this.#challenge);
-      }
-
-      challenge(text: string): void {
-        this.#challenge = text;
-      }
-    };
+    const { jid, password, resource, allowPlain } = this.#options;
+    const account = { domain: this.#to, username: jid.local ?? '', password, resource, allowPlain };
+    this.#login = new AccountLogin(account, socket, {
+      onBound: (bound) => this.#bound(bound),
+      onError: (thrown) => this.#failed(thrown),
+    });
+    this.#login.open();
   }
 
   /** Never throws: what is wrong with the input ends this stream and nothing else. */
@@ -314,7 +243,7 @@ export class AccountStream {
       this.fail('invalid-namespace', 'what answers there speaks no XMPP to clients');
       return;
     }
-    this.#entity?.parser?.emit('start', xml('stream:stream', { ...attrs }));
+    this.#login?.started(attrs);
   }
 
   #element(element: XmlElement): void {
@@ -337,8 +266,8 @@ export class AccountStream {
       const offered = (childOf(element, 'mechanisms', SASL)?.children ?? []).map((child) =>
         typeof child === 'string' ? '' : textOf(child).trim(),
       );
-      if (this.#mechanisms().some((name) => offered.includes(name))) {
-        this.#hand(only(element, SASL), 'features', STREAMS);
+      if (this.#login?.mechanisms.some((name) => offered.includes(name)) === true) {
+        this.#login.hand(only(element, SASL), 'features', STREAMS);
         return;
       }
       const names = offered
@@ -348,12 +277,12 @@ export class AccountStream {
       const reason = `the service offers no way to log in that is safe enough: ${names === '' ? 'none' : names}`;
       this.#finish({ reason, step: 'sasl', condition: 'no-mechanism' }, '</stream:stream>');
     } else if (namespace === SASL && element.name === 'failure') {
-      const condition = conditionOf(element, SASL);
+      const condition = conditionIn(element, SASL);
       const text = childOf(element, 'text', SASL);
       const reason = withWords(`the service refused the log-in: ${condition}`, text);
       this.#finish({ reason, step: 'sasl', condition }, '</stream:stream>');
     } else if (namespace === SASL && element.name === 'challenge') {
-      this.#hand(element, element.name, SASL);
+      this.#login?.hand(element, element.name, SASL);
     } else if (namespace === SASL && element.name === 'success') {
       this.#succeeded(element);
     } else this.fail('bad-format', `the service sent something else than what belongs to a log-in: ${element.name}`);
@@ -361,7 +290,7 @@ export class AccountStream {
 
   #succeeded(success: XmlElement): void {
     const proof = Buffer.from(textOf(success), 'base64').toString('utf8');
-    if (this.#scram?.isProof(proof) === false) {
+    if (this.#login?.isProof(proof) === false) {
       this.fail('not-authorized', 'the service does not know the password itself: it is not what it says it is');
       return;
     }
@@ -371,7 +300,7 @@ export class AccountStream {
     this.#reader?.stop();
     this.#reader = undefined;
     this.#decoder = new TextDecoder('utf-8', { fatal: true });
-    this.#hand(success, 'success', SASL);
+    this.#login?.hand(success, 'success', SASL);
   }
 
   #negotiation(element: XmlElement, namespace: string): void {
@@ -419,37 +348,32 @@ export class AccountStream {
     const features = this.#features;
     if (this.#isOver() || features === undefined) return;
     this.#stage = 'binding';
-    this.#hand(only(features, 'urn:ietf:params:xml:ns:xmpp-bind'), 'features', STREAMS);
+    this.#login?.hand(only(features, 'urn:ietf:params:xml:ns:xmpp-bind'), 'features', STREAMS);
   }
 
   #earlyStanza(element: XmlElement): void {
     const { type, id } = element.attrs;
     const isAnswer = element.name === 'iq' && (type === 'result' || type === 'error');
-    if (
-      this.#stage !== 'binding' ||
-      !isAnswer ||
-      id === undefined ||
-      this.#entity?.iqCaller.handlers.has(id) !== true
-    ) {
+    if (this.#stage !== 'binding' || !isAnswer || id === undefined || this.#login?.isWaitingFor(id) !== true) {
       if (this.#early.length < EARLY_MAX) this.#early.push(element);
       return;
     }
     if (type === 'error') {
       const error = childOf(element, 'error');
-      const condition = error === undefined ? 'undefined-condition' : conditionOf(error, STANZA_ERRORS);
+      const condition = error === undefined ? 'undefined-condition' : conditionIn(error, STANZA_ERRORS);
       this.#finish(
         { reason: `the service gives us no resource: ${condition}`, step: 'bind', condition },
         '</stream:stream>',
       );
       return;
     }
-    this.#hand(element, 'iq', CLIENT_NAMESPACE);
+    this.#login.hand(element, 'iq', CLIENT_NAMESPACE);
   }
 
-  #bound(): void {
+  #bound(text: string): void {
     if (this.#stage !== 'binding') return;
     const { jid } = this.#options;
-    const bound = parseJid(this.#entity?.jid?.toString() ?? '');
+    const bound = parseJid(text);
     if (bound?.resource === undefined || bound.local !== jid.local || bound.domain !== jid.domain) {
       const reason = 'the service logged us in as somebody else';
       this.#finish({ reason, step: 'bind', condition: 'not-authorized' }, '</stream:stream>');
@@ -482,14 +406,6 @@ export class AccountStream {
     return this.#features !== undefined && childOf(this.#features, 'sm', SM_NAMESPACE) !== undefined;
   }
 
-  /** Gives an element to the package, which knows only what concerns it. */
-  #hand(element: XmlElement, name: string, namespace: string): void {
-    this.#entity?.parser?.emit(
-      'element',
-      asPackaged({ ...element, name, attrs: { ...element.attrs, xmlns: namespace } }),
-    );
-  }
-
   #raw(element: Omit<XmlElement, 'children'>): void {
     this.#socket?.write(writeXml({ ...element, children: [] }));
   }
@@ -500,7 +416,7 @@ export class AccountStream {
   }
 
   #streamError(error: XmlElement): void {
-    const condition = conditionOf(error, STREAM_ERRORS);
+    const condition = conditionIn(error, STREAM_ERRORS);
     const reason = withWords(`the service ended the stream: ${condition}`, childOf(error, 'text', STREAM_ERRORS));
     const other = childOf(error, 'see-other-host', STREAM_ERRORS);
     const otherHost = other === undefined ? '' : textOf(other).trim().slice(0, 300);
@@ -524,10 +440,7 @@ export class AccountStream {
     this.#reader?.stop();
     this.#giveUp.abort();
     const socket = this.#socket;
-    // Whatever the package still waits for is let go; our listener is there, so that this cannot throw.
-    const over = new Error(end.reason);
-    for (const waiting of this.#entity?.iqCaller.handlers.values() ?? []) waiting.reject(over);
-    this.#entity?.emit('error', over);
+    this.#login?.letGo(new Error(end.reason));
     if (socket !== undefined && !socket.destroyed) {
       if (last === undefined) socket.destroy();
       else {
@@ -543,48 +456,10 @@ export class AccountStream {
   }
 }
 
-/** The socket as the package sees it: it writes, and what comes in is read by us. */
-class WriteOnly extends EventEmitter {
-  readonly secure = true;
-  readonly #socketOf: () => TLSSocket | undefined;
-
-  constructor(socketOf: () => TLSSocket | undefined) {
-    super();
-    this.#socketOf = socketOf;
-  }
-
-  write(text: string, done: (error?: Error | null) => void): void {
-    const socket = this.#socketOf();
-    if (socket === undefined) done(new Error('the connection was lost'));
-    else socket.write(text, done);
-  }
-}
-
 /** The features with one of them left, so that the package deals with nothing else. */
 function only(features: XmlElement, namespace: string): XmlElement {
   const children = features.children.filter((child) => typeof child !== 'string' && child.attrs['xmlns'] === namespace);
   return { ...features, children };
-}
-
-function asPackaged({ name, attrs, children }: XmlElement): ReturnType<typeof xml> {
-  return xml(name, { ...attrs }, ...children.map((child) => (typeof child === 'string' ? child : asPackaged(child))));
-}
-
-function conditionOf({ children }: XmlElement, namespace: string): string {
-  for (const child of children) {
-    if (typeof child === 'string' || child.name === 'text') continue;
-    if ((child.attrs['xmlns'] ?? namespace) === namespace) return child.name;
-  }
-  return 'undefined-condition';
-}
-
-function withWords(reason: string, text: XmlElement | undefined): string {
-  const words = text === undefined ? '' : textOf(text).trim().slice(0, 200);
-  return words === '' ? reason : `${reason} (${words})`;
-}
-
-function countFrom(text: string | undefined): number | undefined {
-  return text !== undefined && /^[0-9]{1,10}$/.test(text) ? Number(text) % 2 ** 32 : undefined;
 }
 
 function sessionFrom({ attrs }: XmlElement): ResumableSession | undefined {

@@ -1,0 +1,21 @@
+import { textOf, type XmlElement } from '../../cpim/xml.ts';
+
+/** The condition in an error of this namespace. */
+export function conditionIn({ children }: XmlElement, namespace: string): string {
+  for (const child of children) {
+    if (typeof child === 'string' || child.name === 'text') continue;
+    if ((child.attrs['xmlns'] ?? namespace) === namespace) return child.name;
+  }
+  return 'undefined-condition';
+}
+
+/** A reason, with what the service says of it in words. */
+export function withWords(reason: string, text: XmlElement | undefined): string {
+  const words = text === undefined ? '' : textOf(text).trim().slice(0, 200);
+  return words === '' ? reason : `${reason} (${words})`;
+}
+
+/** A count of stanzas, which goes round at 2^32 (XEP-0198, section 4). */
+export function countFrom(text: string | undefined): number | undefined {
+  return text !== undefined && /^[0-9]{1,10}$/.test(text) ? Number(text) % 2 ** 32 : undefined;
+}
