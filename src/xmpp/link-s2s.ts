@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { XmlElement } from '../cpim/xml.ts';
 import type { Log } from '../core/log.ts';
 import { DialbackKeys } from './s2s/dialback.ts';
@@ -9,6 +8,7 @@ import type { Ends } from './s2s/incoming-negotiation.ts';
 import { type IncomingDeps, IncomingStream } from './s2s/incoming-stream.ts';
 import { OutgoingStream, type OutgoingDeps, type Verdict } from './s2s/outgoing-stream.ts';
 import { PairLink } from './s2s/pair-link.ts';
+import { PeerDoor } from './s2s/peer-door.ts';
 import { peerTargets } from './s2s/peer-targets.ts';
 import { pairKey, type StanzaStream, type StreamDeps, unreachable } from './s2s/stanza-stream.ts';
 import { type PingHabit, runOfPing } from './s2s/stream-sender.ts';
@@ -40,6 +40,7 @@ export class S2sFederation {
   readonly #limits: S2sBounds;
   readonly #log: Log;
   readonly #tls: TlsDoor;
+  readonly #door: PeerDoor;
   readonly #keys: DialbackKeys;
   readonly #own: ReadonlySet<string>;
   readonly #peers: ReadonlyMap<string, S2sPeer>;
@@ -52,12 +53,10 @@ export class S2sFederation {
   readonly #unproved = new Set<IncomingStream>();
   /** Those that read nothing for now. */
   readonly #held = new Set<StanzaStream>();
-  readonly #perAddress = new Map<string, number>();
   /** Streams over which keys are asked about, by pair. */
   readonly #verifying = new Map<string, OutgoingStream>();
   readonly #habits = new Map<string, PingHabit>();
   readonly #deps: OutgoingDeps & IncomingDeps;
-  #servers: Server[] = [];
   #isStopping = false;
   #cancelStep: (() => void) | undefined;
 
@@ -101,6 +100,15 @@ export class S2sFederation {
       onProved: (stream, ends) => this.#proved(stream, ends),
       lostStream: (id) => this.#byResumeId(id),
     };
+    this.#door = new PeerDoor({
+      listen: options.listen,
+      limits: this.#limits,
+      tls: this.#tls,
+      log: this.#log,
+      count: () => ({ incoming: this.#incoming.size, unproved: this.#unproved.size }),
+      take: (socket) => this.#take(socket),
+      refuse: (socket, text) => new IncomingStream({ ...this.#deps, onEnd: () => undefined }, socket).refuse(text),
+    });
   }
 
   /** The link between a domain of ours and a peer's. @param isWanted whether something waits for it at present */
@@ -162,13 +170,9 @@ export class S2sFederation {
     if (pair?.isStarted === true && pair.stream === undefined) pair.peerIsThere();
   }
 
-  /** Where it listens; the port that the system chose where the configuration left it to it. */
-  get listening(): ReadonlyArray<{ readonly transport: string; readonly address: string; readonly port: number }> {
-    return this.#servers.flatMap((server, n) => {
-      const where = server.address();
-      if (where === null || typeof where === 'string') return [];
-      return [{ transport: this.#options.listen[n]?.transport ?? 'tcp', address: where.address, port: where.port }];
-    });
+  /** Where it listens. */
+  get listening(): PeerDoor['listening'] {
+    return this.#door.listening;
   }
 
   /** Streams that are open, or being opened. */
@@ -179,13 +183,7 @@ export class S2sFederation {
   /** Listens. @throws Error when a port cannot be had; nothing listens then. */
   async start(): Promise<void> {
     try {
-      for (const { transport, address, port } of this.#options.listen) {
-        const server = createServer((socket) => this.#accept(socket, transport));
-        this.#servers.push(server);
-        server.listen({ host: address, port });
-        await once(server, 'listening');
-        server.on('error', (error) => this.#log.error({ error }, 'listener failed'));
-      }
+      await this.#door.open();
     } catch (thrown) {
       await this.stop();
       throw thrown;
@@ -197,51 +195,10 @@ export class S2sFederation {
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.#cancelStep?.();
-    const servers = this.#servers;
-    this.#servers = [];
-    const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    const closed = this.#door.close();
     for (const stream of [...this.#streams]) stream.shutDown();
     for (const stream of [...this.#streams]) stream.abort('this server stops');
-    await Promise.all(closed);
-  }
-
-  #accept(socket: Socket, transport: 'tcp' | 'tls'): void {
-    socket.on('error', () => socket.destroy());
-    const address = socket.remoteAddress ?? '';
-    const sameAddress = this.#perAddress.get(address) ?? 0;
-    const isFull =
-      sameAddress >= this.#limits.streamsPerAddress ||
-      this.#incoming.size >= this.#limits.streams ||
-      this.#unproved.size + this.#tls.handshakes >= this.#limits.unproved;
-    if (this.#isStopping || (isFull && transport === 'tls')) {
-      socket.destroy();
-      return;
-    }
-    if (isFull) {
-      this.#log.warn({ address, open: this.#incoming.size }, 'stream refused, there are too many');
-      new IncomingStream({ ...this.#deps, onEnd: () => undefined }, socket).refuse('too many streams');
-      return;
-    }
-    this.#perAddress.set(address, sameAddress + 1);
-    socket.once('close', () => {
-      const left = (this.#perAddress.get(address) ?? 1) - 1;
-      if (left > 0) this.#perAddress.set(address, left);
-      else this.#perAddress.delete(address);
-    });
-    if (transport === 'tcp') {
-      this.#take(socket);
-      return;
-    }
-    this.#tls.accept(socket, (secure, fault) => {
-      if (secure === undefined) {
-        this.#log.info({ address, reason: fault ?? '' }, 'TLS handshake failed');
-        socket.destroy();
-      } else if (this.#isStopping) {
-        secure.destroy();
-      } else {
-        this.#take(secure);
-      }
-    });
+    await closed;
   }
 
   #take(socket: Socket): void {
