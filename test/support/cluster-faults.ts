@@ -3,17 +3,7 @@ import { startCluster, type Cluster } from './cluster.ts';
 import { Ledger, type LedgerFigures } from './counting-ledger.ts';
 import { CountingSipSender } from './counting-sip-sender.ts';
 import { CountingXmppClient } from './counting-xmpp-client.ts';
-import { settleLedger } from './faults.ts';
-import { SIP_DOMAIN, XMPP_DOMAIN } from './federation.ts';
-
-const USERS = 4;
-const PAIRS = 16;
-
-/** SIP users s0.. write to XMPP users u0..: enough pairs that each may have one request outstanding. */
-const SIP_TO_XMPP = Array.from({ length: PAIRS }, (_, n) => ({
-  from: `s${n}@${SIP_DOMAIN}`,
-  to: `u${n % USERS}@${XMPP_DOMAIN}`,
-}));
+import { settleLedger, SIP_TO_XMPP, XMPP_USERS } from './faults.ts';
 
 export type ClusterFaultReport = LedgerFigures & {
   readonly fault: string;
@@ -31,10 +21,9 @@ export async function underLoad(
   body: (cluster: Cluster, linkBack: (askedAt: number, among: readonly number[]) => Promise<void>) => Promise<void>,
 ): Promise<ClusterFaultReport> {
   const { name, fault, rate, transport } = options;
-  const xmppUsers = Array.from({ length: USERS }, (_, n) => `u${n}`);
-  const cluster = await startCluster({ name, nodes: 3, xmppUsers });
+  const cluster = await startCluster({ name, nodes: 3, xmppUsers: XMPP_USERS });
   const ledger = new Ledger({ stamped: true });
-  const receivers = xmppUsers.map((user) => new CountingXmppClient({ server: cluster.xmpp, user, received: ledger }));
+  const receivers = XMPP_USERS.map((user) => new CountingXmppClient({ server: cluster.xmpp, user, received: ledger }));
   const sender = new CountingSipSender({ ledger, transport, port: cluster.ports, pairs: SIP_TO_XMPP, rate });
   let linkBackMs = 0;
   const linkBack = async (askedAt: number, among: readonly number[]): Promise<void> => {

@@ -19,13 +19,13 @@ export type FaultReport = LedgerFigures & {
   readonly [more: string]: unknown;
 };
 
-const USERS = 4;
+export const XMPP_USERS = ['u0', 'u1', 'u2', 'u3'] as const;
 const PAIRS = 16;
 
 /** SIP users s0.. write to XMPP users u0..: enough pairs that each may have one request outstanding. */
-const SIP_TO_XMPP = Array.from({ length: PAIRS }, (_, n) => ({
+export const SIP_TO_XMPP = Array.from({ length: PAIRS }, (_, n) => ({
   from: `s${n}@${SIP_DOMAIN}`,
-  to: `u${n % USERS}@${XMPP_DOMAIN}`,
+  to: `${XMPP_USERS[n % XMPP_USERS.length]}@${XMPP_DOMAIN}`,
 }));
 
 /** A federation whose SIP users need no password, as behind a core that has authenticated them, and no rate limits. */
@@ -34,17 +34,14 @@ function startWorld(name: string, store: TestStore | undefined, sipUsers: readon
     name,
     ...(store === undefined ? {} : { store }),
     startXmppServer: startProsody,
-    xmppUsers: Array.from({ length: USERS }, (_, n) => `u${n}`),
+    xmppUsers: XMPP_USERS,
     sipUsers,
     config: { domains: [{ name: SIP_DOMAIN, trust: ['127.0.0.1'] }], rateLimits: 'off' },
   });
 }
 
 async function xmppReceivers(world: Federation, ledger: Ledger): Promise<readonly CountingXmppClient[]> {
-  const receivers = Array.from(
-    { length: USERS },
-    (_, n) => new CountingXmppClient({ server: world.xmpp, user: `u${n}`, received: ledger }),
-  );
+  const receivers = XMPP_USERS.map((user) => new CountingXmppClient({ server: world.xmpp, user, received: ledger }));
   await Promise.all(receivers.map((receiver) => receiver.open()));
   return receivers;
 }
@@ -62,44 +59,45 @@ export async function settleLedger(ledger: Ledger, idleMs: number): Promise<void
   await pause(500); // for copies that come after the first
 }
 
-/** (a) The XMPP server is stopped in good order for a while, under load from SIP. */
-export async function xmppServerAway(options: {
+type SipLoad = {
   readonly rate: number;
-  readonly beforeMs: number;
-  readonly awayMs: number;
-  readonly afterMs: number;
   readonly transport: 'udp' | 'tcp';
   readonly store?: TestStore;
-}): Promise<FaultReport> {
-  const world = await startWorld('away', options.store);
+};
+
+/** A federation under load from SIP; the body does to it what the fault is, and may add to the report. */
+async function underSipLoad(
+  options: SipLoad & {
+    readonly name: string;
+    readonly fault: string;
+    readonly faults: number;
+    /** How long nothing has to come until the rest is lost. */
+    readonly idleMs: number;
+  },
+  body: (world: Federation) => Promise<Readonly<Record<string, unknown>> | undefined>,
+): Promise<FaultReport> {
+  const { fault, faults, rate, transport } = options;
+  const world = await startWorld(options.name, options.store);
   const ledger = new Ledger({ stamped: true });
   const receivers = await xmppReceivers(world, ledger);
-  const sender = new CountingSipSender({
-    ledger,
-    transport: options.transport,
-    port: world.interpres.sipPort,
-    pairs: SIP_TO_XMPP,
-    rate: options.rate,
-  });
+  const port = world.interpres.sipPort;
+  const sender = new CountingSipSender({ ledger, transport, port, pairs: SIP_TO_XMPP, rate });
   const startedMs = performance.now();
   try {
     await sender.start();
-    await pause(options.beforeMs);
-    await world.xmpp.stop();
-    await pause(options.awayMs);
-    await world.xmpp.start();
-    await pause(options.afterMs);
+    const more = await body(world);
     await sender.drain(40_000);
-    await settleLedger(ledger, 35_000);
+    await settleLedger(ledger, options.idleMs);
     return {
-      fault: 'prosody stopped',
+      fault,
       store: options.store ?? 'folder',
-      transport: options.transport,
-      rate: options.rate,
-      faults: 1,
+      transport,
+      rate,
+      faults,
       seconds: seconds(startedMs),
       ...ledger.figures(),
       ...sender.report(),
+      ...more,
       latencyMs: ledger.latencyMs(50, 99, 100),
     };
   } finally {
@@ -109,105 +107,59 @@ export async function xmppServerAway(options: {
   }
 }
 
-/** (b) We are killed, and started again at once, so many times, under load from SIP. */
-export async function killedUnderSipLoad(options: {
-  readonly rate: number;
-  readonly kills: number;
-  readonly betweenMs: number;
-  readonly transport: 'udp' | 'tcp';
-  readonly store?: TestStore;
-}): Promise<FaultReport> {
-  const world = await startWorld('killed', options.store);
-  const ledger = new Ledger({ stamped: true });
-  const receivers = await xmppReceivers(world, ledger);
-  const sender = new CountingSipSender({
-    ledger,
-    transport: options.transport,
-    port: world.interpres.sipPort,
-    pairs: SIP_TO_XMPP,
-    rate: options.rate,
+/** (a) The XMPP server is stopped in good order for a while, under load from SIP. */
+export function xmppServerAway(
+  options: SipLoad & { readonly beforeMs: number; readonly awayMs: number; readonly afterMs: number },
+): Promise<FaultReport> {
+  const run = { ...options, name: 'away', fault: 'prosody stopped', faults: 1, idleMs: 35_000 };
+  return underSipLoad(run, async ({ xmpp }) => {
+    await pause(options.beforeMs);
+    await xmpp.stop();
+    await pause(options.awayMs);
+    await xmpp.start();
+    await pause(options.afterMs);
   });
-  const startedMs = performance.now();
-  try {
-    await sender.start();
-    for (let kill = 0; kill < options.kills; kill++) {
-      await pause(options.betweenMs);
-      await world.interpres.kill();
-      await world.interpres.start();
+}
+
+/** (b) We are killed, and started again at once, so many times, under load from SIP. */
+export function killedUnderSipLoad(
+  options: SipLoad & { readonly kills: number; readonly betweenMs: number },
+): Promise<FaultReport> {
+  const { kills, betweenMs } = options;
+  const run = { ...options, name: 'killed', fault: 'killed, SIP to XMPP', faults: kills, idleMs: 30_000 };
+  return underSipLoad(run, async ({ interpres }) => {
+    for (let kill = 0; kill < kills; kill++) {
+      await pause(betweenMs);
+      await interpres.kill();
+      await interpres.start();
     }
-    await pause(options.betweenMs);
-    await sender.drain(40_000);
-    await settleLedger(ledger, 30_000);
-    return {
-      fault: 'killed, SIP to XMPP',
-      store: options.store ?? 'folder',
-      transport: options.transport,
-      rate: options.rate,
-      faults: options.kills,
-      seconds: seconds(startedMs),
-      ...ledger.figures(),
-      ...sender.report(),
-      latencyMs: ledger.latencyMs(50, 99, 100),
-    };
-  } finally {
-    sender.close();
-    for (const receiver of receivers) receiver.close();
-    await world.stop();
-  }
+    await pause(betweenMs);
+  });
 }
 
 /**
  * (d) The Redis that is our store is killed under load from SIP, and is back after a while. What it had confirmed is
  * there (it writes each command to the disk before it answers); meanwhile senders are refused, and links stay up.
  */
-export async function redisKilled(options: {
-  readonly rate: number;
-  readonly kills: number;
-  readonly awayMs: number;
-  readonly betweenMs: number;
-  readonly transport: 'udp' | 'tcp';
-}): Promise<FaultReport> {
-  const world = await startWorld('redis-killed', 'redis');
-  const ledger = new Ledger({ stamped: true });
-  const receivers = await xmppReceivers(world, ledger);
-  const sender = new CountingSipSender({
-    ledger,
-    transport: options.transport,
-    port: world.interpres.sipPort,
-    pairs: SIP_TO_XMPP,
-    rate: options.rate,
-  });
-  const startedMs = performance.now();
-  const linksAt: string[] = [];
-  try {
-    await sender.start();
-    for (let kill = 0; kill < options.kills; kill++) {
-      await pause(options.betweenMs);
-      await world.interpres.redis?.kill();
-      await pause(options.awayMs);
-      linksAt.push((await world.interpres.health()).links['office']?.at ?? '');
-      await world.interpres.redis?.start();
+export function redisKilled(
+  options: Omit<SipLoad, 'store'> & { readonly kills: number; readonly awayMs: number; readonly betweenMs: number },
+): Promise<FaultReport> {
+  const { kills, awayMs, betweenMs } = options;
+  const name = 'redis-killed';
+  const fault = 'redis killed, SIP to XMPP';
+  const run = { ...options, name, fault, faults: kills, store: 'redis', idleMs: 30_000 } as const;
+  return underSipLoad(run, async ({ interpres }) => {
+    const linksAt: string[] = [];
+    for (let kill = 0; kill < kills; kill++) {
+      await pause(betweenMs);
+      await interpres.redis?.kill();
+      await pause(awayMs);
+      linksAt.push((await interpres.health()).links['office']?.at ?? '');
+      await interpres.redis?.start();
     }
-    await pause(options.betweenMs);
-    await sender.drain(40_000);
-    await settleLedger(ledger, 30_000);
-    return {
-      fault: 'redis killed, SIP to XMPP',
-      store: 'redis',
-      transport: options.transport,
-      rate: options.rate,
-      faults: options.kills,
-      seconds: seconds(startedMs),
-      ...ledger.figures(),
-      ...sender.report(),
-      linksAt,
-      latencyMs: ledger.latencyMs(50, 99, 100),
-    };
-  } finally {
-    sender.close();
-    for (const receiver of receivers) receiver.close();
-    await world.stop();
-  }
+    await pause(betweenMs);
+    return { linksAt };
+  });
 }
 
 /** (c) The phone goes, messages come from XMPP, the phone returns. */
