@@ -5,32 +5,22 @@ import type {
   AccountLine,
   AccountState,
   AccountWays,
-  SecretBox,
 } from '../../core/accounts.ts';
 import type { AccountLinks, LinkedAccount } from '../../core/commands/account-links.ts';
 import type { AccountLinkConfig } from '../../core/config.ts';
 import { GatewayError } from '../../core/errors.ts';
-import type { Log } from '../../core/log.ts';
-import type { Clock, Random, Records } from '../../core/ports.ts';
 import { Turns } from '../../core/turns.ts';
 import { addressKey, domainOf, type Address } from '../../cpim/address.ts';
 import type { XmlElement } from '../../cpim/xml.ts';
-import type { DnsQueries } from '../../dns/dns-queries.ts';
 import { formatJid, type Jid, parseJid } from '../jid.ts';
-import { AccountLink } from '../link-account.ts';
 import type { XmppLink } from '../link.ts';
-import { addressFromJid, type ComponentDomains, jidFromAddress } from '../map-address.ts';
+import { type ComponentDomains, jidFromAddress } from '../map-address.ts';
+import { AccountMaker, type AccountMakerDeps } from './account-maker.ts';
 import { type AccountRecord, accountRecordFrom, secretSubject } from './account-record.ts';
-import { AccountSession } from './account-session.ts';
-import { ConnectGate } from './connect-gate.ts';
+import { type Account, accountJid, checkPassword, lineOf, NO_DOMAINS, stateOf, watcherOf } from './linked-account.ts';
 import type { Refusal } from './login-outcome.ts';
-import { hostAddresses, serviceTargets, type ServiceTarget } from './service-address.ts';
 
-export type AccountsDeps = {
-  /** The links of type `xmpp-account`, by name. */
-  readonly configs: ReadonlyMap<string, AccountLinkConfig>;
-  readonly records: Records<AccountRecord>;
-  readonly box: SecretBox;
+export type AccountsDeps = AccountMakerDeps & {
   /** Where the links of accounts are put while there are any. */
   readonly links: Map<string, { readonly link: XmppLink; readonly domains: ComponentDomains; readonly owner?: string }>;
   /** Connects one, with all that its stanzas mean to the rest of the server; resolves after the first try. */
@@ -38,24 +28,14 @@ export type AccountsDeps = {
   /** The account is gone: nothing of it is waited for any more. */
   readonly forgetLink: (name: string, user: Address) => Promise<void>;
   readonly isUser: (address: Address) => boolean;
-  /** Whether a watcher may see the user whole. */
-  readonly mayBeSeenBy: (user: Address, watcher: Address) => boolean;
   /** What contacts are to see of a user; undefined: that he is not there. */
   readonly presenceOf: (userKey: string, priority: number) => readonly XmlElement[] | undefined;
   readonly follow: (userKey: string) => void;
   readonly unfollow: (userKey: string) => void;
   /** Whether he blocks this contact; asked for those who may see him already. */
   readonly blocks: (user: Address, watcher: Address) => boolean;
-  /** Suggests contacts to another client of an account, those that `isKnown` says are in its roster left out. */
-  readonly suggest: (name: string, user: Address, client: Jid, isKnown: (contact: Jid) => boolean) => void;
   /** Writes to a user in words. */
   readonly tellUser: (user: Address, text: string) => Promise<void>;
-  readonly dns: DnsQueries;
-  readonly isIpAddress: (host: string) => boolean;
-  readonly stanzaBytesMax: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
 };
 
 /** What others than the accounts themselves know of one. */
@@ -65,18 +45,6 @@ export type AccountStanding = {
   readonly hasBeenUp: boolean;
 };
 
-type Account = {
-  readonly name: string;
-  record: AccountRecord;
-  readonly jid: Jid & { readonly local: string };
-  readonly link: AccountLink;
-  readonly session: AccountSession;
-  /** Why it cannot be tried, where that is no word of the service. */
-  fault?: string;
-};
-
-/** Logged in at once, of one service: the rest waits for its turn. */
-const AT_ONCE = 8;
 /** How long the doors wait for the first try, ms; an operator's command has patience for 10 s. */
 const FIRST_TRY_MS = 8_000;
 
@@ -89,7 +57,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
   readonly #byName = new Map<string, Account>();
   /** By user key. */
   readonly #byUser = new Map<string, Account[]>();
-  readonly #gates = new Map<string, ConnectGate>();
+  readonly #maker: AccountMaker;
   readonly #turns = new Turns();
   #isStarted = false;
   #isStopped = false;
@@ -97,6 +65,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
   /** Takes up what is stored; nothing connects yet. */
   constructor(deps: AccountsDeps) {
     this.#deps = deps;
+    this.#maker = new AccountMaker(deps);
     for (const [key, value] of deps.records.all()) {
       const read = accountRecordFrom(value);
       if (read === undefined) deps.log.error({ key }, 'record of an account cannot be read');
@@ -297,74 +266,13 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
   }
 
   #make(record: AccountRecord, jid: Account['jid']): Account {
-    const { links, clock, random, log, stanzaBytesMax, mayBeSeenBy, suggest } = this.#deps;
-    const name = `${record.link}/${addressKey(record.user)}`;
-    const config = this.#deps.configs.get(record.link);
-    if (config === undefined) throw new GatewayError('internal', 'account of an unknown link');
-    const opened = this.#opened(record);
-    const link = new AccountLink({
-      name,
-      jid,
-      password: opened.password,
-      resource: record.resource,
-      targets: () => this.#targets(jid.domain, config),
-      addressesOf: (host) => hostAddresses(host, this.#deps.dns, this.#deps.isIpAddress),
-      ...(config.ca === undefined ? {} : { ca: config.ca }),
-      allowPlain: config.allowPlain,
-      gate: this.#gateOf(record.link),
-      clock,
-      random,
-      log,
-      limits: { stanzaBytesMax },
-    });
-    const domain = domainOf(record.user);
-    const domains: ComponentDomains = { domain, name: domain };
-    const session = new AccountSession({
-      link,
-      user: record.user,
-      jid,
-      domains,
-      contacts: config.contacts,
-      onOwnClient: (client) => {
-        const { roster } = session;
-        if (roster.isKnown) suggest(name, record.user, client, (contact) => roster.of(contact) !== undefined);
-      },
-      mayBeSeenBy: (watcher) => mayBeSeenBy(record.user, watcher),
-      clock,
-      log,
-    });
-    const account: Account = { name, record, jid, link, session };
-    if (opened.fault !== undefined) account.fault = opened.fault;
-    const refusal = opened.fault === undefined ? record.refusal : { condition: 'unreadable', reason: opened.fault };
-    if (refusal !== undefined) link.setRefused(refusal);
+    const account = this.#maker.make(record, jid);
+    const { name, session, domains } = account;
     this.#byName.set(name, account);
     const userKey = addressKey(record.user);
     this.#byUser.set(userKey, [...(this.#byUser.get(userKey) ?? []), account]);
-    links.set(name, { link: session, domains, owner: userKey });
+    this.#deps.links.set(name, { link: session, domains, owner: userKey });
     return account;
-  }
-
-  /** The password, and whether it was sealed with an older key: then it is sealed anew. */
-  #opened(record: AccountRecord): { readonly password: string; readonly fault?: string } {
-    const { box, records, log } = this.#deps;
-    try {
-      const password = box.open(record.secret, secretSubject(record));
-      if (box.isOld(record.secret)) {
-        const secret = box.seal(password, secretSubject(record));
-        records.putLater(`${record.link}/${addressKey(record.user)}`, { ...record, secret });
-        log.info({ aor: record.user, jid: record.jid }, 'password of an account encrypted with the newest key');
-      }
-      return { password };
-    } catch (thrown) {
-      const fault = GatewayError.of(thrown).message;
-      log.error({ aor: record.user, jid: record.jid, reason: fault }, 'password of an account cannot be read');
-      return { password: '', fault };
-    }
-  }
-
-  #targets(domain: string, { host, port, directTls }: AccountLinkConfig): Promise<readonly ServiceTarget[]> {
-    if (host === undefined) return serviceTargets(domain, this.#deps.dns, this.#deps.random);
-    return Promise.resolve([{ host, port: port ?? (directTls ? 5223 : 5222), isDirect: directTls }]);
   }
 
   async #start(account: Account): Promise<void> {
@@ -453,46 +361,4 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
     if (config === undefined) throw new GatewayError('internal', 'account of an unknown link');
     return config;
   }
-
-  #gateOf(link: string): ConnectGate {
-    let gate = this.#gates.get(link);
-    if (gate === undefined) this.#gates.set(link, (gate = new ConnectGate(AT_ONCE)));
-    return gate;
-  }
-}
-
-/** No domain has another name here. */
-const NO_DOMAINS: ComponentDomains = { domain: '', name: '' };
-const PASSWORD_MAX = 1_024;
-
-function stateOf({ link, fault }: Account): AccountState {
-  const { at, sinceMs, reason } = link.state();
-  if (link.refusal !== undefined || fault !== undefined) {
-    return { at: 'refused', sinceMs, reason: fault ?? link.refusal?.reason ?? '' };
-  }
-  return { at, sinceMs, ...(reason === undefined ? {} : { reason }) };
-}
-
-function lineOf(account: Account): AccountLine {
-  const { record } = account;
-  const { link, jid, addedAtMs } = record;
-  return { user: addressKey(record.user), link, jid, addedAtMs, state: stateOf(account) };
-}
-
-function accountJid(text: string): Jid & { readonly local: string } {
-  const jid = parseJid(text);
-  if (jid?.local === undefined || jid.resource !== undefined) {
-    throw new GatewayError('address-malformed', 'no bare JID of an account');
-  }
-  return { local: jid.local, domain: jid.domain };
-}
-
-function checkPassword(password: string): void {
-  if (password === '' || password.length > PASSWORD_MAX) {
-    throw new GatewayError('request-malformed', `a password has 1 to ${PASSWORD_MAX} characters`);
-  }
-}
-
-function watcherOf(jid: Jid): Address | undefined {
-  return addressFromJid(jid, NO_DOMAINS);
 }
