@@ -5,10 +5,11 @@ import type { AccountLinks, LinkedAccount } from '../core/commands/account-links
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Membership } from '../core/nodes/membership.ts';
-import { type NodeBus, NodeGone } from '../core/nodes/node-bus.ts';
+import type { NodeBus } from '../core/nodes/node-bus.ts';
 import type { Clock } from '../core/ports.ts';
 import type { Accounts, AccountStanding } from '../xmpp/account/accounts.ts';
 import { KeptLink } from '../xmpp/account/kept-link.ts';
+import { sendAtNode } from '../xmpp/send-at-node.ts';
 import type { XmppLink } from '../xmpp/link.ts';
 import { type AccountCall, accountAnswer } from './account-calls.ts';
 import { AccountDirectory, type AccountDirectoryDeps } from './account-directory.ts';
@@ -271,13 +272,8 @@ export class SharedAccounts implements AccountsFace {
         send: async (stanza) => {
           const { holder } = this.#keeper;
           if (holder === undefined) throw new GatewayError('peer-unreachable', 'no node keeps the accounts at present');
-          try {
-            await bus.call(holder.node, 'account:send', { name, stanza }, SEND_MS);
-          } catch (thrown) {
-            // That nobody knows whether it was sent is so with every link that is lost.
-            if (!(thrown instanceof NodeGone)) throw thrown;
-            throw new GatewayError('peer-unreachable', thrown.message, { cause: thrown });
-          }
+          const call = { what: 'account:send', value: { name, stanza }, withinMs: SEND_MS };
+          await sendAtNode(bus, holder.node, call);
         },
         post: (stanza) => {
           const { holder } = this.#keeper;

@@ -2,9 +2,10 @@ import type { XmlElement } from '../cpim/xml.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { LeaseWish, Membership } from '../core/nodes/membership.ts';
-import { type NodeBus, NodeGone } from '../core/nodes/node-bus.ts';
+import type { NodeBus } from '../core/nodes/node-bus.ts';
 import type { Clock } from '../core/ports.ts';
 import type { LinkEvents, LinkState, XmppLink } from './link.ts';
+import { sendAtNode } from './send-at-node.ts';
 
 /** A link that may say when so much waits to be written that whoever answers should wait. */
 export type OwnableLink = XmppLink & { room?(): Promise<void> };
@@ -90,13 +91,7 @@ export class OwnedLink implements XmppLink {
     if (this.#own !== undefined) return this.#own.send(stanza);
     const holder = this.#upBy === undefined ? undefined : this.#holder();
     if (holder === undefined) throw new GatewayError('peer-unreachable', `link ${this.name} is down`);
-    try {
-      await this.#deps.bus.call(holder.node, this.#lease, stanza, SEND_MS);
-    } catch (thrown) {
-      // That nobody knows whether it was sent is so with every link that is lost.
-      if (!(thrown instanceof NodeGone)) throw thrown;
-      throw new GatewayError('peer-unreachable', thrown.message, { cause: thrown });
-    }
+    await sendAtNode(this.#deps.bus, holder.node, { what: this.#lease, value: stanza, withinMs: SEND_MS });
   }
 
   post(stanza: XmlElement): void {
