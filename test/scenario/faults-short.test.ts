@@ -45,11 +45,13 @@ test(
   'killed under 200 messages/s from XMPP: the window without an acknowledgement is small',
   needs('prosody'),
   async (t) => {
-    const run = await killedUnderXmppLoad({ rate: 200, kills: 2, betweenMs: 1_500, transport: 'tcp' });
+    const load = { rate: 200, kills: 2, betweenMs: 1_500, transport: 'tcp', whenPrompt: true } as const;
+    const run = await killedUnderXmppLoad(load);
     t.diagnostic(JSON.stringify(run));
     assert.equal(run.reordered, 0);
     assert.equal(run.doubledUnmarked, 0);
-    // 10 ms on a quiet machine (npm run faults); here others run beside it, and what waits to be read is lost too.
-    assert.ok(Number(run['lostMsPerFault']) <= 400, `${run.lost} lost in ${run.faults} kills`);
+    assert.ok(run.refused > 0, 'killed while messages came');
+    // 10 ms on a quiet machine (npm run faults); here others run beside it, and a confirmation takes longer.
+    assert.ok(Number(run['lostMsPerFault']) <= 150, `${run.lost} lost in ${run.faults} kills`);
   },
 );

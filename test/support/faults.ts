@@ -21,6 +21,8 @@ export type FaultReport = LedgerFigures & {
 
 export const XMPP_USERS = ['u0', 'u1', 'u2', 'u3'] as const;
 const PAIRS = 16;
+/** A server that has a processor answers a question within this. */
+const PROMPT_MS = 20;
 
 /** SIP users s0.. write to XMPP users u0..: enough pairs that each may have one request outstanding. */
 export const SIP_TO_XMPP = Array.from({ length: PAIRS }, (_, n) => ({
@@ -216,6 +218,8 @@ export async function killedUnderXmppLoad(options: {
   readonly betweenMs: number;
   readonly transport: 'udp' | 'tcp';
   readonly store?: TestStore;
+  /** Each kill comes in a moment in which other programs of the machine do not starve us; default: whenever it comes. */
+  readonly whenPrompt?: boolean;
 }): Promise<FaultReport> {
   const world = await startWorld('killed-xmpp', options.store, ['s0']);
   const ledger = new Ledger({ stamped: false });
@@ -230,6 +234,7 @@ export async function killedUnderXmppLoad(options: {
     const sending = sender.sendAtRate({ pairs: [{ pair: 0, to: `s0@${COMPONENT}` }], total, rate: options.rate });
     for (let kill = 0; kill < options.kills; kill++) {
       await pause(options.betweenMs);
+      if (options.whenPrompt === true) await untilPrompt(world);
       await world.interpres.kill();
       await world.interpres.start();
     }
@@ -252,6 +257,16 @@ export async function killedUnderXmppLoad(options: {
     phone.close();
     await world.stop();
   }
+}
+
+/** Resolves in the moment in which the server has answered without waiting for a processor, nor has the asker waited. */
+async function untilPrompt({ interpres }: Federation): Promise<void> {
+  const answersAtOnce = async (): Promise<boolean> => {
+    const askedMs = performance.now();
+    await interpres.health();
+    return performance.now() - askedMs < PROMPT_MS;
+  };
+  await until(answersAtOnce, { what: `the server answers within ${PROMPT_MS} ms`, everyMs: 10 });
 }
 
 function thePhone(world: Federation, ledger: Ledger, transport: 'udp' | 'tcp'): CountingSipPhone {
