@@ -39,7 +39,10 @@ export function takenEntry(row: unknown): TakenEntry {
 }
 
 export function entryFromText(text: unknown): QueueEntry | undefined {
-  const value = fromJson(text);
+  return entryFrom(fromJson(text));
+}
+
+function entryFrom(value: unknown): QueueEntry | undefined {
   if (!isObject(value)) return undefined;
   const { id, lane, hop, owner, expiresAtMs, operation, node } = value;
   if (![id, lane, hop, owner].every((part) => typeof part === 'string')) return undefined;
@@ -50,8 +53,8 @@ export function entryFromText(text: unknown): QueueEntry | undefined {
 
 export function letterFromText(text: unknown): RedisLetter | undefined {
   const value = fromJson(text);
-  if (!isObject(value) || !isObject(value['entry']) || typeof value['position'] !== 'number') return undefined;
-  const entry = entryFromText(JSON.stringify(value['entry']));
+  if (!isObject(value) || typeof value['position'] !== 'number') return undefined;
+  const entry = entryFrom(value['entry']);
   const { attempts, code, reason } = value;
   if (entry === undefined || typeof attempts !== 'number') return undefined;
   if (typeof code !== 'string' || typeof reason !== 'string') return undefined;

@@ -1,7 +1,7 @@
 import type { Log } from '../core/log.ts';
-import type { Records } from '../core/ports.ts';
 import type { SqliteConnection, SqliteStatement } from './sqlite-driver.ts';
 import type { SqliteWriter } from './sqlite-writer.ts';
+import { StoredRecords } from './stored-records.ts';
 
 /** So many rows are read at once: a few MB at most where values are large. */
 const PAGE = 1_000;
@@ -11,63 +11,34 @@ const PAGE = 1_000;
  *
  * `all` reads in pages, between which writes and other readers have their turn, and sees what had become durable.
  */
-export class SqliteRecords<T> implements Records<T> {
+export class SqliteRecords<T> extends StoredRecords<T> {
   readonly #page: SqliteStatement;
   readonly #writer: SqliteWriter;
-  readonly #kind: string;
-  readonly #log: Log;
 
   constructor(connection: SqliteConnection, writer: SqliteWriter, kind: string, log: Log) {
+    super(kind, log);
     this.#page = connection.prepare(
       `SELECT key, value FROM record WHERE kind = ? AND key > ? ORDER BY key LIMIT ${PAGE}`,
     );
     this.#writer = writer;
-    this.#kind = kind;
-    this.#log = log;
   }
 
-  *all(): Generator<readonly [key: string, value: T]> {
-    const unreadable: string[] = [];
+  protected override *texts(): Generator<readonly [key: string, text: string]> {
     for (let after = ''; ;) {
-      const rows = this.#page.all(this.#kind, after);
+      const rows = this.#page.all(this.kind, after);
       for (const row of rows) {
         after = String(row['key']);
-        const read = readJson(String(row['value']));
-        if (read === undefined) unreadable.push(after);
-        // Of the type that was put: nobody else writes this kind.
-        else yield [after, read.value as T];
+        yield [after, String(row['value'])];
       }
-      if (rows.length < PAGE) break;
+      if (rows.length < PAGE) return;
     }
-    if (unreadable.length === 0) return;
-    this.#log.error(
-      { kind: this.#kind, count: unreadable.length, first: unreadable[0] },
-      'stored records cannot be read and are left out',
-    );
   }
 
-  async put(key: string, value: T): Promise<void> {
-    await this.#writer.write(['record', this.#kind, key, JSON.stringify(value)]);
+  protected override write(key: string, text: string | undefined): Promise<unknown> {
+    return this.#writer.write(['record', this.kind, key, text ?? null]);
   }
 
-  putLater(key: string, value: T): void {
-    this.#writer.writeLater(['record', this.#kind, key, JSON.stringify(value)]);
-  }
-
-  async remove(key: string): Promise<void> {
-    await this.#writer.write(['record', this.#kind, key, null]);
-  }
-
-  removeLater(key: string): void {
-    this.#writer.writeLater(['record', this.#kind, key, null]);
-  }
-}
-
-/** @returns undefined for what is no JSON, which an edit of the file by hand may leave */
-function readJson(text: string): { readonly value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(text) };
-  } catch {
-    return undefined;
+  protected override writeLater(key: string, text: string | undefined): void {
+    this.#writer.writeLater(['record', this.kind, key, text ?? null]);
   }
 }

@@ -26,7 +26,7 @@ export function isOperation(value: unknown): value is Operation {
     return (
       typeof value['hops'] === 'number' &&
       isContent(value['content']) &&
-      isWants(value['wants']) &&
+      (value['wants'] === undefined || isAsked(value['wants'])) &&
       isOptional(value['sentAtMs'], 'number') &&
       isOptional(value['thread'], 'string') &&
       isOptional(value['senderId'], 'string') &&
@@ -43,14 +43,11 @@ export function isOperation(value: unknown): value is Operation {
 }
 
 function isDisposition({ status, about }: Record<string, unknown>): boolean {
-  if (status !== 'delivered' && status !== 'displayed') return false;
-  return (
-    isObject(about) && isWay(about['as']) && typeof about['id'] === 'string' && isOptional(about['dateTime'], 'string')
-  );
+  return (status === 'delivered' || status === 'displayed') && isAsked(about);
 }
 
-function isWants(value: unknown): boolean {
-  if (value === undefined) return true;
+/** How an author named the message of which he asks to be told. */
+function isAsked(value: unknown): boolean {
   return (
     isObject(value) && isWay(value['as']) && typeof value['id'] === 'string' && isOptional(value['dateTime'], 'string')
   );
