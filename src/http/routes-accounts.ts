@@ -1,7 +1,6 @@
 import type { FastifyPluginCallback } from 'fastify';
 import type { AccountAdministration } from '../core/accounts.ts';
-import { GatewayError } from '../core/errors.ts';
-import { localpartOf, parseAddress, type Address } from '../cpim/address.ts';
+import { userInPath } from './user-in-path.ts';
 
 /** The only things these routes may touch. */
 export type AccountsDeps = { readonly accounts: AccountAdministration };
@@ -31,7 +30,7 @@ export const accountRoutes: FastifyPluginCallback<AccountsDeps> = (app, { accoun
   app.get('/accounts', async (_request, reply) => reply.send({ accounts: await accounts.list() }));
 
   app.get<OfUser>('/accounts/:user', async (request, reply) =>
-    reply.send({ accounts: await accounts.of(userFrom(request.params.user)) }),
+    reply.send({ accounts: await accounts.of(userInPath(request.params.user)) }),
   );
 
   app.post<OfAccount & { Body: { password: string; link?: string } }>(
@@ -40,7 +39,7 @@ export const accountRoutes: FastifyPluginCallback<AccountsDeps> = (app, { accoun
     async (request, reply) => {
       const { user, jid } = request.params;
       const { password, link } = request.body;
-      return reply.code(201).send(await accounts.add(userFrom(user), jid, password, link));
+      return reply.code(201).send(await accounts.add(userInPath(user), jid, password, link));
     },
   );
 
@@ -49,22 +48,14 @@ export const accountRoutes: FastifyPluginCallback<AccountsDeps> = (app, { accoun
     { schema: { body: PASSWORD_BODY } },
     async (request) => {
       const { user, jid } = request.params;
-      return accounts.changePassword(userFrom(user), jid, request.body.password);
+      return accounts.changePassword(userInPath(user), jid, request.body.password);
     },
   );
 
   app.delete<OfAccount>('/accounts/:user/:jid', async (request, reply) => {
     const { user, jid } = request.params;
-    const wasThere = await accounts.remove(userFrom(user), jid);
+    const wasThere = await accounts.remove(userInPath(user), jid);
     return wasThere ? { done: true } : reply.code(404).send({ error: 'account-unknown' });
   });
   done();
 };
-
-function userFrom(text: string): Address {
-  const user = parseAddress(text);
-  if (user === undefined || localpartOf(user) === undefined) {
-    throw new GatewayError('request-malformed', 'user is no address of a user');
-  }
-  return user;
-}

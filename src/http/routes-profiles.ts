@@ -1,8 +1,7 @@
 import type { FastifyPluginCallback } from 'fastify';
 import type { ProfileAdministration } from '../core/directory/directory.ts';
 import { type Profile, type ProfileChange, TEXT_FIELDS } from '../core/directory/profile.ts';
-import { GatewayError } from '../core/errors.ts';
-import { localpartOf, parseAddress, type Address } from '../cpim/address.ts';
+import { userInPath } from './user-in-path.ts';
 
 /** The only thing these routes may touch. */
 export type ProfilesDeps = { readonly profiles: ProfileAdministration };
@@ -30,15 +29,15 @@ export type ShownProfile = Omit<Profile, 'avatar'> & {
 /** What users are called and look like. `user` is an address, `alice@sip.example`, escaped once for the URL. */
 export const profileRoutes: FastifyPluginCallback<ProfilesDeps> = (app, { profiles }, done) => {
   app.get<OfUser>('/profiles/:user', async (request, reply) =>
-    reply.send(shown(await profiles.read(userFrom(request.params.user)))),
+    reply.send(shown(await profiles.read(userInPath(request.params.user)))),
   );
   app.patch<OfUser & { Body: ProfileChange }>(
     '/profiles/:user',
     { schema: { body: CHANGE_BODY }, bodyLimit: BODY_BYTES_MAX },
-    async (request, reply) => reply.send(shown(await profiles.change(userFrom(request.params.user), request.body))),
+    async (request, reply) => reply.send(shown(await profiles.change(userInPath(request.params.user), request.body))),
   );
   app.delete<OfUser>('/profiles/:user', async (request) => {
-    await profiles.forget(userFrom(request.params.user));
+    await profiles.forget(userInPath(request.params.user));
     return { done: true };
   });
   done();
@@ -48,12 +47,4 @@ function shown({ avatar, ...rest }: Profile): ShownProfile {
   if (avatar === undefined) return rest;
   const { type, bytes, sha1 } = avatar;
   return { ...rest, avatar: { type, bytes, sha1 } };
-}
-
-function userFrom(text: string): Address {
-  const user = parseAddress(text);
-  if (user === undefined || localpartOf(user) === undefined) {
-    throw new GatewayError('request-malformed', 'user is no address of a user');
-  }
-  return user;
 }

@@ -8,7 +8,7 @@ import {
   type RuleSubject,
   type WatcherAdministration,
 } from '../core/presence/rules.ts';
-import { localpartOf, parseAddress, type Address } from '../cpim/address.ts';
+import { userInPath } from './user-in-path.ts';
 
 /** The only things these routes may touch. */
 export type WatchersDeps = { readonly watchers: WatcherAdministration };
@@ -40,12 +40,12 @@ const INVISIBLE_BODY = {
  */
 export const watcherRoutes: FastifyPluginCallback<WatchersDeps> = (app, { watchers }, done) => {
   app.get<OfOwner>('/watchers/:owner', async (request, reply) =>
-    reply.send(await watchers.list(ownerFrom(request.params.owner))),
+    reply.send(await watchers.list(userInPath(request.params.owner))),
   );
 
   // Of a user there is no more.
   app.delete<OfOwner>('/watchers/:owner', async (request) => {
-    await watchers.forget(ownerFrom(request.params.owner));
+    await watchers.forget(userInPath(request.params.owner));
     return { done: true };
   });
 
@@ -53,7 +53,7 @@ export const watcherRoutes: FastifyPluginCallback<WatchersDeps> = (app, { watche
     '/watchers/:owner/invisible',
     { schema: { body: INVISIBLE_BODY } },
     async (request) => {
-      await watchers.setInvisible(ownerFrom(request.params.owner), request.body.isInvisible);
+      await watchers.setInvisible(userInPath(request.params.owner), request.body.isInvisible);
       return { done: true };
     },
   );
@@ -63,26 +63,18 @@ export const watcherRoutes: FastifyPluginCallback<WatchersDeps> = (app, { watche
     { schema: { body: RULE_BODY } },
     async (request) => {
       const { owner, subject } = request.params;
-      await watchers.set(ownerFrom(owner), subjectFrom(subject), ruleFrom(request.body));
+      await watchers.set(userInPath(owner), subjectFrom(subject), ruleFrom(request.body));
       return { done: true };
     },
   );
 
   app.delete<OfRule>('/watchers/:owner/rules/:subject', async (request, reply) => {
     const { owner, subject } = request.params;
-    const wasThere = await watchers.remove(ownerFrom(owner), subjectFrom(subject));
+    const wasThere = await watchers.remove(userInPath(owner), subjectFrom(subject));
     return wasThere ? { done: true } : reply.code(404).send({ error: 'rule-unknown' });
   });
   done();
 };
-
-function ownerFrom(text: string): Address {
-  const owner = parseAddress(text);
-  if (owner === undefined || localpartOf(owner) === undefined) {
-    throw new GatewayError('request-malformed', 'owner is no address of a user');
-  }
-  return owner;
-}
 
 function subjectFrom(text: string): RuleSubject {
   const subject = parseRuleSubject(text);
