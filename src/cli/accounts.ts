@@ -3,11 +3,11 @@ import type { AccountContact, AccountDetail, AccountLine } from '../core/account
 import type { Config } from '../core/config.ts';
 import { formatJid, parseJid } from '../xmpp/jid.ts';
 import { CommandError } from './command-error.ts';
-import { askServer, refusalOf, type ControlAnswer } from './control-client.ts';
-import { controlSocketPath } from './control-socket.ts';
+import { refusalOf, type ControlAnswer } from './control-client.ts';
 import { loadConfig } from './load-config.ts';
 import { passwordFor } from './password.ts';
 import { printable, printableJson } from './printable.ts';
+import { askRunningServer } from './running-server.ts';
 import { table } from './table.ts';
 import { shownUser, userNamed } from './user-address.ts';
 
@@ -121,13 +121,7 @@ async function ask(
   if (services.length === 0) {
     throw new CommandError('no link of type xmpp-account is configured; see docs/accounts.md');
   }
-  const answer = await askServer(controlSocketPath(config.data), method, path, body);
-  if (answer === undefined) {
-    throw new CommandError(
-      `no server runs on ${config.data}, and accounts are kept by a running one only; start it with: interpres serve --config ${configPath}`,
-    );
-  }
-  return answer;
+  return askRunningServer({ config, configPath, whatIs: 'accounts are kept by' }, method, path, body);
 }
 
 function servicesOf(config: Config): readonly string[] {

@@ -1,9 +1,9 @@
 import type { NodesReport } from '../http/routes-nodes.ts';
 import { CommandError } from './command-error.ts';
-import { askServer, refusalOf } from './control-client.ts';
-import { controlSocketPath } from './control-socket.ts';
+import { refusalOf } from './control-client.ts';
 import { loadConfig } from './load-config.ts';
 import { printableJson } from './printable.ts';
+import { askRunningServer } from './running-server.ts';
 import { table } from './table.ts';
 
 const HEAD = ['node', 'since', 'version', 'listens', 'owns'];
@@ -11,12 +11,7 @@ const HEAD = ['node', 'since', 'version', 'listens', 'owns'];
 /** Prints the nodes on the Redis of this one. */
 export async function listNodes(configPath: string, options: { json?: true }): Promise<void> {
   const config = loadConfig(configPath);
-  const answer = await askServer(controlSocketPath(config.data), 'GET', '/nodes');
-  if (answer === undefined) {
-    throw new CommandError(
-      `no server runs on ${config.data}, and nodes are known to a running one only; start it with: interpres serve --config ${configPath}`,
-    );
-  }
+  const answer = await askRunningServer({ config, configPath, whatIs: 'nodes are known to' }, 'GET', '/nodes');
   if (answer.status === 404) {
     throw new CommandError('this server keeps everything in its own folder: nodes need a Redis, the section `store`');
   }

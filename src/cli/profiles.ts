@@ -8,6 +8,7 @@ import { askServer, refusalOf } from './control-client.ts';
 import { controlSocketPath } from './control-socket.ts';
 import { loadConfig } from './load-config.ts';
 import { printable } from './printable.ts';
+import { unknownUser } from './unknown-user.ts';
 import { shownUser, userNamed } from './user-address.ts';
 
 /** What the options of `users add` and `users set` say; an empty text takes away. */
@@ -138,8 +139,4 @@ function pictureFrom(file: string, bytesMax: number): string {
 
 function pathOf(user: Address): string {
   return `/profiles/${encodeURIComponent(addressKey(user))}`;
-}
-
-function unknownUser(user: Address, configPath: string): CommandError {
-  return new CommandError(`there is no user ${shownUser(user)}; see: interpres users list --config ${configPath}`);
 }

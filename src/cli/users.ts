@@ -12,6 +12,7 @@ import { loadConfig } from './load-config.ts';
 import { passwordFor } from './password.ts';
 import { changeFrom, changeProfiles, type ProfileOptions } from './profiles.ts';
 import { reservedFault } from './reserved-name.ts';
+import { unknownUser } from './unknown-user.ts';
 import { shownUser, userNamed } from './user-address.ts';
 import { readUsersCsv } from './users-csv.ts';
 
@@ -100,8 +101,4 @@ async function withUsers(config: Config, work: (credentials: CredentialStore) =>
   } finally {
     await opened.close();
   }
-}
-
-function unknownUser(user: Address, configPath: string): CommandError {
-  return new CommandError(`there is no user ${shownUser(user)}; see: interpres users list --config ${configPath}`);
 }

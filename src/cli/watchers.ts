@@ -2,11 +2,12 @@ import { addressKey, type Address } from '../cpim/address.ts';
 import type { Config } from '../core/config.ts';
 import type { Rule, RuleAction, WatcherLine, WatcherListing } from '../core/presence/rules.ts';
 import { CommandError } from './command-error.ts';
-import { askServer, refusalOf, type ControlAnswer } from './control-client.ts';
-import { controlSocketPath } from './control-socket.ts';
+import { refusalOf, type ControlAnswer } from './control-client.ts';
 import { loadConfig } from './load-config.ts';
 import { printable, printableJson } from './printable.ts';
+import { askRunningServer } from './running-server.ts';
 import { table } from './table.ts';
+import { unknownUser } from './unknown-user.ts';
 import { shownUser, userNamed } from './user-address.ts';
 import { subjectNamed } from './watcher-subject.ts';
 
@@ -91,16 +92,9 @@ async function ask(
   body?: unknown,
 ): Promise<ControlAnswer> {
   const url = `/watchers/${encodeURIComponent(addressKey(owner))}${path}`;
-  const answer = await askServer(controlSocketPath(config.data), method, url, body);
-  if (answer === undefined) {
-    throw new CommandError(
-      `no server runs on ${config.data}, and watchers are known to a running one only; start it with: interpres serve --config ${configPath}`,
-    );
-  }
+  const answer = await askRunningServer({ config, configPath, whatIs: 'watchers are known to' }, method, url, body);
   const error = answer.status === 404 ? (answer.body as { error?: unknown }).error : undefined;
-  if (error === 'recipient-unknown') {
-    throw new CommandError(`there is no user ${shownUser(owner)}; see: interpres users list --config ${configPath}`);
-  }
+  if (error === 'recipient-unknown') throw unknownUser(owner, configPath);
   return answer;
 }
 
