@@ -1,9 +1,10 @@
 import { EventEmitter } from 'node:events';
-import { Cluster, Redis } from 'ioredis';
-import type { ClusterOptions, RedisOptions } from 'ioredis';
+import { Cluster } from 'ioredis';
+import type { ClusterOptions, Redis } from 'ioredis';
 import type { StoreConfig } from '../core/config.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import { LastingRedis, type LastingRedisOptions as Options } from './redis-client.ts';
 import { tellDurability } from './redis-durability.ts';
 
 /** A Redis, or a Cluster of them: the same commands. */
@@ -18,6 +19,8 @@ export type RedisUse = 'waits' | 'listens';
 
 /** A command that has no answer by then counts as failed; whether it was carried out is then not known. */
 const COMMAND_MS = 3_000;
+/** A server that has not let us in by then cannot be used at start. */
+const OPEN_MS = 5_000;
 const RECONNECT_MS_MAX = 1_000;
 const SILENCE_MS = 4_000;
 /** A BullMQ worker waits up to ten seconds for a job. */
@@ -27,7 +30,6 @@ const SLOTS_MS = 2_000;
 const RETRY_AFTER_SECONDS = 30;
 
 type Events = { ready: []; away: [] };
-type Options = Omit<RedisOptions, 'replyMapping'>;
 
 /**
  * The way to the Redis that is the store: one server, the master behind Sentinels, or a Cluster.
@@ -61,7 +63,8 @@ export class RedisConnection extends EventEmitter<Events> {
   static async open(config: StoreConfig, log: Log): Promise<RedisConnection> {
     const connection = new RedisConnection(config, log);
     try {
-      await connection.client.connect();
+      // Sentinels that cannot be reached are asked for ever.
+      await within(OPEN_MS, connection.client.connect());
       await connection.client.ping();
     } catch (cause) {
       connection.close();
@@ -164,9 +167,9 @@ export class RedisConnection extends EventEmitter<Events> {
     const retryStrategy = (times: number): number => Math.min(RECONNECT_MS_MAX, 50 * times);
     switch (servers.kind) {
       case 'one':
-        return new Redis({ ...options, ...servers.server, db: database, retryStrategy });
+        return new LastingRedis({ ...options, ...servers.server, db: database, retryStrategy });
       case 'sentinels':
-        return new Redis({
+        return new LastingRedis({
           ...options,
           db: database,
           retryStrategy,
@@ -245,6 +248,14 @@ function clusterOptions(options: Options, retry: (times: number) => number): Clu
     ...(waits ? {} : { retryDelayOnFailover: 0, retryDelayOnClusterDown: 0 }),
     redisOptions: { ...redisOptions, maxRetriesPerRequest: maxRetriesPerRequest ?? 0 },
   };
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no connection within ${ms / 1_000} s`)), ms);
+  });
+  await Promise.race([work, tooLong]).finally(() => clearTimeout(timer));
 }
 
 function placesOf({ servers, tls }: StoreConfig): string {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Queue, Worker } from 'bullmq';
 import type { Log } from '../core/log.ts';
 import type { RedisClient, RedisConnection } from './redis-connection.ts';
@@ -17,6 +18,8 @@ export type RedisTokensOptions = {
 
 const QUEUE_NAME = 'delivery';
 const TRY_AGAIN_MS = 1_000;
+/** BullMQ's own end sends commands that wait until Redis is back. */
+const CLOSE_MS = 3_000;
 
 /**
  * The tokens on BullMQ: it brings each to one worker, delays it, and gives it to another when a process dies.
@@ -82,6 +85,8 @@ export class RedisTokens {
         connection: this.#workerConnection,
         prefix: connection.tag,
         concurrency: lanesAtOnce,
+        // After a lost connection; BullMQ would sit still for 15 s.
+        runRetryDelay: TRY_AGAIN_MS,
         lockDuration: lockSeconds * 1_000,
         stalledInterval: Math.ceil((lockSeconds * 1_000) / 3),
         // A lane that was under way in every crash is attempted nevertheless.
@@ -97,12 +102,13 @@ export class RedisTokens {
   }
 
   /**
-   * Lets go of Redis. With `isForced` at once, whatever is under way: it is given to another when its lock is over.
+   * Lets go of Redis: in order, unless that takes too long because Redis is going away itself. With `isForced` at once,
+   * whatever is under way: it is given to another when its lock is over.
    * BullMQ takes only the first close of a worker seriously, so this is called once.
    */
   async close(isForced: boolean): Promise<void> {
     const closing = Promise.all([this.#worker?.close(isForced), this.#queue.close()]).catch(() => undefined);
-    if (!isForced) await closing;
+    if (!isForced) await Promise.race([closing, pause(CLOSE_MS, undefined, { ref: false })]);
     this.#workerConnection?.disconnect();
     this.#queueConnection.disconnect();
   }

@@ -6,7 +6,10 @@ import type { RedisStore } from '../../../src/store/redis-store.ts';
 import { aBinding } from '../../contract/binding-store.ts';
 import { anEntry } from '../../contract/delivery-queue.ts';
 import { needs } from '../../support/peers.ts';
+import { LastingRedis } from '../../../src/store/redis-client.ts';
 import { startRedisCluster, startRedisWithSentinel } from '../../support/redis-topologies.ts';
+import { freePort } from '../../support/ports.ts';
+import { startRedis } from '../../support/redis-server.ts';
 import { RedisWorld } from '../../support/redis-world.ts';
 import { until } from '../../support/until.ts';
 
@@ -87,4 +90,65 @@ test('redis behind a Sentinel: after a failover it goes on by itself in under 10
     ]),
   );
   t.diagnostic(JSON.stringify({ refused, tookMs }));
+});
+
+test(
+  'redis behind a Sentinel: a failover heard of while the master is looked for does not end the client',
+  needs('redis'),
+  async (t) => {
+    const topology = await startRedisWithSentinel();
+    t.after(() => topology.stop());
+    const { servers } = topology.config('');
+    assert.ok(servers.kind === 'sentinels');
+    const client = new LastingRedis({ sentinels: [...servers.sentinels], name: servers.name, lazyConnect: true });
+    t.after(() => client.disconnect());
+    client.on('error', () => undefined);
+    const looking = client.connect();
+    // As ioredis's failover detector does it.
+    (client as unknown as { connector: { disconnect(): void } }).connector.disconnect();
+    await assert.rejects(looking);
+    await until(() => client.status === 'ready', { what: 'it is connected' });
+    assert.equal(await client.ping(), 'PONG');
+    const copy = client.duplicate();
+    await copy.ping();
+    client.disconnect();
+    await until(() => client.status === 'end' && copy.status === 'end', { what: 'both are let go' });
+    await pause(300);
+    assert.deepEqual([client.status, copy.status], ['end', 'end']);
+  },
+);
+
+for (const [what, start] of [
+  ['one server', startRedis],
+  ['a Cluster', startRedisCluster],
+  ['a Sentinel', startRedisWithSentinel],
+] as const) {
+  test(`redis: a store that is closed as ${what} goes away is closed within seconds`, needs('redis'), async (t) => {
+    const topology = await start();
+    t.after(() => topology.stop());
+    const world = new RedisWorld((prefix) => topology.config(prefix));
+    const store = await world.open();
+    await delivering(store);
+    const begunAtMs = performance.now();
+    const stopped = topology.stop();
+    await world.close();
+    assert.ok(performance.now() - begunAtMs < 10_000);
+    await stopped;
+  });
+}
+
+test('redis: Sentinels that cannot be reached are said at start, not waited for', async () => {
+  const sentinel = { host: '127.0.0.1', port: await freePort() };
+  const world = new RedisWorld((prefix) => ({
+    type: 'redis',
+    servers: { kind: 'sentinels', sentinels: [sentinel], name: 'mymaster' },
+    database: 0,
+    prefix,
+  }));
+  await assert.rejects(world.open(), {
+    code: 'store-unavailable',
+    message: new RegExp(
+      `^Redis at mymaster of redis://127.0.0.1:${sentinel.port} cannot be used: All sentinels are unreachable`,
+    ),
+  });
 });
