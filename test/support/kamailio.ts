@@ -7,6 +7,7 @@ import { startProcess, untilBound, untilListening, type TestProcess } from './pr
 import { filled } from './xmpp-server.ts';
 
 const TEMPLATE = readFileSync(new URL('./peers/kamailio.cfg', import.meta.url), 'utf8');
+const TLS_TEMPLATE = readFileSync(new URL('./peers/kamailio-tls.cfg', import.meta.url), 'utf8');
 const PRESENCE_TEMPLATE = readFileSync(new URL('./peers/kamailio-presence.cfg', import.meta.url), 'utf8');
 
 export type KamailioOptions = {
@@ -24,6 +25,43 @@ export function startKamailio(options: KamailioOptions): Promise<TestProcess> {
   const { domain, port, neighbourPort } = options;
   const config = filled(TEMPLATE, { DOMAIN: domain, PORT: port, NEIGHBOUR: neighbourPort });
   return run(join(options.folder, 'kamailio'), config, port);
+}
+
+export type KamailioTlsOptions = KamailioOptions & {
+  /** Its loopback port for TLS; its own users speak UDP at `port`. `neighbourPort` is one for TLS. */
+  readonly tlsPort: number;
+  /** What it shows; PEM files. */
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** Whom it believes; a PEM file. */
+  readonly caFile: string;
+};
+
+/**
+ * Starts Kamailio as a SIP domain whose neighbour has to show a certificate with the name he sends for. It answers over
+ * the connection a request came by, and sends over it too, where the Via has `alias` (RFC 5923).
+ */
+export function startKamailioTls(options: KamailioTlsOptions): Promise<TestProcess> {
+  const { domain, port, tlsPort, neighbourPort, certificateFile, keyFile, caFile } = options;
+  const folder = join(options.folder, 'kamailio-tls');
+  mkdirSync(folder, { recursive: true });
+  const side = [
+    'method = TLSv1.2+',
+    'verify_certificate = yes',
+    'require_certificate = yes',
+    `certificate = ${certificateFile}`,
+    `private_key = ${keyFile}`,
+    `ca_list = ${caFile}`,
+  ].join('\n');
+  writeFileSync(join(folder, 'tls.cfg'), `[server:default]\n${side}\n[client:default]\n${side}\n`);
+  const config = filled(TLS_TEMPLATE, {
+    DOMAIN: domain,
+    PORT: port,
+    TLS_PORT: tlsPort,
+    NEIGHBOUR: neighbourPort,
+    FOLDER: folder,
+  });
+  return run(folder, config, port, tlsPort);
 }
 
 export type KamailioPresenceOptions = KamailioOptions & {
@@ -96,7 +134,7 @@ export async function startKamailioPresence(options: KamailioPresenceOptions): P
   return self;
 }
 
-async function run(folder: string, config: string, port: number): Promise<TestProcess> {
+async function run(folder: string, config: string, udpPort: number, tcpPort = udpPort): Promise<TestProcess> {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'kamailio.cfg');
   writeFileSync(file, config);
@@ -109,8 +147,8 @@ async function run(folder: string, config: string, port: number): Promise<TestPr
     ],
     folder,
   });
-  await untilBound(port, process);
-  await untilListening(port, process);
+  await untilBound(udpPort, process);
+  await untilListening(tcpPort, process);
   return process;
 }
 

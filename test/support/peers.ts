@@ -11,6 +11,7 @@ export type PeerName =
   | 'baresip'
   | 'kamailio'
   | 'kamailio-presence'
+  | 'kamailio-tls'
   | 'redis'
   | 'dnsmasq'
   | 'chromium'
