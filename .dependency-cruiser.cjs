@@ -21,8 +21,8 @@ const doors = [
   ['fastify', '^src/http/'],
   ['pino', '^src/(app|pino-log)\\.ts$'],
   ['saxes', '^src/cpim/xml'],
-  ['zod', '^src/core/config'],
-  ['yaml', '^src/core/config'],
+  ['zod', '^src/core/config(\\.ts$|/)'],
+  ['yaml', '^src/core/config(\\.ts$|/)'],
   ['commander', '^src/(main|cli/)'],
 ];
 
@@ -69,9 +69,9 @@ module.exports = {
     },
     {
       name: 'core-no-package',
-      comment: 'only config.ts reads schema and YAML',
+      comment: 'only the configuration reads schema and YAML',
       severity: 'error',
-      from: { path: '^src/core', pathNot: '^src/core/config' },
+      from: { path: '^src/core', pathNot: '^src/core/config(\\.ts$|/)' },
       to: { dependencyTypes: ['npm', 'npm-optional', 'npm-dev'] },
     },
     only('sip-not-xmpp', 'protocols meet in the core only', '^src/sip', '^src/(xmpp|store|http|cli|main|app)'),

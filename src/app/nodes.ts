@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { isNodeName, parseListen } from '../core/config-values.ts';
+import { isNodeName, parseListen } from '../core/config/values.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { DeliveryElsewhere, DeliveryService } from '../core/delivery-service.ts';
 import { Membership } from '../core/nodes/membership.ts';

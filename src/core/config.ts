@@ -11,15 +11,15 @@ import {
   type YAMLError,
 } from 'yaml';
 import type { Address } from '../cpim/address.ts';
-import { crossFaults } from './config-checks.ts';
-import { builtDrachtio, type DrachtioConfig } from './config-drachtio.ts';
-import { schemaFaults, type ConfigPath, type ValueFault } from './config-faults.ts';
-import { FileTexts, type ConfigWorld, type TlsConfig } from './config-files.ts';
-import { ConfigSchema, type ConfigValues } from './config-schema.ts';
-import { builtAliases, builtNumbers, type NumbersConfig } from './config-numbers.ts';
-import { builtSipIdentity, type SipIdentityConfig } from './config-trust.ts';
-import { builtStore, type StoreConfig } from './config-store.ts';
-import { builtLink, builtPeer, type LinkConfig, type PeerConfig } from './config-built-links.ts';
+import { crossFaults } from './config/checks.ts';
+import { builtDrachtio, type DrachtioConfig } from './config/drachtio.ts';
+import { schemaFaults, type ConfigPath, type ValueFault } from './config/faults.ts';
+import { FileTexts, type ConfigWorld, type TlsConfig } from './config/files.ts';
+import { ConfigSchema, type ConfigValues } from './config/schema.ts';
+import { builtAliases, builtNumbers, type NumbersConfig } from './config/numbers.ts';
+import { builtSipIdentity, type SipIdentityConfig } from './config/trust.ts';
+import { builtStore, type StoreConfig } from './config/store.ts';
+import { builtLink, builtPeer, type LinkConfig, type PeerConfig } from './config/built-links.ts';
 import {
   known,
   parseAdvertise,
@@ -28,18 +28,18 @@ import {
   parseListen,
   type HostPort,
   type SipListen,
-} from './config-values.ts';
+} from './config/values.ts';
 import type { RuleAction } from './presence/rules.ts';
 
-export type { ConfigWorld, TlsConfig } from './config-files.ts';
+export type { ConfigWorld, TlsConfig } from './config/files.ts';
 export type {
   AccountLinkConfig,
   ComponentLinkConfig,
   FederationLinkConfig,
   LinkConfig,
   PeerConfig,
-} from './config-built-links.ts';
-export type { StoreConfig } from './config-store.ts';
+} from './config/built-links.ts';
+export type { StoreConfig } from './config/store.ts';
 
 /** A domain this server is authoritative for. */
 export type OwnDomain = {

@@ -1,7 +1,7 @@
 import { cidrHolds, parseCidr, parseIpAddress, type Cidr } from './cidr.ts';
 import type { Config, LinkConfig, PeerConfig } from './config.ts';
-import type { IdentityPolicy, PeerIdentity, SipSecurity } from './config-trust.ts';
-import { parseNextHop } from './config-values.ts';
+import type { IdentityPolicy, PeerIdentity, SipSecurity } from './config/trust.ts';
+import { parseNextHop } from './config/values.ts';
 
 /** Where a request came from, as far as it proves who sent it. */
 export type PeerEvidence = {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { ConfigError, readConfig, type Config, type ConfigWorld } from '../../../src/core/config.ts';
-import { editDistance, nearest } from '../../../src/core/config-faults.ts';
-import { configReference, exampleConfig } from '../../../src/core/config-reference.ts';
+import { editDistance, nearest } from '../../../src/core/config/faults.ts';
+import { configReference, exampleConfig } from '../../../src/core/config/reference.ts';
 
 const ISSUE_FILE = `domains:
   - sip.example

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { SipSecurity } from '../../../src/core/config-trust.ts';
+import type { SipSecurity } from '../../../src/core/config/trust.ts';
 import { GatewayError } from '../../../src/core/errors.ts';
 import { PeerTable, type PeerEvidence } from '../../../src/core/peers.ts';
 import { Router } from '../../../src/core/router.ts';

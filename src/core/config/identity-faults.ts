@@ -1,4 +1,4 @@
-import { valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
+import { valueAt, type ConfigPath, type ValueFault } from './faults.ts';
 
 const PATH = ['sip', 'identity'];
 

@@ -1,11 +1,11 @@
-import { parseCidr } from './cidr.ts';
-import { drachtioFaults } from './config-drachtio-checks.ts';
-import { valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
-import { federationFaults, federationPeerFaults } from './config-federation-checks.ts';
-import { identityFaults } from './config-identity-faults.ts';
-import { numberFaults } from './config-number-faults.ts';
-import { domainAt, listAt, near, recordAt, textAt } from './config-places.ts';
-import { isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './config-values.ts';
+import { parseCidr } from '../cidr.ts';
+import { drachtioFaults } from './drachtio-checks.ts';
+import { valueAt, type ConfigPath, type ValueFault } from './faults.ts';
+import { federationFaults, federationPeerFaults } from './federation-checks.ts';
+import { identityFaults } from './identity-faults.ts';
+import { numberFaults } from './number-faults.ts';
+import { domainAt, listAt, near, recordAt, textAt } from './places.ts';
+import { isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './values.ts';
 
 /** Reads a file of the configuration. @throws Error saying why it cannot be read. */
 export type ReadFile = (path: string) => string;

@@ -1,9 +1,9 @@
 /** The keys `sip.engine` and `sip.drachtio`: SIP carried by drachtio servers. */
 import * as z from 'zod';
-import { parseCidr } from './cidr.ts';
-import type { FileTexts } from './config-files.ts';
-import { meta, text } from './config-meta.ts';
-import { parseListen } from './config-values.ts';
+import { parseCidr } from '../cidr.ts';
+import type { FileTexts } from './files.ts';
+import { meta, text } from './meta.ts';
+import { parseListen } from './values.ts';
 
 const plain = z.string().min(1);
 

@@ -1,6 +1,6 @@
 /** Looking at values of the configuration before it is known that they have the right types. */
-import { nearest, valueAt, type ConfigPath } from './config-faults.ts';
-import { parseDomain } from './config-values.ts';
+import { nearest, valueAt, type ConfigPath } from './faults.ts';
+import { parseDomain } from './values.ts';
 
 export function near(word: string, candidates: readonly string[]): string {
   const found = nearest(word, candidates);

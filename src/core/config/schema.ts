@@ -3,16 +3,16 @@
  * `docs/config.md` are made from it, and `z.infer` is never written down twice.
  */
 import * as z from 'zod';
-import { parseCidr } from './cidr.ts';
-import { commands, directory } from './config-directory.ts';
-import { drachtio, engine } from './config-drachtio.ts';
-import { meta, seconds, text } from './config-meta.ts';
-import { accounts, link } from './config-links.ts';
-import { presence } from './config-presence.ts';
-import { registration } from './config-registration.ts';
-import { store } from './config-store.ts';
-import { aliases, numbers } from './config-numbers.ts';
-import { peerIdentity, peerSecurity, sipIdentity } from './config-trust.ts';
+import { parseCidr } from '../cidr.ts';
+import { commands, directory } from './directory.ts';
+import { drachtio, engine } from './drachtio.ts';
+import { meta, seconds, text } from './meta.ts';
+import { accounts, link } from './links.ts';
+import { presence } from './presence.ts';
+import { registration } from './registration.ts';
+import { store } from './store.ts';
+import { aliases, numbers } from './numbers.ts';
+import { peerIdentity, peerSecurity, sipIdentity } from './trust.ts';
 import {
   BEARER_TOKEN_FORM,
   isBearerToken,
@@ -25,7 +25,7 @@ import {
   parseListen,
   parseNextHop,
   parseXmppNextHop,
-} from './config-values.ts';
+} from './values.ts';
 
 const plain = z.string().min(1);
 const domain = text('a domain name', (value) => parseDomain(value) !== undefined);

@@ -1,7 +1,7 @@
-import type { ConfigPath, ValueFault } from './config-faults.ts';
-import { listAt, textAt } from './config-places.ts';
-import { SIP_SECURITY, XMPP_SECURITY } from './config-trust.ts';
-import { parseNextHop, parseListen, parseXmppNextHop } from './config-values.ts';
+import type { ConfigPath, ValueFault } from './faults.ts';
+import { listAt, textAt } from './places.ts';
+import { SIP_SECURITY, XMPP_SECURITY } from './trust.ts';
+import { parseNextHop, parseListen, parseXmppNextHop } from './values.ts';
 
 /** What is wrong with a link of type `xmpp-s2s` as a whole. */
 export function federationFaults(link: unknown, path: ConfigPath): ValueFault[] {

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { describeType, SCHEMA_TREE, type SchemaNode } from './config-faults.ts';
+import { describeType, SCHEMA_TREE, type SchemaNode } from './faults.ts';
 
 /** One key of the reference, in the order of the schema. */
 type Entry = { readonly path: string; readonly node: SchemaNode; readonly isRequired: boolean };

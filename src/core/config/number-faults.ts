@@ -1,7 +1,7 @@
-import { addressKey, domainOf, parseAddress } from '../cpim/address.ts';
-import { nearest, type ConfigPath, type ValueFault } from './config-faults.ts';
-import { aliasAddresses } from './config-numbers.ts';
-import { parseDomain } from './config-values.ts';
+import { addressKey, domainOf, parseAddress } from '../../cpim/address.ts';
+import { nearest, type ConfigPath, type ValueFault } from './faults.ts';
+import { aliasAddresses } from './numbers.ts';
+import { parseDomain } from './values.ts';
 
 /** Names in `enum` and `aliases` that are none of ours, and aliases that lead in circles. */
 export function numberFaults(values: unknown, own: ReadonlySet<string>): ValueFault[] {

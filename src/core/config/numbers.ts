@@ -1,9 +1,9 @@
 /** The keys about telephone numbers, and about the other addresses that users have. */
 import * as z from 'zod';
-import { addressKey, parseAddress, type Address } from '../cpim/address.ts';
-import { meta, text } from './config-meta.ts';
-import { isDnsServer, parseDomain } from './config-values.ts';
-import { addressOfNumber, parsePhoneNumber } from './phone-number.ts';
+import { addressKey, parseAddress, type Address } from '../../cpim/address.ts';
+import { meta, text } from './meta.ts';
+import { isDnsServer, parseDomain } from './values.ts';
+import { addressOfNumber, parsePhoneNumber } from '../phone-number.ts';
 
 const domain = text('a domain name', (value) => parseDomain(value) !== undefined);
 const isAlias = (value: string): boolean => parsePhoneNumber(value) !== undefined || isUserAddress(value);

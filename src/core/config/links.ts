@@ -1,7 +1,7 @@
 /** The `links` section of the configuration: ways to XMPP domains, by their type. */
 import * as z from 'zod';
-import { meta, seconds, text } from './config-meta.ts';
-import { isFederationListen, parseDomain } from './config-values.ts';
+import { meta, seconds, text } from './meta.ts';
+import { isFederationListen, parseDomain } from './values.ts';
 
 const plain = z.string().min(1);
 const domain = text('a domain name', (value) => parseDomain(value) !== undefined);

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { ConfigSchema } from './config-schema.ts';
+import { ConfigSchema } from './schema.ts';
 
 /** Where in the file's values: keys and list positions from the top. */
 export type ConfigPath = ReadonlyArray<string | number>;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConfigError } from '../../../src/core/config.ts';
-import { configOf } from '../../support/whole-app.ts';
+import { ConfigError } from '../../../../src/core/config.ts';
+import { configOf } from '../../../support/whole-app.ts';
 
 /** What the configuration says of browsers, proxies and edges. */
 const D = 'domains: [sip.example]\n';

@@ -1,5 +1,5 @@
-import { domainInCanonicalForm } from '../cpim/domain.ts';
-import { parseIpAddress } from './cidr.ts';
+import { domainInCanonicalForm } from '../../cpim/domain.ts';
+import { parseIpAddress } from '../cidr.ts';
 
 export const LISTEN_TRANSPORTS = ['udp', 'tcp', 'tls', 'ws', 'wss'] as const;
 export type ListenTransport = (typeof LISTEN_TRANSPORTS)[number];

@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { expires, meta, seconds } from './config-meta.ts';
-import { RULE_ACTIONS } from './presence/rules.ts';
+import { expires, meta, seconds } from './meta.ts';
+import { RULE_ACTIONS } from '../presence/rules.ts';
 
 const count = (fallback: number, max: number): z.ZodDefault<z.ZodNumber> => z.int().min(1).max(max).default(fallback);
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { addressFrom } from '../cpim/address.ts';
-import { meta, text } from './config-meta.ts';
+import { addressFrom } from '../../cpim/address.ts';
+import { meta, text } from './meta.ts';
 
 /** The section `directory` of the configuration. */
 export const directory = z.strictObject({

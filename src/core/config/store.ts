@@ -1,8 +1,8 @@
 /** The section `store` of the configuration: the Redis that keeps everything, in the place of the data folder. */
 import * as z from 'zod';
-import type { FileTexts } from './config-files.ts';
-import { meta, text } from './config-meta.ts';
-import { parseRedisUrl, REDIS_SERVER_FORM, REDIS_URL_FORM, type HostPort } from './config-values.ts';
+import type { FileTexts } from './files.ts';
+import { meta, text } from './meta.ts';
+import { parseRedisUrl, REDIS_SERVER_FORM, REDIS_URL_FORM, type HostPort } from './values.ts';
 
 const isServer = (value: string): boolean => {
   const url = parseRedisUrl(value);

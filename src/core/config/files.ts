@@ -1,6 +1,6 @@
-import { secretFaults, type ReadFile } from './config-checks.ts';
-import type { ConfigPath, ValueFault } from './config-faults.ts';
-import { BEARER_TOKEN_FORM, isBearerToken } from './config-values.ts';
+import { secretFaults, type ReadFile } from './checks.ts';
+import type { ConfigPath, ValueFault } from './faults.ts';
+import { BEARER_TOKEN_FORM, isBearerToken } from './values.ts';
 
 /** PEM texts, read from the files that the configuration names. */
 export type TlsConfig = { readonly certificate: string; readonly key: string; readonly ca?: string };

@@ -1,7 +1,7 @@
 /** Links and peers as the rest of the server has them: texts taken apart, files read. */
-import type { ConfigPath } from './config-faults.ts';
-import type { FileTexts } from './config-files.ts';
-import type { ConfigValues } from './config-schema.ts';
+import type { ConfigPath } from './faults.ts';
+import type { FileTexts } from './files.ts';
+import type { ConfigValues } from './schema.ts';
 import {
   builtIdentity,
   SIP_SECURITY,
@@ -9,8 +9,8 @@ import {
   XMPP_SECURITY,
   type SipSecurity,
   type XmppSecurity,
-} from './config-trust.ts';
-import { known, parseDomain, parseListen, parseXmppNextHop, type XmppNextHop } from './config-values.ts';
+} from './trust.ts';
+import { known, parseDomain, parseListen, parseXmppNextHop, type XmppNextHop } from './values.ts';
 
 export type ComponentLinkConfig = {
   readonly type: 'xmpp-component';

@@ -1,8 +1,8 @@
 /** The `registration` section of the configuration. */
 import * as z from 'zod';
-import { parseCidr } from './cidr.ts';
-import { expires, meta, seconds, text } from './config-meta.ts';
-import { isLooseRoute } from './config-values.ts';
+import { parseCidr } from '../cidr.ts';
+import { expires, meta, seconds, text } from './meta.ts';
+import { isLooseRoute } from './values.ts';
 
 export const registration = z.strictObject({
   expires: expires('How long a contact stays registered.', 'a REGISTER'),

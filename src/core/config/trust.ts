@@ -1,7 +1,7 @@
 /** The keys about who is believed, and what is told to whom. */
 import * as z from 'zod';
-import type { FileTexts } from './config-files.ts';
-import { meta, text } from './config-meta.ts';
+import type { FileTexts } from './files.ts';
+import { meta, text } from './meta.ts';
 
 /** What a SIP peer must offer at least. */
 export const SIP_SECURITY = ['none', 'tls', 'mutual-tls'] as const;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConfigError, readConfig, type Config } from '../../../src/core/config.ts';
+import { ConfigError, readConfig, type Config } from '../../../../src/core/config.ts';
 
 const read = (text: string): Config =>
   readConfig(text, {

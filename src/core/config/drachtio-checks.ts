@@ -1,7 +1,7 @@
-import { parseCidr } from './cidr.ts';
-import { DRACHTIO_PORT } from './config-drachtio.ts';
-import { valueAt, type ConfigPath, type ValueFault } from './config-faults.ts';
-import { isOverTls, parseListen } from './config-values.ts';
+import { parseCidr } from '../cidr.ts';
+import { DRACHTIO_PORT } from './drachtio.ts';
+import { valueAt, type ConfigPath, type ValueFault } from './faults.ts';
+import { isOverTls, parseListen } from './values.ts';
 
 /** What belongs to the one engine and not to the other, and what each entry needs. */
 export function drachtioFaults(
