@@ -1,6 +1,6 @@
 import { type Address, addressKey, domainOf } from '../cpim/address.ts';
 import type { XmlElement } from '../cpim/xml.ts';
-import type { AccountAdministration, AccountDetail, AccountLine, AccountState, AccountWays } from '../core/accounts.ts';
+import type { AccountAdministration, AccountLine, AccountState, AccountWays } from '../core/accounts.ts';
 import type { AccountLinks, LinkedAccount } from '../core/commands/account-links.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
@@ -11,8 +11,8 @@ import type { Accounts, AccountStanding } from '../xmpp/account/accounts.ts';
 import { KeptLink } from '../xmpp/account/kept-link.ts';
 import { sendAtNode } from '../xmpp/send-at-node.ts';
 import type { XmppLink } from '../xmpp/link.ts';
-import { type AccountCall, accountAnswer } from './account-calls.ts';
 import { AccountDirectory, type AccountDirectoryDeps } from './account-directory.ts';
+import { keptElsewhere, type MethodsOf, serveKept } from './kept-interface.ts';
 import type { NamedLink } from './links.ts';
 import { PresenceKeeper } from './presence-keeper.ts';
 
@@ -36,6 +36,13 @@ export type SharedAccountsDeps = Omit<AccountDirectoryDeps, 'isInUse' | 'linkOf'
 const SEND_MS = 660_000;
 /** So often a node makes sure that it knows how the accounts stand, ms: what was told may have got lost. */
 const LOOK_MS = 5_000;
+const METHODS: MethodsOf<AccountAdministration> = {
+  list: true,
+  of: true,
+  add: true,
+  changePassword: true,
+  remove: true,
+};
 
 /** How one account stands, as its keeper tells it: the `n`th word of it under this fence; null: it is gone. */
 type Told = {
@@ -64,10 +71,12 @@ export class SharedAccounts implements AccountsFace {
   readonly #deps: SharedAccountsDeps;
   readonly #keeper: PresenceKeeper;
   readonly #directory: AccountDirectory;
+  /** What operators ask for, of the keeper. */
+  readonly #asked: AccountAdministration;
   #standings = new Map<string, AccountStanding>();
   /** What `#standings` are of. */
   #heard = { fence: 0, n: 0 };
-  #own: (OwnAccounts & { readonly fence: number }) | undefined;
+  #own: (OwnAccounts & { readonly fence: number; readonly asked: AccountAdministration }) | undefined;
   #isLooking = false;
   #isLookDue = false;
   #cancelLook: () => void = () => undefined;
@@ -84,11 +93,8 @@ export class SharedAccounts implements AccountsFace {
     });
     deps.members.onChange(() => this.#lookSoon());
     const own = (): OwnAccounts | undefined => this.#own;
-    this.#keeper.serve('accounts', own, async ({ accounts }, call: AccountCall) => {
-      const answer = await accountAnswer(accounts, call);
-      if (call.do === 'password') for (const { link, user } of [answer as AccountLine]) this.stirred(`${link}/${user}`);
-      return answer;
-    });
+    this.#asked = keptElsewhere(this.#keeper, 'accounts', METHODS);
+    serveKept(this.#keeper, 'accounts', METHODS, () => this.#own?.asked);
     this.#keeper.serve('accounts-standing', own, (_own, heard: { fence: number; n: number }) =>
       heard.fence === this.#heard.fence && heard.n === this.#heard.n
         ? undefined
@@ -111,7 +117,7 @@ export class SharedAccounts implements AccountsFace {
   /** This node keeps them from now on, until `release`. */
   keep(own: OwnAccounts, fence: number): void {
     this.#forgetStandings();
-    this.#own = { ...own, fence };
+    this.#own = { ...own, fence, asked: this.#askedOf(own.accounts) };
     this.#heard = { fence, n: 0 };
     for (const name of own.links.keys()) this.stirred(name);
     own.accounts.start();
@@ -235,32 +241,42 @@ export class SharedAccounts implements AccountsFace {
 
   // What operators ask for, of any node.
 
-  async list(): Promise<readonly AccountLine[]> {
-    return (await this.#ask({ do: 'list' })) as readonly AccountLine[];
+  list(): ReturnType<AccountAdministration['list']> {
+    return this.#asked.list();
   }
 
-  async of(user: Address): Promise<readonly AccountDetail[]> {
-    return (await this.#ask({ do: 'of', user })) as readonly AccountDetail[];
+  of(user: Address): ReturnType<AccountAdministration['of']> {
+    return this.#asked.of(user);
   }
 
   async add(user: Address, jid: string, password: string, link?: string): Promise<AccountLine> {
-    const call = { do: 'add', user, jid, password, ...(link === undefined ? {} : { link }) } as const;
-    const line = (await this.#ask(call)) as AccountLine;
+    const line = await this.#asked.add(user, jid, password, link);
     // Not when the store says so: whoever has been told may write at once.
     this.#directory.put(`${line.link}/${line.user}`, { user, jid: line.jid });
     return line;
   }
 
-  async changePassword(user: Address, jid: string, password: string): Promise<AccountLine> {
-    return (await this.#ask({ do: 'password', user, jid, password })) as AccountLine;
+  changePassword(user: Address, jid: string, password: string): Promise<AccountLine> {
+    return this.#asked.changePassword(user, jid, password);
   }
 
-  async remove(user: Address, jid: string): Promise<boolean> {
-    return (await this.#ask({ do: 'remove', user, jid })) === true;
+  remove(user: Address, jid: string): Promise<boolean> {
+    return this.#asked.remove(user, jid);
   }
 
-  #ask(call: AccountCall): Promise<unknown> {
-    return this.#keeper.ask('accounts', call);
+  /** How the keeper carries that out. */
+  #askedOf(accounts: Accounts): AccountAdministration {
+    return {
+      list: () => accounts.list(),
+      of: (user) => accounts.of(user),
+      add: (...account) => accounts.add(...account),
+      changePassword: async (...account) => {
+        const line = await accounts.changePassword(...account);
+        this.stirred(`${line.link}/${line.user}`);
+        return line;
+      },
+      remove: (...account) => accounts.remove(...account),
+    };
   }
 
   #linkOf(name: string): KeptLink {

@@ -1,13 +1,11 @@
-import { parseAddress, type Address } from '../cpim/address.ts';
+import type { Address } from '../cpim/address.ts';
 import type { XmlElement } from '../cpim/xml.ts';
 import type { ProfileAdministration } from '../core/directory/directory.ts';
-import type { Profile, ProfileChange } from '../core/directory/profile.ts';
-import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { LeaseWish, Membership } from '../core/nodes/membership.ts';
 import type { NodeBus } from '../core/nodes/node-bus.ts';
 import type { Clock, Records } from '../core/ports.ts';
-import type { Rule, WatcherAdministration, WatcherListing } from '../core/presence/rules.ts';
+import type { WatcherAdministration } from '../core/presence/rules.ts';
 import type { Health } from '../http/routes-health.ts';
 import type { SipReply, SipRequest } from '../sip/message.ts';
 import { plainReply, plainRequest, replyFrom, requestFrom, type Plain } from '../sip/plain-messages.ts';
@@ -16,6 +14,7 @@ import type { Gateway } from '../xmpp/gateway/gateway.ts';
 import type { IqDesk } from '../xmpp/gateway/iq-desk.ts';
 import type { IqStanza, MessageStanza, PresenceStanza } from '../xmpp/stanza.ts';
 import type { LinkPresence } from '../xmpp/presence/xmpp-presence.ts';
+import { keptElsewhere, type MethodsOf, serveKept } from './kept-interface.ts';
 import { linkPresence, type PresenceFace } from './presence-face.ts';
 import { PRESENCE_LEASE, PresenceKeeper, type KeeperNote } from './presence-keeper.ts';
 import type { PresenceSide } from './presence.ts';
@@ -45,7 +44,14 @@ export type SharedPresenceDeps = {
 };
 
 const AGAIN_MS = 500;
-const GRACE_MS = 1_000;
+const WATCHER_METHODS: MethodsOf<WatcherAdministration> = {
+  list: true,
+  set: true,
+  remove: true,
+  setInvisible: true,
+  forget: true,
+};
+const PROFILE_METHODS: MethodsOf<ProfileAdministration> = { read: true, change: true, forget: true };
 
 /**
  * Presence of several nodes: one of them owns it, by the lease `presence`, and has it in memory; the others pass on to
@@ -72,24 +78,8 @@ export class SharedPresence implements PresenceFace {
     this.sipHandlers = Object.fromEntries(
       PRESENCE_METHODS.map((method) => [method, (request: SipRequest) => this.#handle(method, request)]),
     ) as PresenceHandlers;
-    this.watchers = {
-      list: async (owner) => (await this.#keeper.ask('watchers', { do: 'list', owner })) as WatcherListing,
-      set: async (owner, subject, rule) => {
-        await this.#keeper.ask('watchers', { do: 'set', owner, subject, rule });
-      },
-      remove: async (owner, subject) => (await this.#keeper.ask('watchers', { do: 'remove', owner, subject })) === true,
-      setInvisible: async (owner, isInvisible) => {
-        await this.#keeper.ask('watchers', { do: 'invisible', owner, isInvisible });
-      },
-      forget: async (owner) => {
-        await this.#keeper.ask('watchers', { do: 'forget', owner });
-      },
-    };
-    this.profiles = {
-      read: async (user) => (await this.#keeper.ask('profiles', { do: 'read', user })) as Profile,
-      change: async (user, change) => (await this.#keeper.ask('profiles', { do: 'change', user, change })) as Profile,
-      forget: async (user) => (await this.#keeper.ask('profiles', { do: 'forget', user })) === true,
-    };
+    this.watchers = keptElsewhere(this.#keeper, 'watchers', WATCHER_METHODS);
+    this.profiles = keptElsewhere(this.#keeper, 'profiles', PROFILE_METHODS);
     this.#serve();
     deps.onRegistered((userKey) => this.#tenure?.side.service.registeredElsewhere(userKey));
   }
@@ -229,14 +219,14 @@ export class SharedPresence implements PresenceFace {
     here('answered', (side, { name, element }: { name: string; element: XmlElement }) =>
       linkPresence(side, name).answered(element),
     );
-    here('watchers', (side, call: WatcherCall) => watcherAnswer(side.service.watchers, call));
     here('may-see', (side, { userKey, watcher }: { userKey: string; watcher: Address }) =>
       side.service.maySee(userKey, watcher),
     );
-    here('profiles', (side, call: ProfileCall) => profileAnswer(side.contacts.directory, call));
     here('iq', (side, { name, stanza, element }: { name: string; stanza: IqStanza; element: XmlElement }) =>
       this.#deskOf(side, name)(stanza, element),
     );
+    serveKept(this.#keeper, 'watchers', WATCHER_METHODS, () => this.#tenure?.side.service.watchers);
+    serveKept(this.#keeper, 'profiles', PROFILE_METHODS, () => this.#tenure?.side.contacts.directory);
   }
 
   async #handle(method: keyof PresenceHandlers, request: SipRequest): Promise<SipReply> {
@@ -292,52 +282,8 @@ export class SharedPresence implements PresenceFace {
     const halted = tenure.halt?.(0);
     this.#turn = this.#turn.then(async () => {
       await halted;
-      await tenure.side.stop(Math.min(GRACE_MS, 0));
+      await tenure.side.stop(0);
       await tenure.end();
     });
   }
-}
-
-type WatcherCall =
-  | { readonly do: 'list' | 'forget'; readonly owner: string }
-  | { readonly do: 'set'; readonly owner: string; readonly subject: string; readonly rule: Rule }
-  | { readonly do: 'remove'; readonly owner: string; readonly subject: string }
-  | { readonly do: 'invisible'; readonly owner: string; readonly isInvisible: boolean };
-
-function watcherAnswer(watchers: WatcherAdministration, call: WatcherCall): unknown {
-  const owner = ownerFrom(call.owner);
-  switch (call.do) {
-    case 'list':
-      return watchers.list(owner);
-    case 'set':
-      return watchers.set(owner, call.subject, call.rule);
-    case 'remove':
-      return watchers.remove(owner, call.subject);
-    case 'invisible':
-      return watchers.setInvisible(owner, call.isInvisible);
-    case 'forget':
-      return watchers.forget(owner);
-  }
-}
-
-type ProfileCall =
-  | { readonly do: 'read' | 'forget'; readonly user: string }
-  | { readonly do: 'change'; readonly user: string; readonly change: ProfileChange };
-
-function profileAnswer(profiles: ProfileAdministration, call: ProfileCall): unknown {
-  const user = ownerFrom(call.user);
-  switch (call.do) {
-    case 'read':
-      return profiles.read(user);
-    case 'change':
-      return profiles.change(user, call.change);
-    case 'forget':
-      return profiles.forget(user);
-  }
-}
-
-function ownerFrom(text: string): Address {
-  const owner = parseAddress(text);
-  if (owner === undefined) throw new GatewayError('address-malformed', 'owner is no address');
-  return owner;
 }
