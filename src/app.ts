@@ -35,7 +35,7 @@ import { UserTable } from './core/user-table.ts';
 import type { Health } from './http/routes-health.ts';
 import { OperatorDoor } from './http/server.ts';
 import { senderProof, sipApplication, type SipApplication } from './sip/application.ts';
-import { Gruus } from './sip/gruu.ts';
+import { Gruus } from './sip/registrar/gruu.ts';
 import type { SipListener, SipStack } from './sip/stack.ts';
 import { sameSipUri, parseSipUri } from './sip/uri.ts';
 import { linkSender } from './xmpp/message-sender.ts';

@@ -5,7 +5,7 @@ import type { PeerTable } from '../core/peers.ts';
 import { PresenceService, type PresenceServiceDeps } from '../core/presence/presence-service.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
 import type { Router } from '../core/router.ts';
-import type { Gruus } from '../sip/gruu.ts';
+import type { Gruus } from '../sip/registrar/gruu.ts';
 import { sipPresence, type PresenceHandlers } from '../sip/presence-application.ts';
 import type { SenderProofDeps } from '../sip/sender-proof.ts';
 import type { PeerRequests } from '../sip/trust/peer-requests.ts';

@@ -1,7 +1,7 @@
 import { advertisedStack } from '../sip/advertised-stack.ts';
 import { createEmbeddedStack } from '../sip/stack-embedded.ts';
 import { parseCidr } from '../core/cidr.ts';
-import type { RegisterSettings } from '../sip/register-handler.ts';
+import type { RegisterSettings } from '../sip/registrar/register-handler.ts';
 import type { SipStack } from '../sip/stack.ts';
 import { NodeStack } from '../sip/stack-nodes.ts';
 import type { Nodes } from './nodes.ts';

@@ -117,3 +117,13 @@ export function sameHost(a: string, b: string): boolean {
   const groupsOfB = ipv6Groups(b.slice(1, -1));
   return groupsOfA !== undefined && groupsOfB !== undefined && groupsOfA.every((group, i) => group === groupsOfB[i]);
 }
+
+/** Whether the host of a URI is an IP address as a flow has it, without brackets. */
+export function isAtAddress(host: string, address: string): boolean {
+  return sameHost(host, address.includes(':') && !address.startsWith('[') ? `[${address}]` : address);
+}
+
+/** Names that no name server will ever know (RFC 2606, section 2): clients without an address of their own use them. */
+export function isNowhere(host: string): boolean {
+  return /(^|\.)invalid\.?$/i.test(host);
+}

@@ -6,14 +6,14 @@ import type { Log } from '../core/log.ts';
 import type { ReceiptNames } from '../core/receipts/receipt-names.ts';
 import { RecentMap } from '../core/recent-map.ts';
 import type { Binding, Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
-import { tryContacts } from './fork.ts';
+import { tryContacts } from './registrar/fork.ts';
 import { parseNameAddr, parseRetryAfter } from './header-values.ts';
 import { sipUriFromEntity } from './map-address.ts';
 import { outgoingFromDisposition, outgoingFromMessage, outgoingFromReport } from './map-message.ts';
 import type { SipOutgoing, SipResponse } from './message.ts';
 import type { OnBehalfOf, PeerRequests } from './trust/peer-requests.ts';
 import { errorFromStatus } from './status.ts';
-import { requestToContact } from './towards-contact.ts';
+import { requestToContact } from './registrar/towards-contact.ts';
 import { parseSipUri, uriParam } from './uri.ts';
 
 export type MessageSenderDeps = {

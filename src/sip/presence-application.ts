@@ -9,7 +9,7 @@ import type { Published, PublishRequest } from '../core/presence/publication.ts'
 import type { Notifier, OnUpstreamReport, Pair } from '../core/presence/subscription.ts';
 import type { IsUser, Subscriptions } from '../core/presence/subscriptions.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
-import { deviceRequests } from './device-requests.ts';
+import { deviceRequests } from './registrar/device-requests.ts';
 import { farEndOf, LocalContacts } from './events/local-contact.ts';
 import { SipNotifier } from './events/notifier.ts';
 import { notifyHandler } from './events/notify-handler.ts';
@@ -17,7 +17,7 @@ import { publishHandler } from './events/publish-handler.ts';
 import { subscribeHandler } from './events/subscribe-handler.ts';
 import { SipSubscriber } from './events/subscriber.ts';
 import type { UpstreamRecord } from './events/subscriber-records.ts';
-import type { Gruus } from './gruu.ts';
+import type { Gruus } from './registrar/gruu.ts';
 import type { SipOutgoing, SipResponse } from './message.ts';
 import { paced, PRESENCE_PACE } from './paced-handler.ts';
 import { proveSender, proveWatcher, type SenderProofDeps } from './sender-proof.ts';

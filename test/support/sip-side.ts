@@ -5,7 +5,7 @@ import {
   type SipApplication,
   type SipApplicationDeps,
 } from '../../src/sip/application.ts';
-import { Gruus } from '../../src/sip/gruu.ts';
+import { Gruus } from '../../src/sip/registrar/gruu.ts';
 import { sipPresence, type SipPresence, type SipPresenceDeps } from '../../src/sip/presence-application.ts';
 import type { Clock, CredentialStore } from '../../src/core/ports.ts';
 

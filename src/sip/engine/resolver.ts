@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 
 import { GatewayError } from '../../core/errors.ts';
 import type { Clock, Random } from '../../core/ports.ts';
-import { isNowhere } from '../contact-flow.ts';
+import { isNowhere } from '../host.ts';
 import type { DialledTransport } from '../message.ts';
 import { uriParam, type SipUri } from '../uri.ts';
 import { canonicalAddress } from './certificate-names.ts';

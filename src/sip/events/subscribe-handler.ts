@@ -13,7 +13,7 @@ import {
 } from '../../core/presence/subscription.ts';
 import type { FetchRequest, Subscriptions } from '../../core/presence/subscriptions.ts';
 import { compactText } from '../compact-text.ts';
-import { contactFlow } from '../contact-flow.ts';
+import { contactFlow } from '../registrar/contact-flow.ts';
 import { parseExpires, parseNameAddr } from '../header-values.ts';
 import { entityFromUriText } from '../map-address.ts';
 import type { HeaderField, SipReply, SipRequest } from '../message.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { parseSipMessage } from '../../../src/sip/engine/parser.ts';
-import { STREAM_LIMITS, StreamFramer } from '../../../src/sip/engine/stream-framer.ts';
-import type { StreamFrame } from '../../../src/sip/engine/stream-framer.ts';
+import { parseSipMessage } from '../../../../src/sip/engine/parser.ts';
+import { STREAM_LIMITS, StreamFramer } from '../../../../src/sip/engine/stream-framer.ts';
+import type { StreamFrame } from '../../../../src/sip/engine/stream-framer.ts';
 
 /** A MESSAGE with this body; `length` is the line or lines that say how long it is. */
 function aMessage(body = 'hi', length = `Content-Length: ${Buffer.byteLength(body)}`): string {

@@ -1,12 +1,12 @@
-import { addressKey } from '../cpim/address.ts';
-import { contactsByDevice } from '../core/devices.ts';
-import { GatewayError } from '../core/errors.ts';
-import type { Binding } from '../core/ports.ts';
+import { addressKey } from '../../cpim/address.ts';
+import { contactsByDevice } from '../../core/devices.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Binding } from '../../core/ports.ts';
 import type { Gruus } from './gruu.ts';
-import type { SipOutgoing, SipResponse } from './message.ts';
-import { errorFromStatus } from './status.ts';
+import type { SipOutgoing, SipResponse } from '../message.ts';
+import { errorFromStatus } from '../status.ts';
 import { requestToContact, tryFlows } from './towards-contact.ts';
-import { parseSipUri } from './uri.ts';
+import { parseSipUri } from '../uri.ts';
 
 export type DeviceRequestsDeps = {
   readonly request: (outgoing: SipOutgoing) => Promise<SipResponse>;

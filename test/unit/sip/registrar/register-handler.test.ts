@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Address } from '../../../src/cpim/address.ts';
-import { GatewayError, type ErrorCode } from '../../../src/core/errors.ts';
-import type { Binding } from '../../../src/core/ports.ts';
-import type { RegisterRequest } from '../../../src/core/registration-service.ts';
-import type { DigestOutcome } from '../../../src/sip/digest-check.ts';
-import { serializeResponse } from '../../../src/sip/engine/serializer.ts';
-import type { HeaderField, SipFlow, SipReply } from '../../../src/sip/message.ts';
-import { registerHandler, type RegisterSettings } from '../../../src/sip/register-handler.ts';
-import { aBinding } from '../../support/builders.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
-import { aRequest, type RequestParts } from '../../support/sip-request.ts';
+import type { Address } from '../../../../src/cpim/address.ts';
+import { GatewayError, type ErrorCode } from '../../../../src/core/errors.ts';
+import type { Binding } from '../../../../src/core/ports.ts';
+import type { RegisterRequest } from '../../../../src/core/registration-service.ts';
+import type { DigestOutcome } from '../../../../src/sip/digest-check.ts';
+import { serializeResponse } from '../../../../src/sip/engine/serializer.ts';
+import type { HeaderField, SipFlow, SipReply } from '../../../../src/sip/message.ts';
+import { registerHandler, type RegisterSettings } from '../../../../src/sip/registrar/register-handler.ts';
+import { aBinding } from '../../../support/builders.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+import { aRequest, type RequestParts } from '../../../support/sip-request.ts';
 
 const AOR = '<sip:alice@sip.example>';
 const HERE: Partial<SipFlow> = { localAddress: '192.0.2.10', remoteAddress: '192.0.2.99', id: 'f1' };

@@ -1,9 +1,9 @@
-import { cidrHolds, parseIpAddress, type Cidr } from '../core/cidr.ts';
-import { GatewayError } from '../core/errors.ts';
-import { isAtAddress } from './contact-flow.ts';
-import { parseNameAddr } from './header-values.ts';
-import type { SipRequest } from './message.ts';
-import { parseSipUri, uriParam, type SipUri } from './uri.ts';
+import { cidrHolds, parseIpAddress, type Cidr } from '../../core/cidr.ts';
+import { GatewayError } from '../../core/errors.ts';
+import { parseNameAddr } from '../header-values.ts';
+import { isAtAddress } from '../host.ts';
+import type { SipRequest } from '../message.ts';
+import { parseSipUri, uriParam, type SipUri } from '../uri.ts';
 
 const PATHS_MAX = 8;
 const PATH_LENGTH_MAX = 512;

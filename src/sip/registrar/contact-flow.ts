@@ -1,7 +1,7 @@
-import { cidrHolds, parseCidr, parseIpAddress } from '../core/cidr.ts';
-import { sameHost } from './host.ts';
-import { isWebSocketTransport, type SipFlow } from './message.ts';
-import type { SipUri } from './uri.ts';
+import { cidrHolds, parseCidr, parseIpAddress } from '../../core/cidr.ts';
+import { isAtAddress, isNowhere } from '../host.ts';
+import { isWebSocketTransport, type SipFlow } from '../message.ts';
+import type { SipUri } from '../uri.ts';
 
 /** Addresses that mean nothing outside of the network of whoever has them. */
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', '100.64.0.0/10', '127.0.0.0/8']
@@ -41,14 +41,4 @@ export function isOnlyOverFlow(uris: readonly SipUri[], flow: SipFlow): boolean 
     const address = parseIpAddress(host);
     return address !== undefined && PRIVATE.some((block) => cidrHolds(block, address));
   });
-}
-
-/** Names that no name server will ever know (RFC 2606, section 2): clients without an address of their own use them. */
-export function isNowhere(host: string): boolean {
-  return /(^|\.)invalid\.?$/i.test(host);
-}
-
-/** Whether the host of a URI is an IP address as a flow has it, without brackets. */
-export function isAtAddress(host: string, address: string): boolean {
-  return sameHost(host, address.includes(':') && !address.startsWith('[') ? `[${address}]` : address);
 }

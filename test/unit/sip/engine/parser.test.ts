@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { SIP_LIMITS, parseSipMessage } from '../../../src/sip/engine/parser.ts';
-import type { ParsedMalformed, ParsedMessage, ParsedRequest } from '../../../src/sip/engine/parser.ts';
+import { SIP_LIMITS, parseSipMessage } from '../../../../src/sip/engine/parser.ts';
+import type { ParsedMalformed, ParsedMessage, ParsedRequest } from '../../../../src/sip/engine/parser.ts';
 
 /** A MESSAGE by its lines; `lines` replaces those with the same first word, an empty one takes it away. */
 function aMessage(lines: Record<string, string | string[]> = {}, body = 'hi'): Buffer {

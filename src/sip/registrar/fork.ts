@@ -1,6 +1,6 @@
-import { contactsByDevice } from '../core/devices.ts';
-import { GatewayError } from '../core/errors.ts';
-import type { Binding } from '../core/ports.ts';
+import { contactsByDevice } from '../../core/devices.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Binding } from '../../core/ports.ts';
 import { tryFlows } from './towards-contact.ts';
 
 /** How an attempt at one contact went wrong. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { parseSipMessage } from '../../../src/sip/engine/parser.ts';
-import { serializeRequest, serializeResponse } from '../../../src/sip/engine/serializer.ts';
-import type { HeaderField } from '../../../src/sip/message.ts';
-import { loadVectors } from '../../support/vectors.ts';
-import { tortureMessage } from '../../vectors/rfc4475/markup.ts';
+import { parseSipMessage } from '../../../../src/sip/engine/parser.ts';
+import { serializeRequest, serializeResponse } from '../../../../src/sip/engine/serializer.ts';
+import type { HeaderField } from '../../../../src/sip/message.ts';
+import { loadVectors } from '../../../support/vectors.ts';
+import { tortureMessage } from '../../../vectors/rfc4475/markup.ts';
 
 const HEADERS: readonly HeaderField[] = [
   ['Via', 'SIP/2.0/UDP h;branch=z9hG4bK1'],

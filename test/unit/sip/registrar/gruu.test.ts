@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { addressKey } from '../../../src/cpim/address.ts';
-import type { Binding } from '../../../src/core/ports.ts';
-import { Gruus } from '../../../src/sip/gruu.ts';
-import { parseSipUri } from '../../../src/sip/uri.ts';
-import { aBinding, anAddress } from '../../support/builders.ts';
+import { addressKey } from '../../../../src/cpim/address.ts';
+import type { Binding } from '../../../../src/core/ports.ts';
+import { Gruus } from '../../../../src/sip/registrar/gruu.ts';
+import { parseSipUri } from '../../../../src/sip/uri.ts';
+import { aBinding, anAddress } from '../../../support/builders.ts';
 
 const ALICE = anAddress('alice@sip.example');
 /** RFC 5627, section 3.1. */

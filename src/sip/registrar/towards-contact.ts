@@ -1,7 +1,7 @@
-import { GatewayError } from '../core/errors.ts';
-import type { Binding } from '../core/ports.ts';
-import type { HeaderField, SipOutgoing, SipResponse } from './message.ts';
-import { parseSipUri, requestUriFrom } from './uri.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Binding } from '../../core/ports.ts';
+import type { HeaderField, SipOutgoing, SipResponse } from '../message.ts';
+import { parseSipUri, requestUriFrom } from '../uri.ts';
 
 type Request = (outgoing: SipOutgoing) => Promise<SipResponse>;
 

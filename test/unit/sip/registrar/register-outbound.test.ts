@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseCidr } from '../../../src/core/cidr.ts';
-import type { ErrorCode } from '../../../src/core/errors.ts';
-import type { Binding } from '../../../src/core/ports.ts';
-import type { RegisterRequest } from '../../../src/core/registration-service.ts';
-import type { HeaderField, SipFlow, SipReply } from '../../../src/sip/message.ts';
-import { registerHandler, type RegisterSettings } from '../../../src/sip/register-handler.ts';
-import type { SipStack } from '../../../src/sip/stack.ts';
-import { aBinding } from '../../support/builders.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
-import { aRequest } from '../../support/sip-request.ts';
+import { parseCidr } from '../../../../src/core/cidr.ts';
+import type { ErrorCode } from '../../../../src/core/errors.ts';
+import type { Binding } from '../../../../src/core/ports.ts';
+import type { RegisterRequest } from '../../../../src/core/registration-service.ts';
+import type { HeaderField, SipFlow, SipReply } from '../../../../src/sip/message.ts';
+import { registerHandler, type RegisterSettings } from '../../../../src/sip/registrar/register-handler.ts';
+import type { SipStack } from '../../../../src/sip/stack.ts';
+import { aBinding } from '../../../support/builders.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+import { aRequest } from '../../../support/sip-request.ts';
 
 /** REGISTER with flows, paths and GRUUs: RFC 5626, RFC 3327, RFC 5627, RFC 3608. */
 const INSTANCE = '<urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF>';

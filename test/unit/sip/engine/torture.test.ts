@@ -3,13 +3,13 @@ import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { parseNameAddr, parseVia } from '../../../src/sip/header-values.ts';
-import { parseSipMessage } from '../../../src/sip/engine/parser.ts';
-import type { ParsedMessage } from '../../../src/sip/engine/parser.ts';
-import { StreamFramer } from '../../../src/sip/engine/stream-framer.ts';
-import { decodedUser, parseSipUri, uriParam } from '../../../src/sip/uri.ts';
-import { loadVectors } from '../../support/vectors.ts';
-import { tortureMessage } from '../../vectors/rfc4475/markup.ts';
+import { parseNameAddr, parseVia } from '../../../../src/sip/header-values.ts';
+import { parseSipMessage } from '../../../../src/sip/engine/parser.ts';
+import type { ParsedMessage } from '../../../../src/sip/engine/parser.ts';
+import { StreamFramer } from '../../../../src/sip/engine/stream-framer.ts';
+import { decodedUser, parseSipUri, uriParam } from '../../../../src/sip/uri.ts';
+import { loadVectors } from '../../../support/vectors.ts';
+import { tortureMessage } from '../../../vectors/rfc4475/markup.ts';
 
 type Source = { readonly file: string; readonly sha256?: string };
 

@@ -1,11 +1,11 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { addressFrom, addressKey, domainOf, localpartOf, type Address } from '../cpim/address.ts';
-import type { Entity } from '../cpim/operation.ts';
-import { deviceOf } from '../core/devices.ts';
-import { GatewayError } from '../core/errors.ts';
-import type { Binding } from '../core/ports.ts';
-import { sipUriFromEntity } from './map-address.ts';
-import { formatSipUri, parseSipUri, uriParam, type SipUri } from './uri.ts';
+import { addressFrom, addressKey, domainOf, localpartOf, type Address } from '../../cpim/address.ts';
+import type { Entity } from '../../cpim/operation.ts';
+import { deviceOf } from '../../core/devices.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Binding } from '../../core/ports.ts';
+import { sipUriFromEntity } from '../map-address.ts';
+import { formatSipUri, parseSipUri, uriParam, type SipUri } from '../uri.ts';
 
 export type GruuDeps = {
   /** 32 bytes that stay the same over restarts: what was made with others is not known here. */

@@ -1,13 +1,13 @@
-import { addressKey, domainOf, localpartOf, type Address } from '../cpim/address.ts';
-import type { Cidr } from '../core/cidr.ts';
-import { deviceOf } from '../core/devices.ts';
-import { GatewayError } from '../core/errors.ts';
-import type { PeerEvidence } from '../core/peers.ts';
-import type { Binding, Clock } from '../core/ports.ts';
-import type { RegisterContact, RegisterRequest } from '../core/registration-service.ts';
-import { parseDigits } from './characters.ts';
-import { contactFlow, isAtAddress, isOnlyOverFlow } from './contact-flow.ts';
-import type { DigestOutcome } from './digest-check.ts';
+import { addressKey, domainOf, localpartOf, type Address } from '../../cpim/address.ts';
+import type { Cidr } from '../../core/cidr.ts';
+import { deviceOf } from '../../core/devices.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { PeerEvidence } from '../../core/peers.ts';
+import type { Binding, Clock } from '../../core/ports.ts';
+import type { RegisterContact, RegisterRequest } from '../../core/registration-service.ts';
+import { parseDigits } from '../characters.ts';
+import { contactFlow, isOnlyOverFlow } from './contact-flow.ts';
+import type { DigestOutcome } from '../digest-check.ts';
 import type { Gruus } from './gruu.ts';
 import {
   formatSipDate,
@@ -17,13 +17,14 @@ import {
   parseQvalue,
   quoteString,
   type Params,
-} from './header-values.ts';
-import { entityFromSipUri } from './map-address.ts';
-import type { HeaderField, SipReply, SipRequest } from './message.ts';
+} from '../header-values.ts';
+import { isAtAddress } from '../host.ts';
+import { entityFromSipUri } from '../map-address.ts';
+import type { HeaderField, SipReply, SipRequest } from '../message.ts';
 import { isAmong, pathFrom, type Path } from './path.ts';
-import { evidenceOf } from './sender-proof.ts';
-import type { SipHandler, SipListener, SipStack } from './stack.ts';
-import { parseSipUri, type SipUri } from './uri.ts';
+import { evidenceOf } from '../sender-proof.ts';
+import type { SipHandler, SipListener, SipStack } from '../stack.ts';
+import { parseSipUri, type SipUri } from '../uri.ts';
 
 export type RegisterDeps = {
   readonly isOwn: (domain: string) => boolean;
