@@ -27,7 +27,7 @@ for (const document of ['rfc4475', 'rfc5118']) {
   const vectors = loadVectors<Source, Verdict>(`${document}/messages`);
 
   test(`torture: every message file of ${document} has a verdict`, () => {
-    const files = readdirSync(new URL(`../../vectors/${document}`, import.meta.url));
+    const files = readdirSync(new URL(`../../../vectors/${document}`, import.meta.url));
     const messages = files.filter((file) => file.endsWith('.txt'));
     assert.deepEqual(vectors.map((vector) => vector.in.file).sort(), messages.sort());
   });
