@@ -1,4 +1,4 @@
-import { addressKey, type Address } from '../cpim/address.ts';
+import { addressKey, localpartOf, type Address } from '../cpim/address.ts';
 import { ContentError } from '../cpim/content-error.ts';
 import type { Content } from '../cpim/content.ts';
 import type { InstantMessage } from '../cpim/operation.ts';
@@ -13,6 +13,7 @@ import { laneKeyOf, onlyDeviceOf } from './devices.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { NumberPlan } from './number-plan.ts';
+import { parsePhoneNumber } from './phone-number.ts';
 import type { Binding, Clock, DeliveryQueue, Route } from './ports.ts';
 import type { ReceiptService } from './receipts/receipt-service.ts';
 import type { Router } from './router.ts';
@@ -32,7 +33,7 @@ export type MessageServiceDeps = {
   readonly receipts?: Pick<ReceiptService, 'take'>;
   readonly delivery: Pick<DeliveryService, 'whenSettled' | 'settledLately'>;
   /** Who is meant by an address of ours. */
-  readonly numbers: Pick<NumberPlan, 'isLookedUp' | 'destinationOf'>;
+  readonly numbers: Pick<NumberPlan, 'destinationOf'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
   /** Of a message that names none itself. */
@@ -48,7 +49,7 @@ const CALL_ID_END = '@interpres';
 /** Takes messages over from both sides. */
 export class MessageService {
   readonly #deps: MessageServiceDeps;
-  /** By lane: a message to a number that is being looked up is not overtaken by the next one, for which it is known. */
+  /** By conversation: a message to a number that is being looked up is not overtaken by one that needs no look-up. */
   readonly #lookUps = new Turns();
 
   constructor(deps: MessageServiceDeps) {
@@ -61,7 +62,7 @@ export class MessageService {
    * Resolves only after the message is stored: 'queued' then, or 'delivered' when a contact of a local recipient has
    * taken it within the patience of the delivery service. That is waited for only when the sender is on the line (not
    * for messages from a link) and the recipient has contacts. Up to the queue everything happens before this returns,
-   * so messages are stored in the order of the calls.
+   * but for a number that is looked up; so those of one conversation are stored in the order of the calls.
    *
    * @throws GatewayError when it is refused, by admission, router, content, queue, or by the recipient while the
    *   sender waited; then nobody is told a second time.
@@ -79,13 +80,13 @@ export class MessageService {
     admission.admit(message, origin);
     if (chat?.isFor(message) === true) return chat.take(message, origin);
     const { address } = message.destination;
-    if (!numbers.isLookedUp(address)) {
-      return this.#addressed(message, known(numbers.destinationOf(address, 'im')), origin);
-    }
-    const lane = `${addressKey(message.source.address)}\n${addressKey(address)}`;
-    return this.#lookUps
-      .run(lane, () => numbers.destinationOf(address, 'im'))
-      .then((found) => this.#addressed(message, found, origin));
+    // In a box: the turn ends when the message is on its way to the queue, not when it has been delivered.
+    const boxed = this.#lookUps.runNow(conversationOf(message), () => {
+      const to = numbers.destinationOf(address, 'im');
+      if (typeof to === 'string') return { outcome: this.#addressed(message, to, origin) };
+      return to.then((found) => ({ outcome: this.#addressed(message, found, origin) }));
+    });
+    return boxed instanceof Promise ? boxed.then(({ outcome }) => outcome) : boxed.outcome;
   }
 
   #addressed(written: InstantMessage, to: Address, origin: Origin): Promise<'delivered' | 'queued'> {
@@ -179,10 +180,9 @@ function sentAnew(message: InstantMessage): InstantMessage {
   return { ...message, id: `${message.id.slice(0, ID_LENGTH_MAX - mark.length)}${mark}` };
 }
 
-/** What needs no look-up is there at once. */
-function known(address: Address | Promise<Address>): Address {
-  if (typeof address === 'string') return address;
-  throw new GatewayError('internal', 'an address that was known has to be looked up');
+/** Of one author with one other; a number is one, however it is written. */
+function conversationOf({ source, destination: { address } }: InstantMessage): string {
+  return `${addressKey(source.address)}\n${parsePhoneNumber(localpartOf(address) ?? '') ?? addressKey(address)}`;
 }
 
 /** What goes to XMPP must have a text in it. @throws GatewayError 'content-unsupported' or 'content-malformed'. */

@@ -41,12 +41,6 @@ export class NumberPlan {
     this.#deps = deps;
   }
 
-  /** Whether it takes more than a look at what is here to know who is meant. */
-  isLookedUp(address: Address): boolean {
-    const step = this.#stepOf(address);
-    return step.kind === 'look-up';
-  }
-
   /**
    * The address itself for everybody who is neither an alias nor a number.
    *

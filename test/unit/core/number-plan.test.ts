@@ -5,7 +5,7 @@ import type { Origin } from '../../../src/core/admission.ts';
 import { GatewayError } from '../../../src/core/errors.ts';
 import type { NumberDirectory, NumberService } from '../../../src/core/number-plan.ts';
 import { parsePhoneNumber, type PhoneNumber } from '../../../src/core/phone-number.ts';
-import { aConfig, aMessage, anAddress } from '../../support/builders.ts';
+import { aBinding, aConfig, aMessage, anAddress } from '../../support/builders.ts';
 import { CoreWorld } from '../../support/core-world.ts';
 import { settled } from '../../support/fake-clock.ts';
 
@@ -107,6 +107,27 @@ test('numbers: one that is looked up is not overtaken by the next, and others go
   assert.deepEqual(await Promise.all(accepted), ['queued', 'queued', 'queued']);
   for (let turn = 0; turn < 10; turn++) await settled();
   assert.deepEqual(world.sip.ids, ['beside', 'one', 'two', 'three']);
+});
+
+test('numbers: one that has become a user, or is written otherwise, does not overtake what is being looked up', async () => {
+  const { world, directory } = await aWorld();
+  world.unknownUsers.add('+1-555-1234@sip.example');
+  const accepted = [world.messages.accept(aMessage({ id: 'one', to: BOBS_NUMBER }), ALICE)];
+  accepted.push(world.messages.accept(aMessage({ id: 'two', to: '+1-555-1234@sip.example' }), ALICE));
+  world.unknownUsers.delete(BOBS_NUMBER);
+  world.contacts.set(BOBS_NUMBER, [aBinding()]);
+  accepted.push(world.messages.accept(aMessage({ id: 'three', to: BOBS_NUMBER }), ALICE));
+  for (let turn = 0; turn < 5; turn++) await settled();
+  assert.deepEqual([world.local.ids, directory.asked.length], [[], 1]);
+  await directory.answer(BOBS_NUMBER);
+  await directory.answer(BOBS_NUMBER);
+  assert.deepEqual(await Promise.all(accepted), ['delivered', 'delivered', 'delivered']);
+  assert.deepEqual(world.local.ids, ['one', 'two', 'three']);
+  // With nothing under way it is there at once.
+  const late = world.messages.accept(aMessage({ id: 'four', to: BOBS_NUMBER }), ALICE);
+  await settled();
+  assert.equal(world.local.ids.at(-1), 'four');
+  await late;
 });
 
 test('numbers: a directory that cannot be asked is a failure for now', async () => {
