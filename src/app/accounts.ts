@@ -1,11 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { addressFrom, addressKey, domainOf, type Address } from '../cpim/address.ts';
+import { addressKey, type Address } from '../cpim/address.ts';
 import type { SecretBox } from '../core/accounts.ts';
 import type { AccountLinkConfig } from '../core/config.ts';
 import { GatewayError } from '../core/errors.ts';
+import { noticeTo } from '../core/notice.ts';
 import type { Records } from '../core/ports.ts';
+import { queueEntryOf } from '../core/queue-entry.ts';
 import { linkHop, userHop } from '../core/router.ts';
 import { systemDnsQueries } from '../dns/dns-queries.ts';
 import { createSecretBox } from '../store/secret-box.ts';
@@ -20,6 +21,7 @@ import type { PresenceSide } from './presence.ts';
 import { type AccountsFace, SharedAccounts } from './shared-accounts.ts';
 import type { PresenceTenure } from './shared-presence.ts';
 import type { Stores } from './stores.ts';
+import { newToken } from './token.ts';
 
 export type AccountParts = {
   readonly stores: Stores;
@@ -41,9 +43,6 @@ export type AccountSide = {
     fence: number,
   ) => Required<Pick<PresenceTenure, 'started' | 'halt'>>;
 };
-
-/** A message of ours to a user: its failure is told to nobody. */
-const NOTICE = 'notice-';
 
 /** The accounts that users have linked; undefined where the configuration has no link for them. */
 export function createAccounts(parts: AccountParts, options: AppOptions): AccountSide | undefined {
@@ -196,26 +195,9 @@ async function tellUser(
   { queue }: Stores,
   { config, clock, log }: AppOptions,
 ): Promise<void> {
-  const postmaster = addressFrom('postmaster', domainOf(user));
-  if (postmaster === undefined) throw new GatewayError('internal', 'domain without a postmaster');
   const nowMs = clock.nowMs();
-  const id = `${NOTICE}${randomBytes(12).toString('base64url')}`;
+  const notice = noticeTo(user, text, newToken(), nowMs);
   const hop = userHop(addressKey(user));
-  await queue.add({
-    id,
-    lane: `${addressKey(postmaster)}\n${addressKey(user)}`,
-    hop,
-    owner: addressKey(postmaster),
-    expiresAtMs: nowMs + config.queue.lifetimeSeconds * 1_000,
-    operation: {
-      op: 'message',
-      id,
-      source: { address: postmaster },
-      destination: { address: user },
-      hops: 70,
-      acceptedAtMs: nowMs,
-      content: { type: 'text/plain;charset=UTF-8', text },
-    },
-  });
-  log.info({ messageId: id, operation: 'message', nextHop: hop }, 'operation accepted');
+  await queue.add(queueEntryOf(notice, hop, nowMs + config.queue.lifetimeSeconds * 1_000));
+  log.info({ messageId: notice.id, operation: 'message', nextHop: hop }, 'operation accepted');
 }

@@ -2,7 +2,7 @@ import { addressKey, domainOf, localpartOf, type Address } from '../cpim/address
 import { pauseMs, type Backoff } from './backoff.ts';
 import { onlyDeviceOf } from './devices.ts';
 import { GatewayError } from './errors.ts';
-import { failureReport, reportableOf, reportEntry, type Reportable } from './failure-report.ts';
+import { failureReport, reportableOf, type Reportable } from './failure-report.ts';
 import { HopStates, type HopState } from './hop-states.ts';
 import type { Log } from './log.ts';
 import type {
@@ -16,6 +16,9 @@ import type {
   Random,
   Route,
 } from './ports.ts';
+import { isNotice } from './notice.ts';
+import { isPostmaster } from './postmaster.ts';
+import { queueEntryOf } from './queue-entry.ts';
 import { RecentMap } from './recent-map.ts';
 import type { Router } from './router.ts';
 import { Settlements, type Settlement, type Waiting } from './settlements.ts';
@@ -334,16 +337,19 @@ export class DeliveryService {
     if (isService?.(about.source.address) === true) return undefined;
     try {
       const { hop, kind } = router.routeOf(about.destination.address, about.source.address);
+      // A SIP peer may tell failures as we do, in a message from its postmaster to one of our users. Were its failure
+      // told to him, two such servers could go on telling each other for ever (as with mail: RFC 5321, section 4.5.5).
       if (kind === 'sip' && isPostmaster(about.source.address)) {
         log.info({ messageId: about.id, code: error.code }, 'failure of a report is not reported');
         return undefined;
       }
-      if (about.id.startsWith('notice-')) {
+      if (isNotice(about)) {
         log.info({ messageId: about.id, code: error.code }, 'failure of a notice of ours is not reported');
         return undefined;
       }
-      const report = failureReport(about, error, clock.nowMs(), lifetimeMs);
-      const added = await queue.add(reportEntry(report, hop, lifetimeMs));
+      const nowMs = clock.nowMs();
+      const report = failureReport(about, error, nowMs, lifetimeMs);
+      const added = await queue.add(queueEntryOf(report, hop, nowMs + lifetimeMs));
       if (added === 'added')
         log.info({ messageId: report.id, about: about.id, operation: 'report', nextHop: hop }, 'operation accepted');
       return undefined;
@@ -374,14 +380,6 @@ function tellBreaker({ breaker }: HopState, error: GatewayError, startedAtMs: nu
   else if (error.code === 'peer-unreachable' || error.code === 'peer-timeout') breaker.failed(startedAtMs);
   // What failed before it was sent leaves a peer that is being tried untried.
   else if (!breaker.isClosed) breaker.failed(startedAtMs);
-}
-
-/**
- * A SIP peer may tell failures as we do, in a message from its postmaster to one of our users. Were its failure told to
- * the postmaster, two such servers could go on telling each other for ever (as with mail: RFC 5321, section 4.5.5).
- */
-function isPostmaster(address: Address): boolean {
-  return localpartOf(address)?.toLowerCase() === 'postmaster';
 }
 
 /** An error may come from whom it was sent to, or from his server. */

@@ -1,4 +1,4 @@
-import type { InstantMessage, Operation } from '../cpim/operation.ts';
+import type { Operation } from '../cpim/operation.ts';
 import type { Binding } from './ports.ts';
 
 /** What an instance is called in a GRUU and as a resource: its URN (RFC 5627, section 3.1; RFC 5626, section 4.1). */
@@ -24,12 +24,6 @@ export function onlyDeviceOf(operation: Operation): string | undefined {
   return operation.op === 'message' && operation.isForInstanceOnly === true
     ? operation.destination.instance
     : undefined;
-}
-
-/** What names the recipient of a message among the lanes of its sender: a device that alone may have it waits alone. */
-export function laneKeyOf(message: InstantMessage, destinationKey: string): string {
-  const device = onlyDeviceOf(message);
-  return device === undefined ? destinationKey : `${destinationKey}/${device.toLowerCase()}`;
 }
 
 /** The contacts of one device. */

@@ -1,10 +1,8 @@
-import { addressKey } from '../cpim/address.ts';
 import { ContentError } from '../cpim/content-error.ts';
 import type { Content } from '../cpim/content.ts';
 import { type Readable, readableFromContent } from '../cpim/readable.ts';
 import type { FailureReport, InstantMessage } from '../cpim/operation.ts';
 import type { GatewayError } from './errors.ts';
-import type { HopId, QueueEntry } from './ports.ts';
 
 const ID_LENGTH_MAX = 40;
 const EXCERPT_LENGTH_MAX = 80;
@@ -72,19 +70,6 @@ export function failureReport(
     code: error.code,
     ...(said === '' ? {} : { text: said }),
     ...(alternative === undefined || !URI.test(alternative) ? {} : { alternative }),
-  };
-}
-
-/** The queue entry of a report that goes over `hop`. */
-export function reportEntry(report: FailureReport, hop: HopId, lifetimeMs: number): QueueEntry {
-  const owner = addressKey(report.source.address);
-  return {
-    id: report.id,
-    lane: `${owner}\n${addressKey(report.destination.address)}`,
-    hop,
-    owner,
-    expiresAtMs: report.expiresAtMs ?? report.acceptedAtMs + lifetimeMs,
-    operation: report,
   };
 }
 

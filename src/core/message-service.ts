@@ -9,12 +9,13 @@ import { isReturn, type Admission, type Origin } from './admission.ts';
 import type { ChatDesk } from './commands/chat-desk.ts';
 import { contentFailure } from './content-failure.ts';
 import type { DeliveryService } from './delivery-service.ts';
-import { laneKeyOf, onlyDeviceOf } from './devices.ts';
+import { onlyDeviceOf } from './devices.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { NumberPlan } from './number-plan.ts';
 import { parsePhoneNumber } from './phone-number.ts';
 import type { Binding, Clock, DeliveryQueue, Route } from './ports.ts';
+import { queueEntryOf } from './queue-entry.ts';
 import type { ReceiptService } from './receipts/receipt-service.ts';
 import type { Router } from './router.ts';
 import { Turns } from './turns.ts';
@@ -132,16 +133,10 @@ export class MessageService {
       origin.kind !== 'link' && route.kind === 'local' && contactsOf(route.userKey, onlyDeviceOf(message)).length > 0;
     // Before the entry is there: its first attempt may end before `add` has resolved.
     const waiting = waits ? delivery.whenSettled(message.id) : undefined;
-    const owner = addressKey(message.source.address);
     let added: 'added' | 'known';
     try {
       added = await queue.add({
-        id: message.id,
-        lane: `${owner}\n${laneKeyOf(message, addressKey(message.destination.address))}`,
-        hop: route.hop,
-        owner,
-        expiresAtMs,
-        operation: message,
+        ...queueEntryOf(message, route.hop, expiresAtMs),
         ...(waits && node !== undefined ? { node } : {}),
       });
     } catch (thrown) {

@@ -1,8 +1,9 @@
-import { addressFrom, domainOf, type Address } from '../cpim/address.ts';
+import { domainOf, type Address } from '../cpim/address.ts';
 import type { InstantMessage, Operation } from '../cpim/operation.ts';
 import { isDeviceName, onlyDeviceOf } from '../core/devices.ts';
 import { GatewayError, type ErrorDetails } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import { postmasterOf } from '../core/postmaster.ts';
 import type { ReceiptNames } from '../core/receipts/receipt-names.ts';
 import { RecentMap } from '../core/recent-map.ts';
 import type { Binding, Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
@@ -133,9 +134,7 @@ export class MessageSender implements OperationSender {
   /** A user of ours hears from the postmaster of his own domain, all others from that of our first. */
   #postmasterFor(user: Address): Address {
     const domain = domainOf(user);
-    const postmaster = addressFrom('postmaster', this.#deps.isOwn(domain) ? domain : this.#deps.mainDomain);
-    if (postmaster === undefined) throw new GatewayError('internal', 'no domain for the postmaster');
-    return postmaster;
+    return postmasterOf(this.#deps.isOwn(domain) ? domain : this.#deps.mainDomain);
   }
 
   /** Before the delivery is over: a process that ends in between makes it again. @throws as `#check` */

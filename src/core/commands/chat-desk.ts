@@ -7,6 +7,8 @@ import { contentFailure } from '../content-failure.ts';
 import { derivedId } from '../failure-report.ts';
 import type { Log } from '../log.ts';
 import type { Clock, DeliveryQueue } from '../ports.ts';
+import { isPostmaster } from '../postmaster.ts';
+import { queueEntryOf } from '../queue-entry.ts';
 import { RateTable } from '../rate-table.ts';
 import type { Router } from '../router.ts';
 import type { Command, CommandAnswer } from './command.ts';
@@ -78,8 +80,8 @@ export class ChatDesk {
   }
 
   #isMachine({ source }: InstantMessage): boolean {
-    const localpart = localpartOf(source.address)?.toLowerCase();
-    return localpart === undefined || localpart === 'postmaster' || this.#deps.services.isService(source.address);
+    const { address } = source;
+    return localpartOf(address) === undefined || isPostmaster(address) || this.#deps.services.isService(address);
   }
 
   async #write(message: InstantMessage, origin: Origin, text: string): Promise<void> {
@@ -89,28 +91,20 @@ export class ChatDesk {
     // Over XMPP the client that has asked is told; a phone that has asked may be another by the time of the answer.
     const destination = origin.kind === 'link' ? message.source : { address: message.source.address };
     const { hop } = router.routeOf(source, destination.address);
-    const id = derivedId('c', message.id);
-    const owner = addressKey(source);
     const expiresAtMs = nowMs + ANSWER_LIFETIME_MS;
-    await queue.add({
-      id,
-      lane: `${owner}\n${addressKey(destination.address)}`,
-      hop,
-      owner,
+    const answer: InstantMessage = {
+      op: 'message',
+      id: derivedId('c', message.id),
+      source: { address: source },
+      destination,
+      hops: HOPS,
+      acceptedAtMs: nowMs,
       expiresAtMs,
-      operation: {
-        op: 'message',
-        id,
-        source: { address: source },
-        destination,
-        hops: HOPS,
-        acceptedAtMs: nowMs,
-        expiresAtMs,
-        ...(message.thread === undefined ? {} : { thread: message.thread }),
-        language: 'en',
-        content: { type: 'text/plain;charset=UTF-8', text },
-      },
-    });
+      ...(message.thread === undefined ? {} : { thread: message.thread }),
+      language: 'en',
+      content: { type: 'text/plain;charset=UTF-8', text },
+    };
+    await queue.add(queueEntryOf(answer, hop, expiresAtMs));
   }
 }
 

@@ -3,6 +3,7 @@ import type { Disposition, DispositionStatus, Entity, InstantMessage } from '../
 import type { Admission, Origin } from '../admission.ts';
 import { GatewayError } from '../errors.ts';
 import { derivedId } from '../failure-report.ts';
+import { queueEntryOf } from '../queue-entry.ts';
 import type { Log } from '../log.ts';
 import type { Clock, DeliveryQueue } from '../ports.ts';
 import type { Router } from '../router.ts';
@@ -89,7 +90,6 @@ export class ReceiptService {
   ): Promise<void> {
     const { router, queue, clock, log, lifetimeMs } = this.#deps;
     const { status, source, destination } = told;
-    const [from, to] = [addressKey(source.address), addressKey(destination.address)];
     const fields = { about: id, operation: 'disposition', receipt: status };
     try {
       if (!(await this.#maySee(recipient, destination.address))) {
@@ -107,10 +107,9 @@ export class ReceiptService {
         expiresAtMs: acceptedAtMs + Math.min(lifetimeMs, LIFETIME_MS),
         about: { as, id: messageId, ...(dateTime === undefined ? {} : { dateTime }) },
       };
-      const { expiresAtMs } = operation;
       // Counted for who asked, lest anybody fill another's place in the queue by writing to him; apart from his messages.
-      const entry = { id: operation.id, lane: `${from}\n${to}`, hop, owner: `receipts ${to}`, expiresAtMs, operation };
-      const added = await queue.add(entry);
+      const owner = `receipts ${addressKey(destination.address)}`;
+      const added = await queue.add({ ...queueEntryOf(operation, hop, operation.expiresAtMs), owner });
       if (added === 'added') log.info({ ...fields, messageId: operation.id, nextHop: hop }, 'operation accepted');
     } catch (thrown) {
       const error = GatewayError.of(thrown);
