@@ -1,6 +1,6 @@
 import { advertisedStack } from '../sip/advertised-stack.ts';
 import { createEmbeddedStack } from '../sip/stack-embedded.ts';
-import { parseCidr } from '../core/cidr.ts';
+import { parseCidrs } from '../core/cidr.ts';
 import type { RegisterSettings } from '../sip/registrar/register-handler.ts';
 import type { SipStack } from '../sip/stack.ts';
 import { NodeStack } from '../sip/stack-nodes.ts';
@@ -66,6 +66,6 @@ export function registerSettings(registration: Config['registration']): Register
   return {
     serviceRoute,
     ...(flowTimerSeconds === undefined ? {} : { flowTimerSeconds }),
-    edges: edges.map(parseCidr).filter((block) => block !== undefined),
+    edges: parseCidrs(edges),
   };
 }

@@ -25,6 +25,17 @@ export function parseCidr(text: string): Cidr | undefined {
   return bits === undefined || bits > bitsMax ? undefined : { octets, bits };
 }
 
+/** Those of these texts that are blocks. */
+export function parseCidrs(texts: readonly string[]): readonly Cidr[] {
+  return texts.map(parseCidr).filter((block) => block !== undefined);
+}
+
+/** Whether an address is in one of these blocks; false for a text that is no address. */
+export function isAmong(text: string, blocks: readonly Cidr[]): boolean {
+  const address = blocks.length === 0 ? undefined : parseIpAddress(text);
+  return address !== undefined && blocks.some((block) => cidrHolds(block, address));
+}
+
 /** Whether the block holds the address; false for an address that is none. */
 export function cidrHolds(cidr: Cidr, address: readonly number[]): boolean {
   if (address.length !== cidr.octets.length) return false;

@@ -1,4 +1,4 @@
-import { cidrHolds, parseCidr, parseIpAddress, type Cidr } from './cidr.ts';
+import { isAmong, parseCidrs, type Cidr } from './cidr.ts';
 import type { Config, LinkConfig, PeerConfig } from './config.ts';
 import type { IdentityPolicy, PeerIdentity, SipSecurity } from './config/trust.ts';
 import { parseNextHop } from './config/values.ts';
@@ -71,7 +71,7 @@ export class PeerTable {
         ...(edge === true ? { isEdge: true } : {}),
       });
       const certificateNames = nextHop === undefined ? [] : namesOf(name, nextHop);
-      this.#trusted.set(name, { blocks: blocksOf(trust), certificateNames: new Set(certificateNames) });
+      this.#trusted.set(name, { blocks: parseCidrs(trust), certificateNames: new Set(certificateNames) });
     }
     for (const entry of config.peers) this.#add(entry);
   }
@@ -184,7 +184,7 @@ export class PeerTable {
     this.#peers.set(entry.domain, [...this.peersOf(entry.domain), peer]);
     if (entry.link !== 'sip') return;
     this.#trusted.set(entry.domain, {
-      blocks: blocksOf(entry.trust),
+      blocks: parseCidrs(entry.trust),
       certificateNames: new Set(namesOf(entry.domain, entry.nextHop)),
       security,
       ...(entry.identity === undefined ? {} : { identity: entry.identity }),
@@ -193,17 +193,11 @@ export class PeerTable {
 }
 
 function isFromTrusted({ blocks, security }: Trusted, evidence: PeerEvidence): boolean {
-  if (blocks.length === 0 || security === 'mutual-tls') return false;
-  const address = parseIpAddress(evidence.address);
-  return address !== undefined && blocks.some((block) => cidrHolds(block, address));
+  return security !== 'mutual-tls' && isAmong(evidence.address, blocks);
 }
 
 /** Whose certificate speaks for a domain: its own, and that of its next hop. */
 function namesOf(domain: string, nextHop: string | undefined): readonly string[] {
   const host = nextHop === undefined ? undefined : parseNextHop(nextHop)?.host;
   return host === undefined ? [domain] : [domain, host];
-}
-
-function blocksOf(trust: readonly string[]): readonly Cidr[] {
-  return trust.map(parseCidr).filter((block) => block !== undefined);
 }

@@ -1,4 +1,5 @@
 import { GatewayError } from '../core/errors.ts';
+import { isAtAddress } from './host.ts';
 import type { SipOutgoing, SipReply, SipRequest, SipResponse, SipTransport } from './message.ts';
 
 /** Answers one request. Returning is answering: there is no second way to reply, and no way to forget. */
@@ -10,6 +11,16 @@ export type SipListener = {
   /** The port in use: the one the system chose where the configuration says 0. */
   readonly port: number;
 };
+
+/**
+ * Whether the host of a URI is where a listener is found: at its address, or at that by which a request has come in where it
+ * listens on all of them.
+ */
+export function isAtListener(host: string, listener: SipListener, localAddress: string): boolean {
+  if (isAtAddress(host, listener.address)) return true;
+  const isAnywhere = listener.address === '0.0.0.0' || listener.address === '::';
+  return isAnywhere && isAtAddress(host, localAddress);
+}
 
 /** No request can leave at present, to nobody: 'peer-unreachable', and it says nothing about the far end. */
 export class NoWayOut extends GatewayError {

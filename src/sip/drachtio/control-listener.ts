@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, isIP, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 
-import { cidrHolds, parseCidr, parseIpAddress, type Cidr } from '../../core/cidr.ts';
+import { isAmong, parseCidrs, type Cidr } from '../../core/cidr.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
 import { canonicalAddress } from '../engine/certificate-names.ts';
@@ -48,7 +48,7 @@ export class ControlListener {
     this.#options = options;
     this.#log = options.log.child({ drachtio: options.name });
     this.#sinceMs = options.clock.nowMs();
-    this.#trusted = options.trust.map(parseCidr).filter((block) => block !== undefined);
+    this.#trusted = parseCidrs(options.trust);
   }
 
   get state(): SipServerState {
@@ -100,8 +100,7 @@ export class ControlListener {
 
   /** Closes a connection from elsewhere, before anything is said on it. */
   #admits(socket: Socket): boolean {
-    const address = parseIpAddress(canonicalAddress(socket.remoteAddress ?? ''));
-    if (address !== undefined && this.#trusted.some((block) => cidrHolds(block, address))) return true;
+    if (isAmong(canonicalAddress(socket.remoteAddress ?? ''), this.#trusted)) return true;
     this.#log.warn(
       { peer: socket.remoteAddress ?? 'gone' },
       'connection refused, it is from no drachtio server of ours',

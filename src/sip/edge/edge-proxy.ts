@@ -4,11 +4,10 @@ import type { Log } from '../../core/log.ts';
 import type { PeerEvidence } from '../../core/peers.ts';
 import { maxForwards } from '../dispatch.ts';
 import { parseNameAddr } from '../header-values.ts';
-import { isAtAddress } from '../host.ts';
 import { entityFromSipUri } from '../map-address.ts';
 import type { HeaderField, SipOutgoing, SipReply, SipRequest, SipResponse } from '../message.ts';
 import { evidenceOf } from '../sender-proof.ts';
-import type { SipHandler, SipListener } from '../stack.ts';
+import { isAtListener, type SipHandler, type SipListener } from '../stack.ts';
 import { formatSipUri, parseSipUri, type SipUri } from '../uri.ts';
 import type { FlowTokens } from './flow-tokens.ts';
 import { forwarded, handedBack } from './forwarding.ts';
@@ -170,13 +169,13 @@ async function answerTo(outgoing: SipOutgoing, way: Way, deps: EdgeProxyDeps): P
 
 /** Whether a Route names this server: a domain of ours without more, or where it listens. */
 function isHere({ host, port }: SipUri, request: SipRequest, deps: EdgeProxyDeps): boolean {
-  if (port === undefined && deps.isOwn(host)) return true;
-  return deps.listeners().some((listener) => {
-    if (port !== undefined && port !== listener.port) return false;
-    if (deps.isOwn(host) || isAtAddress(host, listener.address)) return true;
-    const isAnywhere = listener.address === '0.0.0.0' || listener.address === '::';
-    return isAnywhere && isAtAddress(host, request.flow.localAddress);
-  });
+  const isOwn = deps.isOwn(host);
+  if (port === undefined && isOwn) return true;
+  const { localAddress } = request.flow;
+  return deps
+    .listeners()
+    .filter((listener) => port === undefined || port === listener.port)
+    .some((listener) => isOwn || isAtListener(host, listener, localAddress));
 }
 
 function refusal(status: number, message: string): GatewayError {

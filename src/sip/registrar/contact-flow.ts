@@ -1,13 +1,13 @@
-import { cidrHolds, parseCidr, parseIpAddress } from '../../core/cidr.ts';
+import { isAmong, parseCidrs, parseIpAddress } from '../../core/cidr.ts';
 import { isAtAddress, isNowhere } from '../host.ts';
 import { isWebSocketTransport, type SipFlow } from '../message.ts';
 import type { SipUri } from '../uri.ts';
 
 /** Addresses that mean nothing outside of the network of whoever has them. */
-const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', '100.64.0.0/10', '127.0.0.0/8']
-  .concat(['fc00::/7', 'fe80::/10', '::1/128'])
-  .map(parseCidr)
-  .filter((block) => block !== undefined);
+const PRIVATE = parseCidrs([
+  ...['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', '100.64.0.0/10', '127.0.0.0/8'],
+  ...['fc00::/7', 'fe80::/10', '::1/128'],
+]);
 
 /**
  * The flow over which the contacts of a request are reached, where it is better than their URIs: the connection that a
@@ -23,8 +23,7 @@ export function contactFlow(uris: readonly SipUri[], flow: SipFlow): string | un
   const isTheirs = uris.every((uri) => {
     if (isAtAddress(uri.host, flow.remoteAddress)) return isStream;
     if (isNowhere(uri.host)) return true;
-    const address = parseIpAddress(uri.host);
-    return address === undefined ? isStream : PRIVATE.some((block) => cidrHolds(block, address));
+    return parseIpAddress(uri.host) === undefined ? isStream : isAmong(uri.host, PRIVATE);
   });
   return isTheirs ? flow.id : undefined;
 }
@@ -37,8 +36,6 @@ export function isOnlyOverFlow(uris: readonly SipUri[], flow: SipFlow): boolean 
   if (isWebSocketTransport(flow.transport)) return true;
   return uris.some(({ host }) => {
     if (isAtAddress(host, flow.remoteAddress)) return false;
-    if (isNowhere(host)) return true;
-    const address = parseIpAddress(host);
-    return address !== undefined && PRIVATE.some((block) => cidrHolds(block, address));
+    return isNowhere(host) || isAmong(host, PRIVATE);
   });
 }

@@ -1,4 +1,3 @@
-import { cidrHolds, parseIpAddress, type Cidr } from '../../core/cidr.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { parseNameAddr } from '../header-values.ts';
 import { isAtAddress } from '../host.ts';
@@ -43,12 +42,6 @@ export function pathFrom(request: SipRequest, isTrusted: boolean): Path | undefi
   }
   const farthest = uris.at(-1);
   return { routes: values, hasOutbound: farthest !== undefined && uriParam(farthest, 'ob') !== undefined };
-}
-
-/** Whether an address is one of these blocks. */
-export function isAmong(address: string, blocks: readonly Cidr[]): boolean {
-  const parsed = parseIpAddress(address);
-  return parsed !== undefined && blocks.some((block) => cidrHolds(block, parsed));
 }
 
 function isWhereItCameFrom({ host }: SipUri, { flow }: SipRequest): boolean {

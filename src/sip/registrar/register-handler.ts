@@ -1,5 +1,5 @@
 import { addressKey, domainOf, localpartOf, type Address } from '../../cpim/address.ts';
-import type { Cidr } from '../../core/cidr.ts';
+import { isAmong, type Cidr } from '../../core/cidr.ts';
 import { deviceOf } from '../../core/devices.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { PeerEvidence } from '../../core/peers.ts';
@@ -21,9 +21,9 @@ import {
 import { isAtAddress } from '../host.ts';
 import { entityFromSipUri } from '../map-address.ts';
 import type { HeaderField, SipReply, SipRequest } from '../message.ts';
-import { isAmong, pathFrom, type Path } from './path.ts';
+import { pathFrom, type Path } from './path.ts';
 import { evidenceOf } from '../sender-proof.ts';
-import type { SipHandler, SipListener, SipStack } from '../stack.ts';
+import { isAtListener, type SipHandler, type SipListener, type SipStack } from '../stack.ts';
 import { parseSipUri, type SipUri } from '../uri.ts';
 
 export type RegisterDeps = {
@@ -230,12 +230,8 @@ function leadsBack(uri: SipUri, request: SipRequest, deps: RegisterDeps): boolea
   // A closing dot names the same domain.
   if (deps.isOwn(uri.host.endsWith('.') ? uri.host.slice(0, -1) : uri.host)) return true;
   const port = uri.port ?? (uri.scheme === 'sips' ? 5061 : 5060);
-  return deps.listeners().some((listener) => {
-    if (listener.port !== port) return false;
-    if (isAtAddress(uri.host, listener.address)) return true;
-    const isAnywhere = listener.address === '0.0.0.0' || listener.address === '::';
-    return isAnywhere && isAtAddress(uri.host, request.flow.localAddress);
-  });
+  const { localAddress } = request.flow;
+  return deps.listeners().some((listener) => listener.port === port && isAtListener(uri.host, listener, localAddress));
 }
 
 function contactValue(binding: Binding, nowMs: number): string {
