@@ -57,6 +57,8 @@ export class S2sFederation {
   readonly #verifying = new Map<string, OutgoingStream>();
   readonly #habits = new Map<string, PingHabit>();
   readonly #deps: OutgoingDeps & IncomingDeps;
+  /** Why peers have not proved their domains, as last said. */
+  readonly #doubts = new Map<string, string>();
   #isStopping = false;
   #cancelStep: (() => void) | undefined;
 
@@ -98,6 +100,7 @@ export class S2sFederation {
       newResumeId: () => randomBytes(15).toString('base64url'),
       check: (ends, streamId, key) => this.#check(ends, streamId, key),
       onProved: (stream, ends) => this.#proved(stream, ends),
+      onUnproved: (peer, address, reason) => this.#tellUnproved(peer, address, reason),
       lostStream: (id) => this.#byResumeId(id),
     };
     this.#door = new PeerDoor({
@@ -277,6 +280,7 @@ export class S2sFederation {
   /** A peer has proved its domain on a stream that it opened. */
   #proved(stream: IncomingStream, ends: Ends): void {
     this.#unproved.delete(stream);
+    this.#doubts.delete(ends.peer);
     const pair = this.#pairs.get(pairKey(ends));
     if (pair?.isStarted !== true) {
       this.#options.others?.peerIsThere(ends);
@@ -297,10 +301,14 @@ export class S2sFederation {
       this.#streams.add(stream);
       stream.open();
     }
-    const verdict = await stream.ask(streamId, key);
-    const fields = { peer: ends.peer, own: ends.own, verdict: verdict.type };
-    if (verdict.type !== 'valid') this.#log.warn(fields, 'peer could not be proved by dialback');
-    return verdict;
+    return stream.ask(streamId, key);
+  }
+
+  /** Said loudly once per reason: whoever uses a peer's name may come again and again. */
+  #tellUnproved(peer: string, address: string, reason: string): void {
+    const isNews = this.#doubts.get(peer) !== reason;
+    this.#doubts.set(peer, reason);
+    this.#log[isNews ? 'warn' : 'debug']({ peer, address, reason }, 'peer has not proved its domain');
   }
 
   #stanza(ends: Ends, element: XmlElement): void | Promise<void> {

@@ -60,6 +60,16 @@ const peerWith = (security: 'certificate' | 'dialback-over-tls' | 'dialback', po
 const message = (from: string, to = `romeo@${OWN}`): string =>
   `<message from='${from}' to='${to}' id='m1'><body>hello</body></message>`;
 
+/** Why the peer has not proved its domain, as the log says it: once, however often it is tried. */
+function unprovedReason({ log }: Pick<S2sWorld, 'log'>): string {
+  const lines = log.lines.filter((line) => line.message === 'peer has not proved its domain' && line.level === 'warn');
+  assert.deepEqual(
+    lines.map(({ fields }) => fields.peer),
+    [FAR],
+  );
+  return lines.map(({ fields }) => String(fields['reason'])).join();
+}
+
 const featuresOf = (features: XmlElement): string[] =>
   features.children.map((child) => (typeof child === 'string' ? child : child.name));
 
@@ -101,7 +111,7 @@ describe('s2s: streams that are opened to us', needs('openssl'), () => {
     { what: 'no certificate', certificate: undefined },
   ]) {
     test(`s2s: ${what} proves nothing, and dialback does not make up for it`, async (t) => {
-      const { raw, stanzas, peer } = await stage(t, peerWith('certificate'));
+      const { raw, stanzas, peer, log } = await stage(t, peerWith('certificate'));
       const stream = await raw(certificate === undefined ? {} : { certificate });
       await stream.features();
       await stream.startTls();
@@ -113,6 +123,7 @@ describe('s2s: streams that are opened to us', needs('openssl'), () => {
       assert.equal(await stream.streamError(), 'not-authorized');
       assert.deepEqual(stanzas, []);
       assert.equal(peer.connections, 0);
+      assert.match(unprovedReason({ log }), /^its certificate is not (?:for xmpp\.example|to be trusted \(.+\))/);
     });
   }
 
@@ -189,6 +200,10 @@ describe('s2s: streams that are opened to us', needs('openssl'), () => {
     assert.equal((await stream.until('db:result')).attrs['type'], 'invalid');
     stream.write(message(`juliet@${FAR}`));
     assert.equal(await stream.streamError(), 'not-authorized');
+    assert.match(
+      unprovedReason(world),
+      /^the server that DNS or `nextHop` gives for it does not know its dialback key/,
+    );
   });
 
   test("s2s: while the peer's server cannot be asked, its key is neither valid nor invalid", async (t) => {
@@ -199,6 +214,10 @@ describe('s2s: streams that are opened to us', needs('openssl'), () => {
     stream.write(`<db:result from='${FAR}' to='${OWN}'>key</db:result>`);
     const answer = await stream.until('db:result');
     assert.equal(answer.attrs['type'], 'error');
+    assert.match(
+      unprovedReason(world),
+      /could not be checked with its server \(127\.0\.0\.1:\d+: nobody listens there\)/,
+    );
     await world.peer.start();
   });
 

@@ -32,6 +32,8 @@ export type IncomingStep =
   | { readonly do: 'restart' }
   /** The peer has proved its domain towards one of ours: stanzas between the two may come, and go where `isBidi`. */
   | { readonly do: 'proved'; readonly ends: Ends; readonly by: 'certificate' | 'dialback'; readonly isBidi: boolean }
+  /** The peer has said who it is in a way that its entry does not accept: for whoever is to mend it, here or there. */
+  | { readonly do: 'unproved'; readonly peer: string; readonly reason: string }
   /** The key is to be checked with the peer's own server; `answered` is told what became of it. */
   | { readonly do: 'check'; readonly ends: Ends; readonly streamId: string; readonly key: string }
   /** Acknowledgements are on from here. */
@@ -130,7 +132,8 @@ export class IncomingNegotiation {
     const announced = this.#announced;
     this.#announced = undefined;
     const features: IncomingStep = { do: 'write', element: this.#features() };
-    return announced === undefined ? [open, features] : [open, features, announced];
+    const doubt = from === undefined ? undefined : this.#doubt(from.domain);
+    return [open, features, ...(announced === undefined ? [] : [announced]), ...(doubt === undefined ? [] : [doubt])];
   }
 
   secured(proof: TlsProof): readonly IncomingStep[] {
@@ -256,8 +259,10 @@ export class IncomingNegotiation {
     }
     // Whom his certificate proves need not be asked about (XEP-0344, section 3).
     if (provesDomain(this.#proof, ends.peer)) return [say('valid'), this.#prove(ends, 'certificate')];
-    if (securityFault(security, ends.peer, this.#proof) !== undefined) {
-      return [say('error', security === 'certificate' ? 'not-authorized' : 'policy-violation')];
+    const reason = securityFault(security, ends.peer, this.#proof);
+    if (reason !== undefined) {
+      const condition = security === 'certificate' ? 'not-authorized' : 'policy-violation';
+      return [say('error', condition), { do: 'unproved', peer: ends.peer, reason }];
     }
     if (this.#checking.has(key(ends))) return [];
     this.#checking.add(key(ends));
@@ -309,6 +314,14 @@ export class IncomingNegotiation {
       default:
         return [];
     }
+  }
+
+  /** What is known against a peer before it has said anything but its name: it will not get in with this certificate. */
+  #doubt(peer: string): IncomingStep | undefined {
+    const security = this.#options.securityOf(peer);
+    if (security === undefined || this.#proof === undefined || this.isAuthenticated) return undefined;
+    const reason = securityFault(security, peer, this.#proof);
+    return reason === undefined ? undefined : { do: 'unproved', peer, reason };
   }
 
   #prove(ends: Ends, by: 'certificate' | 'dialback'): IncomingStep {

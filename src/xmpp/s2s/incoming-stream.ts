@@ -10,6 +10,8 @@ export type IncomingDeps = StreamDeps &
     /** Asks the peer's own server about a key. Never rejects. */
     readonly check: (ends: Ends, streamId: string, key: string) => Promise<Verdict>;
     readonly onProved: (stream: IncomingStream, ends: Ends) => void;
+    /** A peer has not proved its domain. `peer`: whom it says to be. */
+    readonly onUnproved: (peer: string, address: string, reason: string) => void;
     /** A stream of these ends that was lost, by the id under which it may be taken up again. */
     readonly lostStream: (id: string) => IncomingStream | undefined;
     readonly newResumeId: () => string;
@@ -110,9 +112,13 @@ export class IncomingStream extends StanzaStream {
       case 'proved':
         this.#proved(step.ends, step.by, step.isBidi);
         break;
+      case 'unproved':
+        this.#deps.onUnproved(step.peer, this.address, step.reason);
+        break;
       case 'check':
         void this.#deps.check(step.ends, step.streamId, step.key).then((verdict) => {
           const condition = verdict.type === 'error' ? verdict.condition : undefined;
+          if (verdict.type !== 'valid') this.#deps.onUnproved(step.ends.peer, this.address, unprovedReason(verdict));
           this.#run(this.#negotiation.answered(step.ends, verdict.type, condition));
         });
         break;
@@ -189,4 +195,12 @@ export class IncomingStream extends StanzaStream {
     }
     if (!this.#isLost) this.over(end);
   }
+}
+
+/** Why dialback has not proved a peer, and where to look. */
+function unprovedReason(verdict: Exclude<Verdict, { readonly type: 'valid' }>): string {
+  if (verdict.type === 'invalid') {
+    return 'the server that DNS or `nextHop` gives for it does not know its dialback key: somebody else may have used its name, or that is not its server';
+  }
+  return `its dialback key could not be checked with its server (${verdict.reason ?? verdict.condition}): it must be reached from here, by DNS or \`nextHop\``;
 }

@@ -201,7 +201,7 @@ export class OutgoingNegotiation {
     }
     if (message.type === 'error') {
       const why = message.condition ?? 'undefined-condition';
-      return [this.#fail(`the peer could not check our dialback key (${why}): it may not find us by DNS`, true)];
+      return [this.#fail(dialbackFault(why, own, peer), true)];
     }
     return [
       this.#fail(
@@ -277,6 +277,22 @@ export class OutgoingNegotiation {
   #fail(reason: string, isRefusal: boolean, condition?: string): OutgoingStep {
     this.#stage = 'done';
     return { do: 'fail', reason, isRefusal, ...(condition === undefined ? {} : { condition }) };
+  }
+}
+
+/** Why a peer has not taken our key, by the condition it gives (XEP-0220, section 2.4), and what can be done about it. */
+function dialbackFault(condition: string, own: string, peer: string): string {
+  switch (condition) {
+    case 'not-authorized':
+      return `the peer does not take our certificate (${condition}): it must be for ${own}, good for clients too, in force, and of an authority that the peer believes`;
+    case 'policy-violation':
+      return `the peer does not take us (${condition}): it wants TLS or a better certificate, or does not speak with ${own}; ask its operator`;
+    case 'forbidden':
+      return `the peer does not speak with ${own} (${condition}): its operator must let it`;
+    case 'item-not-found':
+      return `the server that answers does not serve ${peer} (${condition}): is the domain, or its \`nextHop\`, right?`;
+    default:
+      return `the peer could not check our dialback key (${condition}): it does not find or reach us; see to the SRV records of ${own}, and that it may connect to us`;
   }
 }
 

@@ -29,7 +29,11 @@ export type OutgoingOptions = Ends & {
 };
 
 /** What a peer's own server says of a key. */
-export type Verdict = { readonly type: 'valid' | 'invalid' } | { readonly type: 'error'; readonly condition: string };
+export type Verdict =
+  | { readonly type: 'valid' }
+  | { readonly type: 'invalid' }
+  /** `reason`: why there was no answer, in words for the log. */
+  | { readonly type: 'error'; readonly condition: string; readonly reason?: string };
 
 /** One place is given so long to take a connection, ms. */
 const CONNECT_MS = 5_000;
@@ -356,7 +360,7 @@ export class OutgoingStream extends StanzaStream {
     this.#cancelDeadline();
     this.#dialling.abort();
     for (const waiting of [...this.#proving.values(), ...this.#asking.values()]) {
-      waiting.resolve({ type: 'error', condition: 'remote-server-timeout' });
+      waiting.resolve({ type: 'error', condition: 'remote-server-timeout', reason: end.reason });
     }
     this.over(end, isRefusal);
   }

@@ -48,7 +48,11 @@ export async function peerTargets(
   if (doubts.length > 0) {
     throw new GatewayError('peer-unreachable', `name servers failed to answer for ${domain}`, { cause: doubts[0] });
   }
-  throw new GatewayError('peer-unreachable', `DNS has no XMPP server for ${domain}`);
+  const text =
+    nextHop === undefined
+      ? `DNS has no XMPP server for ${domain}: is the domain right? Else its peer entry needs a \`nextHop\``
+      : `DNS has no address for ${nextHop.host}, the \`nextHop\` of ${domain}`;
+  throw new GatewayError('peer-unreachable', text);
 }
 
 type Place = { readonly name: string; readonly port: number; readonly isTls: boolean };

@@ -304,7 +304,7 @@ export function connectTo(
     // This one stays: a socket without it would end the process with its next fault.
     socket.on('error', (error: Error) => {
       done();
-      reject(error);
+      reject(connectFault(error));
     });
     socket.once('close', () => {
       done();
@@ -315,6 +315,20 @@ export function connectTo(
       resolve(socket);
     });
   });
+}
+
+/** What the system and the TLS library say in their own words, in ours where something can be done about it. */
+function connectFault(error: Error): Error {
+  const { code, reason = '' } = error as NodeJS.ErrnoException & { readonly reason?: string };
+  switch (code) {
+    case 'ECONNREFUSED':
+      return new Error('nobody listens there', { cause: error });
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+      return new Error('what answers does not begin with TLS: STARTTLS is `tcp://`', { cause: error });
+    case undefined:
+    default:
+      return code?.startsWith('ERR_SSL_') === true ? new Error(`no TLS: ${reason} (${code})`, { cause: error }) : error;
+  }
 }
 
 /** The name for TLS (SNI); an address is none (RFC 6066, section 3). */

@@ -3,12 +3,14 @@ import { test } from 'node:test';
 import { readXml } from '../../../../src/cpim/xml.ts';
 import { DialbackKeys } from '../../../../src/xmpp/s2s/dialback.ts';
 import { IncomingNegotiation } from '../../../../src/xmpp/s2s/incoming-negotiation.ts';
+import type { TlsProof } from '../../../../src/xmpp/s2s/policy.ts';
 import { headerAttrs } from '../../../../src/xmpp/s2s/stream-elements.ts';
 
 const HEADER = headerAttrs({ from: 'xmpp.example', to: 'sip.example' });
+const GOOD: TlsProof = { names: { dns: ['xmpp.example'], srv: [], xmpp: [] } };
 const AUTH = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
 
-const negotiation = (): IncomingNegotiation =>
+const negotiation = (proof: TlsProof = GOOD): IncomingNegotiation =>
   new IncomingNegotiation(
     {
       isOurs: (domain) => domain === 'sip.example',
@@ -17,7 +19,7 @@ const negotiation = (): IncomingNegotiation =>
       keys: new DialbackKeys('not known to anybody'),
       newStreamId: () => 'an id',
     },
-    { names: { dns: ['xmpp.example'], srv: [], xmpp: [] } },
+    proof,
   );
 
 // A pair that was waiting writes as soon as it hears of it, which before the header ended the stream.
@@ -52,3 +54,28 @@ test('incoming negotiation: a stream that is proved is not opened anew between o
     ['open', 'fail'],
   );
 });
+
+// Whoever runs the server learns nothing of it otherwise: the peer is told, and goes.
+for (const { what, proof, reason } of [
+  {
+    what: 'of an authority that is not believed',
+    proof: { ...GOOD, fault: 'SELF_SIGNED_CERT_IN_CHAIN' },
+    reason: 'its certificate is not to be trusted (SELF_SIGNED_CERT_IN_CHAIN): `ca` of the link has not its root',
+  },
+  {
+    what: 'for another domain',
+    proof: { names: { dns: ['other.example'], srv: [], xmpp: [] } },
+    reason: 'its certificate is not for xmpp.example',
+  },
+]) {
+  test(`incoming negotiation: that a certificate is ${what} is told with the header, and again with a key`, () => {
+    const incoming = negotiation(proof);
+    const unproved = { do: 'unproved', peer: 'xmpp.example', reason } as const;
+    assert.deepEqual(
+      incoming.header('stream:stream', HEADER).filter((step) => step.do === 'unproved'),
+      [unproved],
+    );
+    const key = "<db:result xmlns:db='jabber:server:dialback' from='xmpp.example' to='sip.example'>key</db:result>";
+    assert.deepEqual(incoming.element(readXml(key)).slice(1), [unproved]);
+  });
+}

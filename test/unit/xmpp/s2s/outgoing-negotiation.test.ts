@@ -201,7 +201,7 @@ const ROWS: ReadonlyArray<{
     inputs: [],
     proof: SELF_SIGNED,
     want: [
-      'fail policy-violation refusal: xmpp.example: its certificate is not to be trusted (DEPTH_ZERO_SELF_SIGNED_CERT)',
+      'fail policy-violation refusal: xmpp.example: its certificate is not to be trusted (DEPTH_ZERO_SELF_SIGNED_CERT): nobody but itself has signed it, and `ca` of the link does not have it',
     ],
   },
   {
@@ -227,6 +227,31 @@ const ROWS: ReadonlyArray<{
       'fail - refusal: the peer found our dialback key invalid: another server answers for our domain, or one with another secret',
     ],
   },
+  ...Object.entries({
+    'not-authorized':
+      'the peer does not take our certificate (not-authorized): it must be for sip.example, good for clients too, in force, and of an authority that the peer believes',
+    'policy-violation':
+      'the peer does not take us (policy-violation): it wants TLS or a better certificate, or does not speak with sip.example; ask its operator',
+    forbidden: 'the peer does not speak with sip.example (forbidden): its operator must let it',
+    'item-not-found':
+      'the server that answers does not serve xmpp.example (item-not-found): is the domain, or its `nextHop`, right?',
+    'remote-server-not-found':
+      'the peer could not check our dialback key (remote-server-not-found): it does not find or reach us; see to the SRV records of sip.example, and that it may connect to us',
+  }).map(([condition, reason]) => ({
+    what: `a key that is not taken: ${condition}`,
+    options: { security: 'dialback' } as const,
+    inputs: [
+      header,
+      features(DIALBACK),
+      element(
+        VALID.replace(
+          "type='valid'/>",
+          `type='error'><error type='cancel'><${condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:result>`,
+        ),
+      ),
+    ],
+    want: ['open', RESULT, `fail - refusal: ${reason}`],
+  })),
   {
     what: 'another domain answers',
     inputs: [{ header: headerAttrs({ from: 'evil.example', id: 's1' }) }],

@@ -6,6 +6,8 @@ import { srv, ZoneDns, type Zone } from '../../../support/zone-dns.ts';
 
 const A = { 'a.example': ['192.0.2.1'], 'b.example': ['192.0.2.2'], 'x.example': ['192.0.2.9'] };
 
+const NOBODY = 'DNS has no XMPP server for x.example: is the domain right? Else its peer entry needs a `nextHop`';
+
 const ROWS: ReadonlyArray<{
   readonly what: string;
   readonly zone: Zone;
@@ -57,9 +59,9 @@ const ROWS: ReadonlyArray<{
       },
       a: A,
     },
-    want: 'DNS has no XMPP server for x.example',
+    want: NOBODY,
   },
-  { what: 'nothing at all', zone: {}, want: 'DNS has no XMPP server for x.example' },
+  { what: 'nothing at all', zone: {}, want: NOBODY },
   {
     what: 'a name server that fails: no guess',
     zone: { failing: ['srv _xmpp-server._tcp.x.example'], a: A },
@@ -90,6 +92,12 @@ const ROWS: ReadonlyArray<{
     zone: { a: A, srv: { '_xmpp-server._tcp.a.example': [srv(1, 0, 1, 'b.example')] } },
     nextHop: { host: 'a.example', port: 5270, isTls: true },
     want: ['tls 192.0.2.1 5270'],
+  },
+  {
+    what: 'the next hop of the configuration, by a name that is not there',
+    zone: { a: A },
+    nextHop: { host: 'none.example', port: 5269, isTls: false },
+    want: 'DNS has no address for none.example, the `nextHop` of x.example',
   },
 ];
 
