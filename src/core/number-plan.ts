@@ -36,9 +36,16 @@ const STEPS_MAX = 4;
  */
 export class NumberPlan {
   readonly #deps: NumberPlanDeps;
+  /** The first number of each user who has one, by his key. */
+  readonly #numbers = new Map<string, PhoneNumber>();
 
   constructor(deps: NumberPlanDeps) {
     this.#deps = deps;
+    for (const [alias, owner] of deps.aliases) {
+      const number = parsePhoneNumber(alias.slice(0, alias.indexOf('@')));
+      const userKey = addressKey(owner);
+      if (number !== undefined && !this.#numbers.has(userKey)) this.#numbers.set(userKey, number);
+    }
   }
 
   /**
@@ -59,12 +66,7 @@ export class NumberPlan {
 
   /** The first of a user's numbers; undefined for one who has none. */
   numberOf(user: Address): PhoneNumber | undefined {
-    const key = addressKey(user);
-    for (const [alias, owner] of this.#deps.aliases) {
-      const number = addressKey(owner) === key ? parsePhoneNumber(alias.slice(0, alias.indexOf('@'))) : undefined;
-      if (number !== undefined) return number;
-    }
-    return undefined;
+    return this.#numbers.get(addressKey(user));
   }
 
   #stepOf(
