@@ -1,4 +1,4 @@
-import type { ContentError } from '../cpim/content-error.ts';
+import { ContentError } from '../cpim/content-error.ts';
 import { GatewayError } from './errors.ts';
 
 /**
@@ -13,3 +13,13 @@ export function contentFailure(cause: ContentError): GatewayError {
 }
 
 const NAME_LENGTH_MAX = 100;
+
+/** @throws GatewayError for what is wrong with a content that is read, as `contentFailure` has it */
+export function readingContent<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (thrown) {
+    if (thrown instanceof ContentError) throw contentFailure(thrown);
+    throw thrown;
+  }
+}

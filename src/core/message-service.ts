@@ -1,13 +1,12 @@
 import { addressKey, localpartOf, type Address } from '../cpim/address.ts';
-import { ContentError } from '../cpim/content-error.ts';
-import type { Content } from '../cpim/content.ts';
 import type { InstantMessage } from '../cpim/operation.ts';
 import { noticeFrom, wantsFrom, type Notice } from '../cpim/imdn.ts';
+import { type CpimMessage, cpimFromContent } from '../cpim/message-cpim.ts';
 import { hidesAuthor } from '../cpim/privacy.ts';
 import { readableFromContent } from '../cpim/readable.ts';
 import { isReturn, type Admission, type Origin } from './admission.ts';
 import type { ChatDesk } from './commands/chat-desk.ts';
-import { contentFailure } from './content-failure.ts';
+import { readingContent } from './content-failure.ts';
 import type { DeliveryService } from './delivery-service.ts';
 import { onlyDeviceOf } from './devices.ts';
 import { GatewayError } from './errors.ts';
@@ -97,29 +96,23 @@ export class MessageService {
       to === destination.address ? written : { ...written, destination: { address: to }, writtenTo: destination };
     const route = router.routeOf(message.source.address, message.destination.address);
     if (isReturn(route, origin)) throw new GatewayError('loop-detected', 'neither this server nor the core knows him');
-    const { receipts } = this.#deps;
-    if (receipts !== undefined && route.kind === 'link') {
-      const notice = asContent(() => noticeFrom(message.content));
-      if (notice !== undefined) return noticed(message, notice, receipts);
-      message = asking(message);
+    if (route.kind === 'link') {
+      const { receipts } = this.#deps;
+      const cpim = readingContent(() => cpimFromContent(message.content));
+      if (receipts !== undefined) {
+        const notice = readingContent(() => noticeFrom(message.content, cpim));
+        if (notice !== undefined) return noticed(message, notice, receipts);
+        if (cpim !== undefined) message = asking(message, cpim);
+      }
+      checkForXmpp(message, cpim);
+    } else if (route.kind === 'local' && !this.#deps.isUser(message.destination.address)) {
+      throw new GatewayError('recipient-unknown', `no user ${route.userKey}`);
     }
-    this.#checkRecipient(message, route);
     const expiresAtMs = Math.min(message.expiresAtMs ?? Number.POSITIVE_INFINITY, message.acceptedAtMs + lifetimeMs);
     if (expiresAtMs <= clock.nowMs()) {
       throw new GatewayError('lifetime-over', 'the message was over before it came');
     }
     return this.#queued({ ...message, hops: message.hops - 1 }, expiresAtMs, route, origin);
-  }
-
-  #checkRecipient(message: InstantMessage, route: Route): void {
-    const { isUser } = this.#deps;
-    if (route.kind === 'link') {
-      // RFC 7247, section 8: what sips asks for ends where XMPP begins.
-      if (message.secure === true) throw new GatewayError('scheme-unsupported', 'sips to an XMPP domain');
-      checkReadable(message.content);
-    } else if (route.kind === 'local') {
-      if (!isUser(message.destination.address)) throw new GatewayError('recipient-unknown', `no user ${route.userKey}`);
-    }
   }
 
   async #queued(
@@ -180,9 +173,11 @@ function conversationOf({ source, destination: { address } }: InstantMessage): s
   return `${addressKey(source.address)}\n${parsePhoneNumber(localpartOf(address) ?? '') ?? addressKey(address)}`;
 }
 
-/** What goes to XMPP must have a text in it. @throws GatewayError 'content-unsupported' or 'content-malformed'. */
-function checkReadable(content: Content): void {
-  if (!('text' in content)) asContent(() => readableFromContent(content));
+/** What goes to XMPP must have a text in it. @throws GatewayError, also 'content-unsupported' and 'content-malformed' */
+function checkForXmpp({ secure, content }: InstantMessage, cpim: CpimMessage | undefined): void {
+  // RFC 7247, section 8: what sips asks for ends where XMPP begins.
+  if (secure === true) throw new GatewayError('scheme-unsupported', 'sips to an XMPP domain');
+  if (!('text' in content)) readingContent(() => readableFromContent(content, cpim));
 }
 
 /** A notification for an XMPP user: no message for him, and no fault where it is about none that asked. */
@@ -197,18 +192,8 @@ async function noticed(
   return 'delivered';
 }
 
-/** With what its author asks for in message/cpim; one who does not say who he is can be told nothing. */
-function asking(message: InstantMessage): InstantMessage {
-  const wants = hidesAuthor(message.privacy) ? undefined : asContent(() => wantsFrom(message.content));
+/** With what its author asks for; one who does not say who he is can be told nothing. */
+function asking(message: InstantMessage, cpim: CpimMessage): InstantMessage {
+  const wants = hidesAuthor(message.privacy) ? undefined : wantsFrom(cpim);
   return wants === undefined ? message : { ...message, wants };
-}
-
-/** @throws GatewayError for what is wrong with a content */
-function asContent<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (!(cause instanceof ContentError)) throw cause;
-    throw contentFailure(cause);
-  }
 }

@@ -1,12 +1,6 @@
 import { bytesOf, type Content, mediaTypeOf } from './content.ts';
 import { ContentError } from './content-error.ts';
-import {
-  CPIM_NAMESPACE,
-  missingFeature,
-  parseMessageCpim,
-  type CpimMessage,
-  writeMessageCpim,
-} from './message-cpim.ts';
+import { CPIM_NAMESPACE, missingFeature, type CpimMessage, writeMessageCpim } from './message-cpim.ts';
 import { decodedBody } from './mime-part.ts';
 import type { DispositionStatus, Wants } from './operation.ts';
 import { formatRfc3339 } from './rfc3339.ts';
@@ -39,16 +33,18 @@ export type Notice = {
  * What a content tells about another message: message/imdn+xml by itself, as some phones send it, or in message/cpim
  * (RFC 5438, section 7.2.1). A multipart of several is not read.
  *
+ * @param cpim the content as `cpimFromContent` gives it
  * @returns undefined for every other content
  * @throws ContentError 'malformed' for a notification that cannot be read
  */
-export function noticeFrom(content: Content): Notice | undefined {
-  const type = mediaTypeOf(content.type)?.type;
-  if (type === IMDN_TYPE) return noticeIn(bytesOf(content));
-  if (type !== 'message/cpim') return undefined;
-  const message = parseMessageCpim(bytesOf(content));
-  if (mediaTypeOf(message.type)?.type !== IMDN_TYPE || missingFeature(message) !== undefined) return undefined;
-  return noticeIn(decodedBody(message.part));
+export function noticeFrom(content: Content, cpim: CpimMessage | undefined): Notice | undefined {
+  if (cpim === undefined) return isNotification(content.type) ? noticeIn(bytesOf(content)) : undefined;
+  if (!isNotification(cpim.type) || missingFeature(cpim) !== undefined) return undefined;
+  return noticeIn(decodedBody(cpim.part));
+}
+
+function isNotification(type: string): boolean {
+  return mediaTypeOf(type)?.type === IMDN_TYPE;
 }
 
 function noticeIn(bytes: Uint8Array): Notice {
@@ -82,13 +78,10 @@ function noticeIn(bytes: Uint8Array): Notice {
  * over, and so is who is an intermediary on the way (IMDN-Record-Route).
  *
  * @returns undefined where he asks for nothing that we can tell, or does not name his message
- * @throws ContentError 'malformed'
  */
-export function wantsFrom(content: Content): Wants | undefined {
-  if (mediaTypeOf(content.type)?.type !== 'message/cpim') return undefined;
-  const message = parseMessageCpim(bytesOf(content));
+export function wantsFrom(message: CpimMessage): Wants | undefined {
   // Section 7.2.1: no notification about a notification.
-  if (mediaTypeOf(message.type)?.type === IMDN_TYPE) return undefined;
+  if (isNotification(message.type)) return undefined;
   const id = headerOf(message, IMDN_HEADERS, 'Message-ID');
   const asked = (headerOf(message, IMDN_HEADERS, 'Disposition-Notification') ?? '').split(',').map((one) => one.trim());
   const [delivered, displayed] = [asked.includes('positive-delivery'), asked.includes('display')];

@@ -1,3 +1,4 @@
+import { bytesOf, type Content, mediaTypeOf } from './content.ts';
 import { ContentError } from './content-error.ts';
 import {
   type CpimAddress,
@@ -75,6 +76,11 @@ export function parseMessageCpim(bytes: Uint8Array): CpimMessage {
     throw new ContentError('malformed', 'content of message/cpim without Content-Type');
   }
   return { ...reading.result(), type, part };
+}
+
+/** A content that is message/cpim, as `parseMessageCpim` reads it; undefined for every other. @throws as that */
+export function cpimFromContent(content: Content): CpimMessage | undefined {
+  return mediaTypeOf(content.type)?.type === 'message/cpim' ? parseMessageCpim(bytesOf(content)) : undefined;
 }
 
 /** The first required feature that is not in `understood`; undefined when all are (RFC 3862, section 3.5). */

@@ -4,7 +4,7 @@ import { bytesOf, type Content, isUnicodeText } from './content.ts';
 import { textFromHtml } from './html-text.ts';
 import { CONTENT_DEPTH_MAX, CPIM_DEPTH_MAX } from './limits.ts';
 import { type MediaType, parseMediaType } from './media-type.ts';
-import { missingFeature, parseMessageCpim } from './message-cpim.ts';
+import { type CpimMessage, missingFeature, parseMessageCpim } from './message-cpim.ts';
 import { decodedBody, type MimePart, parseMimePart } from './mime-part.ts';
 import { splitMultipart } from './multipart.ts';
 import type { LocalizedText } from './operation.ts';
@@ -35,10 +35,12 @@ type Depth = { readonly all: number; readonly cpim: number };
  * multipart/* by its best text part, multipart/signed by what is signed. CRLF becomes LF, and one CRLF at the end goes.
  * Who is named inside of message/cpim is not looked at: identity comes from the operation alone.
  *
+ * @param cpim the content, where it has been read as message/cpim already
  * @throws ContentError 'unsupported' (415): another type, receipts and composing notices included, an unknown charset or
  * encoding, too many layers; 'malformed' (400): what breaks its own format, or requires a feature that we do not have
  */
-export function readableFromContent(content: Content): Readable {
+export function readableFromContent(content: Content, cpim?: CpimMessage): Readable {
+  if (cpim !== undefined) return readCpim(cpim, { all: 1, cpim: 1 }).readable;
   if ('text' in content && isUnicodeText(content.type)) {
     const { text } = content;
     return { text: plainLines(text.startsWith('\uFEFF') ? text.slice(1) : text) };
@@ -56,16 +58,15 @@ function read(type: string, bytes: Uint8Array, depth: Depth): Reading {
     case 'text/html':
       return { readable: { text: textFromHtml(decodeCharset(bytes, media.params.get('charset'))) }, isPlain: false };
     case 'message/cpim':
-      return readCpim(bytes, { all: depth.all + 1, cpim: depth.cpim + 1 });
+      if (depth.cpim >= CPIM_DEPTH_MAX) throw new ContentError('unsupported', 'message/cpim wrapped too often');
+      return readCpim(parseMessageCpim(bytes), { all: depth.all + 1, cpim: depth.cpim + 1 });
     default:
       if (media.type.startsWith('multipart/')) return readMultipart(media, bytes, { ...depth, all: depth.all + 1 });
       throw new ContentError('unsupported', `no text in ${media.type}`);
   }
 }
 
-function readCpim(bytes: Uint8Array, depth: Depth): Reading {
-  if (depth.cpim > CPIM_DEPTH_MAX) throw new ContentError('unsupported', 'message/cpim wrapped too often');
-  const message = parseMessageCpim(bytes);
+function readCpim(message: CpimMessage, depth: Depth): Reading {
   const missing = missingFeature(message);
   if (missing !== undefined) {
     throw new ContentError('malformed', 'message/cpim requires a feature that is not there', missing.written);

@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto';
-import { ContentError } from '../cpim/content-error.ts';
 import type { Disposition, FailureReport, InstantMessage, LocalizedText, Operation, Wants } from '../cpim/operation.ts';
 import { hidesAuthor } from '../cpim/privacy.ts';
-import { type Readable, readableFromContent } from '../cpim/readable.ts';
-import { contentFailure } from '../core/content-failure.ts';
+import { readableFromContent } from '../cpim/readable.ts';
+import { readingContent } from '../core/content-failure.ts';
 import { ERROR_CODES, type ErrorCode, GatewayError } from '../core/errors.ts';
 import { formatJid } from './jid.ts';
 import { type ComponentDomains, entityFromJid, jidFromEntity } from './map-address.ts';
@@ -80,7 +79,7 @@ export function stanzaFromMessage(
   },
 ): MessageStanza {
   const { domains, nowMs, maybeSent, name } = context;
-  const readable = readableFrom(message);
+  const readable = readingContent(() => readableFromContent(message.content));
   const { from, to } = addressed(message, domains);
   const isHidden = hidesAuthor(message.privacy);
   const language = legalLanguage(readable.language ?? message.language);
@@ -161,15 +160,6 @@ function addressed(operation: Operation, domains: ComponentDomains): Pick<Messag
     throw new GatewayError('sender-forbidden', 'the link does not stand for the domain of the sender');
   }
   return { from, to };
-}
-
-function readableFrom(message: InstantMessage): Readable {
-  try {
-    return readableFromContent(message.content);
-  } catch (thrown) {
-    if (!(thrown instanceof ContentError)) throw thrown;
-    throw contentFailure(thrown);
-  }
 }
 
 /**

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { deflateSync } from 'node:zlib';
 import { after, before, describe, test } from 'node:test';
 import { contentFromBytes } from '../../src/cpim/content.ts';
-import { noticeFrom, wantsFrom } from '../../src/cpim/imdn.ts';
+import { noticeFrom, wantsFrom } from '../support/imdn-in.ts';
 import { childOf, readXml, writeXml, type XmlElement } from '../../src/cpim/xml.ts';
 import type { ParsedRequest } from '../../src/sip/engine/parser.ts';
 import { IqClient } from '../support/iq-client.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { contentFromBytes } from '../../src/cpim/content.ts';
-import { noticeFrom } from '../../src/cpim/imdn.ts';
+import { noticeFrom } from '../support/imdn-in.ts';
 import type { HeaderField } from '../../src/sip/message.ts';
 import { needs } from '../support/peers.ts';
 import type { PresencePhone } from '../support/presence-phone.ts';

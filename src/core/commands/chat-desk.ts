@@ -1,9 +1,8 @@
 import { addressKey, localpartOf } from '../../cpim/address.ts';
-import { ContentError } from '../../cpim/content-error.ts';
 import type { InstantMessage } from '../../cpim/operation.ts';
 import { readableFromContent } from '../../cpim/readable.ts';
 import type { Origin } from '../admission.ts';
-import { contentFailure } from '../content-failure.ts';
+import { readingContent } from '../content-failure.ts';
 import { derivedId } from '../failure-report.ts';
 import type { Log } from '../log.ts';
 import type { Clock, DeliveryQueue } from '../ports.ts';
@@ -109,13 +108,7 @@ export class ChatDesk {
 }
 
 function textOf({ content }: InstantMessage): string {
-  if ('text' in content) return content.text;
-  try {
-    return readableFromContent(content).text;
-  } catch (thrown) {
-    if (thrown instanceof ContentError) throw contentFailure(thrown);
-    throw thrown;
-  }
+  return 'text' in content ? content.text : readingContent(() => readableFromContent(content)).text;
 }
 
 function wrong({ usage, about }: Command, fault: string): CommandAnswer {

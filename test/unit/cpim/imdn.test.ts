@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ContentError } from '../../../src/cpim/content-error.ts';
 import { contentFromBytes, type Content } from '../../../src/cpim/content.ts';
-import { type Notice, noticeFrom, wantsFrom, writeNotification } from '../../../src/cpim/imdn.ts';
+import { type Notice, writeNotification } from '../../../src/cpim/imdn.ts';
+import { noticeFrom, wantsFrom } from '../../support/imdn-in.ts';
 import { parseMessageCpim } from '../../../src/cpim/message-cpim.ts';
 
 const content = (type: string, ...lines: string[]): Content => contentFromBytes(type, Buffer.from(lines.join('\r\n')));

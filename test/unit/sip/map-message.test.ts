@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { contentFromBytes } from '../../../src/cpim/content.ts';
-import { noticeFrom } from '../../../src/cpim/imdn.ts';
+import { noticeFrom } from '../../support/imdn-in.ts';
 import type { FailureReport, InstantMessage } from '../../../src/cpim/operation.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
 import { SipHeaderList } from '../../../src/sip/headers.ts';
