@@ -51,6 +51,7 @@ export class AccountLogin {
   readonly #account: LoginAccount;
   readonly #events: LoginEvents;
   #scram: ScramExchange | undefined;
+  #hasSentPassword = false;
 
   constructor(account: LoginAccount, socket: TLSSocket, events: LoginEvents) {
     this.#account = account;
@@ -95,9 +96,9 @@ export class AccountLogin {
     this.#entity.parser?.emit('element', asPackaged({ ...element, name, attrs }));
   }
 
-  /** Whether this proves that the service knows the password itself; undefined where no proof is owed. */
-  isProof(text: string): boolean | undefined {
-    return this.#scram?.isProof(text);
+  /** Whether this proves that the service knows the password itself; it need not where the password itself was sent. */
+  isProof(text: string): boolean {
+    return this.#hasSentPassword || this.#scram?.isProof(text) === true;
   }
 
   isWaitingFor(id: string): boolean {
@@ -111,7 +112,10 @@ export class AccountLogin {
   }
 
   #mechanism(name: string, { username, password }: LoginAccount): new () => Mechanism {
-    const begin = (exchange: ScramExchange | undefined): void => void (this.#scram = exchange);
+    const begin = (exchange: ScramExchange | undefined): void => {
+      this.#scram = exchange;
+      this.#hasSentPassword = exchange === undefined;
+    };
     return class {
       readonly name = name;
       readonly clientFirst = true;

@@ -1,6 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 import { childOf, textOf, writeXml, type XmlElement, XmlStreamReader } from '../cpim/xml.ts';
 import type { Clock } from '../core/ports.ts';
+import { AnswersUnread } from './answers-unread.ts';
 import { conditionIn, countFrom, withWords } from './account/service-words.ts';
 import { securedSocket } from './account/secured-socket.ts';
 import type { ServiceTarget } from './account/service-address.ts';
@@ -77,6 +78,8 @@ const SASL = 'urn:ietf:params:xml:ns:xmpp-sasl';
 export const SM_NAMESPACE = 'urn:xmpp:sm:3';
 const LINGER_MS = 1_000;
 const DEPTH_MAX = 64;
+/** So much of a name that the service sends is repeated. */
+const NAME_MAX = 64;
 /** Stanzas that may come before the stream is up. */
 const EARLY_MAX = 100;
 
@@ -98,6 +101,9 @@ export class AccountStream {
   #reader: XmlStreamReader | undefined;
   #login: AccountLogin | undefined;
   #socket: TLSSocket | undefined;
+  #answers: AnswersUnread | undefined;
+  #hasBegunLogin = false;
+  #challenges = 0;
   #stage: 'securing' | 'opening' | 'authenticated' | 'resuming' | 'binding' | 'enabling' | 'up' | 'over' = 'securing';
   #isAuthenticated = false;
   #features: XmlElement | undefined;
@@ -138,12 +144,17 @@ export class AccountStream {
     });
   }
 
+  /** Writes an answer to what the service has said of the stream itself: it is not read from while it reads none of them. */
+  answer(text: string): void {
+    if (this.#stage === 'up') this.#answers?.write(text);
+  }
+
   pause(): void {
-    this.#socket?.pause();
+    this.#answers?.pause();
   }
 
   resume(): void {
-    if (this.#stage !== 'over') this.#socket?.resume();
+    if (this.#stage !== 'over') this.#answers?.resume();
   }
 
   /** Ends the stream with a stream error of ours. */
@@ -191,6 +202,7 @@ export class AccountStream {
       return;
     }
     this.#socket = socket;
+    this.#answers = new AnswersUnread(socket);
     this.#stage = 'opening';
     socket.setKeepAlive(true, 30_000);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
@@ -261,12 +273,14 @@ export class AccountStream {
     else this.#negotiation(element, namespace);
   }
 
+  /** Each step once, and in its order: a service that begins anew would make us work, or leave out its own proof. */
   #authentication(element: XmlElement, namespace: string): void {
-    if (this.#isOfStreams(element, 'features')) {
+    if (this.#isOfStreams(element, 'features') && !this.#hasBegunLogin) {
       const offered = (childOf(element, 'mechanisms', SASL)?.children ?? []).map((child) =>
         typeof child === 'string' ? '' : textOf(child).trim(),
       );
       if (this.#login?.mechanisms.some((name) => offered.includes(name)) === true) {
+        this.#hasBegunLogin = true;
         this.#login.hand(only(element, SASL), 'features', STREAMS);
         return;
       }
@@ -281,16 +295,20 @@ export class AccountStream {
       const text = childOf(element, 'text', SASL);
       const reason = withWords(`the service refused the log-in: ${condition}`, text);
       this.#finish({ reason, step: 'sasl', condition }, '</stream:stream>');
-    } else if (namespace === SASL && element.name === 'challenge') {
+    } else if (namespace === SASL && element.name === 'challenge' && this.#challenges === 0) {
+      this.#challenges += 1;
       this.#login?.hand(element, element.name, SASL);
-    } else if (namespace === SASL && element.name === 'success') {
+    } else if (namespace === SASL && element.name === 'success' && this.#hasBegunLogin) {
       this.#succeeded(element);
-    } else this.fail('bad-format', `the service sent something else than what belongs to a log-in: ${element.name}`);
+    } else {
+      const name = element.name.slice(0, NAME_MAX);
+      this.fail('bad-format', `the service sent something else than what belongs to a log-in now: ${name}`);
+    }
   }
 
   #succeeded(success: XmlElement): void {
     const proof = Buffer.from(textOf(success), 'base64').toString('utf8');
-    if (this.#login?.isProof(proof) === false) {
+    if (this.#login?.isProof(proof) !== true) {
       this.fail('not-authorized', 'the service does not know the password itself: it is not what it says it is');
       return;
     }
@@ -300,11 +318,12 @@ export class AccountStream {
     this.#reader?.stop();
     this.#reader = undefined;
     this.#decoder = new TextDecoder('utf-8', { fatal: true });
-    this.#login?.hand(success, 'success', SASL);
+    this.#login.hand(success, 'success', SASL);
   }
 
   #negotiation(element: XmlElement, namespace: string): void {
     if (this.#isOfStreams(element, 'features')) {
+      if (this.#stage !== 'authenticated') return;
       this.#features = element;
       const { resume } = this.#options;
       if (resume !== undefined && this.#isCountingOffered()) {

@@ -473,7 +473,7 @@ export class AccountLink implements XmppLink {
     const { received, isSettled } = this.#inbound;
     this.#isAckOwed = !isSettled;
     this.#ackOwedAt = received;
-    this.#stream?.write(this.#acknowledgement(), () => undefined);
+    this.#stream?.answer(this.#acknowledgement());
   }
 
   #acknowledgement(): string {

@@ -18,6 +18,10 @@ export type AccountServerScript = {
   rounds: number;
   /** Says that a log-in has succeeded without a proof that it knows the password. */
   isProofless: boolean;
+  /** What it says before its features. */
+  saysFirst: string;
+  /** So often it asks for the same proof. */
+  challenges: number;
   /** Answers the log-in with this condition. */
   failsWith: string | undefined;
   /** Offers stream management; `resumable`: and keeps sessions. */
@@ -73,6 +77,8 @@ export class ScriptedAccountServer {
       mechanisms: ['SCRAM-SHA-1', 'SCRAM-SHA-256'],
       rounds: 4_096,
       isProofless: false,
+      saysFirst: '',
+      challenges: 1,
       failsWith: undefined,
       counts: 'yes',
       acknowledges: true,
@@ -188,7 +194,7 @@ export class ScriptedAccountServer {
 
   #loginFeatures(): string {
     const mechanisms = this.script.mechanisms.map((name) => `<mechanism>${name}</mechanism>`).join('');
-    return `<stream:features><mechanisms xmlns='${SASL}'>${mechanisms}</mechanisms></stream:features>`;
+    return `${this.script.saysFirst}<stream:features><mechanisms xmlns='${SASL}'>${mechanisms}</mechanisms></stream:features>`;
   }
 
   #sessionFeatures(): string {
@@ -211,7 +217,7 @@ export class ScriptedAccountServer {
         return isRight;
       }
       const challenge = login.begin(element.attrs['mechanism'] ?? '', text, script);
-      socket.write(`<challenge xmlns='${SASL}'>${base64(challenge)}</challenge>`);
+      socket.write(`<challenge xmlns='${SASL}'>${base64(challenge)}</challenge>`.repeat(script.challenges));
       return false;
     }
     const proof = login.end(text);

@@ -58,7 +58,7 @@ export async function securedSocket(
 function startTls(socket: Socket, to: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const decoder = new TextDecoder('utf-8', { fatal: true });
-    let stage: 'header' | 'features' | 'asked' | 'over' = 'header';
+    let stage: 'header' | 'features' | 'asked' | 'begins' | 'over' = 'header';
     const end = (error?: Error): void => {
       if (stage === 'over') return;
       stage = 'over';
@@ -69,6 +69,7 @@ function startTls(socket: Socket, to: string): Promise<void> {
       if (error === undefined) resolve();
       else reject(error);
     };
+    const isOver = (): boolean => stage === 'over';
     const element = (found: XmlElement): void => {
       if (stage === 'features' && localName(found) === 'features') {
         const offer = found.children.some(
@@ -78,7 +79,7 @@ function startTls(socket: Socket, to: string): Promise<void> {
           stage = 'asked';
           socket.write(`<starttls xmlns='${STARTTLS}'/>`);
         } else end(new Error('the service offers no TLS'));
-      } else if (stage === 'asked' && localName(found) === 'proceed') end();
+      } else if (stage === 'asked' && localName(found) === 'proceed') stage = 'begins';
       else end(new Error(`the service does not begin TLS: ${localName(found)}`));
     };
     const reader = new XmlStreamReader(
@@ -100,10 +101,17 @@ function startTls(socket: Socket, to: string): Promise<void> {
         end(new Error('bad input from the service: not UTF-8'));
         return;
       }
-      // What follows in the clear would be taken for something said under TLS.
-      if (stage === 'asked' && /proceed[^<]*>\s*(<\/[^>]*>)?\s*\S/.test(text)) {
-        end(new Error('the service said more than that TLS begins'));
-      } else reader.write(text);
+      // Tag by tag: what follows in the clear would be taken for something said under TLS.
+      let at = 0;
+      while (at < text.length && stage !== 'begins' && !isOver()) {
+        const next = text.indexOf('>', at) + 1;
+        const until = next === 0 ? text.length : next;
+        reader.write(text.slice(at, until));
+        at = until;
+      }
+      if (stage !== 'begins') return;
+      if (text.slice(at).trim() === '') end();
+      else end(new Error('the service said more than that TLS begins'));
     };
     const closed = (): void => end(new Error('the connection was lost before TLS'));
     socket.on('data', read);
@@ -135,6 +143,7 @@ function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<v
   });
 }
 
+/** As much of it as a name of XMPP has. */
 function localName({ name }: XmlElement): string {
-  return name.slice(name.indexOf(':') + 1);
+  return name.slice(name.indexOf(':') + 1).slice(0, 64);
 }

@@ -1,10 +1,11 @@
 import { textOf, type XmlElement } from '../../cpim/xml.ts';
+import { conditionNamed } from '../condition-name.ts';
 
 /** The condition in an error of this namespace. */
 export function conditionIn({ children }: XmlElement, namespace: string): string {
   for (const child of children) {
     if (typeof child === 'string' || child.name === 'text') continue;
-    if ((child.attrs['xmlns'] ?? namespace) === namespace) return child.name;
+    if ((child.attrs['xmlns'] ?? namespace) === namespace) return conditionNamed(child.name);
   }
   return 'undefined-condition';
 }

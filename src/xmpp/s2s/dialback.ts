@@ -1,5 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { textOf, type XmlElement } from '../../cpim/xml.ts';
+import { conditionNamed } from '../condition-name.ts';
 import { formatJid, parseJid } from '../jid.ts';
 import { NS, plain } from './stream-elements.ts';
 
@@ -143,7 +144,7 @@ function conditionIn(element: XmlElement): string {
   if (error === undefined || typeof error === 'string') return 'undefined-condition';
   for (const child of error.children) {
     if (typeof child !== 'string' && child.attrs['xmlns'] === NS.stanzaErrors && child.name !== 'text')
-      return child.name;
+      return conditionNamed(child.name);
   }
   return 'undefined-condition';
 }

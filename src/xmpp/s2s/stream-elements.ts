@@ -1,4 +1,5 @@
 import type { XmlElement } from '../../cpim/xml.ts';
+import { conditionNamed } from '../condition-name.ts';
 
 /** Namespaces of server-to-server streams and of what is negotiated on them. */
 export const NS = {
@@ -77,7 +78,7 @@ export function readStreamError(error: XmlElement): { readonly condition: string
   let text = '';
   for (const child of error.children) {
     if (typeof child === 'string' || child.attrs['xmlns'] !== NS.streamErrors) continue;
-    if (child.name !== 'text') condition = child.name;
+    if (child.name !== 'text') condition = conditionNamed(child.name);
     else
       text = child.children
         .filter((part) => typeof part === 'string')

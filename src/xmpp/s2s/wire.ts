@@ -2,6 +2,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type SecureContext, TLSSocket } from 'node:tls';
 import { writeOpeningTag, writeXml, type XmlElement, XmlStreamReader } from '../../cpim/xml.ts';
 import type { Clock } from '../../core/ports.ts';
+import { AnswersUnread } from '../answers-unread.ts';
 import { conditionOfFault } from '../input-fault.ts';
 import { certificateNames } from './certificate-names.ts';
 import type { PeerTarget } from './peer-targets.ts';
@@ -47,6 +48,7 @@ export class S2sWire {
   readonly #clock: Clock;
   readonly #events: WireEvents;
   readonly #tls: TlsDoor;
+  readonly #answers: AnswersUnread;
   #socket: Socket;
   #decoder = new TextDecoder('utf-8', { fatal: true });
   #reader: XmlStreamReader;
@@ -54,13 +56,13 @@ export class S2sWire {
   #header: Readonly<Record<string, string>> = {};
   #isOver = false;
   #isHeaderSent = false;
-  #isPaused = false;
   #isHandshaking = false;
   #error: string | undefined;
   #unlisten: () => void = () => undefined;
 
   constructor(socket: Socket, tls: TlsDoor, clock: Clock, events: WireEvents) {
     this.#socket = socket;
+    this.#answers = new AnswersUnread(socket);
     this.#tls = tls;
     this.#clock = clock;
     this.#events = events;
@@ -105,8 +107,9 @@ export class S2sWire {
     });
   }
 
+  /** Writes an element of the negotiation, or of stream management: an answer, as a rule. */
   writeElement(element: XmlElement): void {
-    this.write(writeXml(element));
+    if (!this.#isOver) this.#answers.write(writeXml(element));
   }
 
   /**
@@ -151,13 +154,11 @@ export class S2sWire {
   }
 
   pause(): void {
-    this.#isPaused = true;
-    this.#socket.pause();
+    this.#answers.pause();
   }
 
   resume(): void {
-    this.#isPaused = false;
-    if (!this.#isOver) this.#socket.resume();
+    if (!this.#isOver) this.#answers.resume();
   }
 
   /** Ends the stream with a stream error of ours. */
@@ -221,7 +222,7 @@ export class S2sWire {
     this.#unlisten = () => {
       socket.off('data', onData).off('drain', onDrain).off('end', onEnd).off('close', onClose);
     };
-    if (this.#isPaused) socket.pause();
+    this.#answers.goOnWith(socket);
   }
 
   #read(chunk: Buffer): void {
