@@ -4,6 +4,7 @@ import type { SipStack } from '../sip/stack.ts';
 import { Credentials } from '../sip/identity/credentials.ts';
 import { IdentitySigner } from '../sip/identity/identity-signer.ts';
 import { IdentityVerifier } from '../sip/identity/identity-verifier.ts';
+import { tracedRequest } from '../sip/traced-request.ts';
 import { PeerRequests } from '../sip/trust/peer-requests.ts';
 import { signatureCheck, type VerifySignature } from '../sip/trust/verified.ts';
 import type { AppOptions } from './options.ts';
@@ -21,12 +22,7 @@ export function createPeerRequests(
 ): PeerRequests {
   const own = config.sip.identity?.own;
   return new PeerRequests({
-    request: async (outgoing) => {
-      const response = await stack.request(outgoing);
-      const { method, uri, body } = outgoing;
-      log.trace({ method, uri, status: response.status, bytes: body?.length ?? 0 }, 'request sent and answered');
-      return response;
-    },
+    request: tracedRequest(stack, log),
     peers,
     ...(own === undefined ? {} : { signer: new IdentitySigner(own, clock) }),
     numberOf: numbers.numberOf.bind(numbers),

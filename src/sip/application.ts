@@ -25,6 +25,7 @@ import { proveSender, type SenderProofDeps } from './sender-proof.ts';
 import type { PeerRequests } from './trust/peer-requests.ts';
 import type { VerifySignature } from './trust/verified.ts';
 import type { SipHandler, SipListener, SipStack } from './stack.ts';
+import { tracedRequest } from './traced-request.ts';
 
 export type SipApplicationDeps = {
   readonly stack: Pick<SipStack, 'request' | 'takesRoutes' | 'answersKeepAlives'>;
@@ -157,12 +158,7 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
     log,
   });
   const sender = new MessageSender({
-    request: async (outgoing) => {
-      const response = await deps.stack.request(outgoing);
-      const { method, uri, body } = outgoing;
-      log.trace({ method, uri, status: response.status, bytes: body?.length ?? 0 }, 'request sent and answered');
-      return response;
-    },
+    request: tracedRequest(deps.stack, log),
     ...(toPeers === undefined ? {} : { toPeer: toPeers.request.bind(toPeers) }),
     contactsOf,
     ...deps.receipts,

@@ -3,7 +3,14 @@ import type { Log } from '../core/log.ts';
 import { parseDigits } from './characters.ts';
 import { parseNameAddr, quoteString } from './header-values.ts';
 import { contactUriFrom } from './map-address.ts';
-import { isSecureTransport, type HeaderField, type SipReply, type SipRequest } from './message.ts';
+import {
+  HOPS_START,
+  isSecureTransport,
+  KNOWN_METHODS,
+  type HeaderField,
+  type SipReply,
+  type SipRequest,
+} from './message.ts';
 import type { SipHandler } from './stack.ts';
 import { statusFromError } from './status.ts';
 import { schemeOf } from './uri.ts';
@@ -26,10 +33,6 @@ export type DispatchOptions = {
   readonly log: Log;
 };
 
-/** Methods with a specification: not served here is 405; what is in no specification is 501 (RFC 3261, 21.4.6, 21.5.2). */
-const KNOWN_METHODS: ReadonlySet<string> = new Set(
-  'INVITE ACK BYE CANCEL OPTIONS REGISTER MESSAGE SUBSCRIBE NOTIFY PUBLISH INFO PRACK UPDATE REFER'.split(' '),
-);
 /** Answered by us as the last hop, so that their Max-Forwards does not matter (RFC 3261, section 16.3, step 3). */
 const ENDS_HERE: ReadonlySet<string> = new Set(['OPTIONS', 'REGISTER', 'PUBLISH', 'NOTIFY']);
 /** A presentity may be asked for by its pres URI (RFC 3856, section 5). */
@@ -100,6 +103,7 @@ function refusalOf(request: SipRequest, { handlers, servesNumbers }: DispatchOpt
   const { method } = request;
   if (!Object.hasOwn(handlers, method)) {
     if (DIALOG_ONLY.has(method)) return { status: 481 };
+    // What is in no specification is 501 (RFC 3261, 21.4.6, 21.5.2).
     return KNOWN_METHODS.has(method) ? { status: isInDialog(request) ? 481 : 405, allow: true } : { status: 501 };
   }
   const scheme = schemeOf(request.uri);
@@ -127,14 +131,15 @@ function replyTo(refusal: Refusal, allow: string): SipReply {
   };
 }
 
-function isInDialog(request: SipRequest): boolean {
+/** Whether a request is one within a dialog: its To has a tag (RFC 3261, section 12.2). */
+export function isInDialog(request: SipRequest): boolean {
   return parseNameAddr(request.headers.get('To') ?? '')?.params.has('tag') === true;
 }
 
-/** The hops that a request may still make; 70 where it does not say (RFC 3261, section 16.6, step 3). */
+/** The hops that a request may still make; undefined where what it says is no number. */
 export function maxForwards(request: SipRequest): number | undefined {
   const value = request.headers.get('Max-Forwards');
-  return value === undefined ? 70 : parseDigits(value, 255);
+  return value === undefined ? HOPS_START : parseDigits(value, 255);
 }
 
 /** Extensions that a REGISTER may ask for (RFC 3327, section 5.1; RFC 5626, section 4.2.1; RFC 5627, section 5.1). */

@@ -64,7 +64,7 @@ export function endOfQuoted(text: string, start: number): number {
 }
 
 /** What stands between the quotes, the escapes undone; `text` is the quoted string with its quotes. */
-function unquote(text: string): string {
+export function unquote(text: string): string {
   const inner = text.slice(1, -1);
   let backslash = inner.indexOf('\\');
   if (backslash === -1) return inner;

@@ -123,6 +123,11 @@ export function isAtAddress(host: string, address: string): boolean {
   return sameHost(host, address.includes(':') && !address.startsWith('[') ? `[${address}]` : address);
 }
 
+/** Whether an address, without brackets, is of this machine. */
+export function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.');
+}
+
 /** Names that no name server will ever know (RFC 2606, section 2): clients without an address of their own use them. */
 export function isNowhere(host: string): boolean {
   return /(^|\.)invalid\.?$/i.test(host);

@@ -12,7 +12,7 @@ import { decodedBody } from './content-encoding.ts';
 import { formatSipDate, parseCSeq, parseNameAddr, parseSipDate } from './header-values.ts';
 import { entityFromSipUri, entityFromUriText, sipUriFromAddress, sipUriFromEntity } from './map-address.ts';
 import { callIdFromThread, threadFromCallId } from './map-call-id.ts';
-import type { HeaderField, SipOutgoing, SipRequest } from './message.ts';
+import { HOPS_START, type HeaderField, type SipOutgoing, type SipRequest } from './message.ts';
 import { parseSipUri } from './uri.ts';
 
 export type MessageContext = {
@@ -48,8 +48,6 @@ const OF_AUTHOR: ReadonlySet<string> = new Set([
 const EXTRA_LENGTH_MAX = 512;
 const EXTRAS_MAX = 16;
 
-/** RFC 3261, section 16.6, step 3. */
-const HOPS_START = 70;
 const ID_LENGTH = 32;
 const EXPIRES_SECONDS_MAX = 4_294_967_295;
 /** `Expires: 0` wants delivery now or never: now takes as long as a SIP transaction may. */

@@ -8,14 +8,14 @@ import type { ReceiptNames } from '../core/receipts/receipt-names.ts';
 import { RecentMap } from '../core/recent-map.ts';
 import type { Binding, Clock, Delivery, OperationSender, Route } from '../core/ports.ts';
 import { tryContacts } from './registrar/fork.ts';
-import { parseNameAddr, parseRetryAfter } from './header-values.ts';
+import { endOfQuoted, parseNameAddr, parseRetryAfter, unquote } from './header-values.ts';
 import { sipUriFromEntity } from './map-address.ts';
 import { outgoingFromDisposition, outgoingFromMessage, outgoingFromReport } from './map-message.ts';
 import type { SipOutgoing, SipResponse } from './message.ts';
+import { isOverTls, namesExpectedOf } from './next-hop.ts';
 import type { OnBehalfOf, PeerRequests } from './trust/peer-requests.ts';
 import { errorFromStatus } from './status.ts';
 import { requestToContact } from './registrar/towards-contact.ts';
-import { parseSipUri, uriParam } from './uri.ts';
 
 export type MessageSenderDeps = {
   readonly request: (outgoing: SipOutgoing) => Promise<SipResponse>;
@@ -109,11 +109,10 @@ export class MessageSender implements OperationSender {
     }
     const uri = sipUriFromEntity(operation.destination, isSecure ? 'sips' : 'sip');
     const outgoing = this.#outgoing(delivery, uri, false);
-    const host = nextHop === undefined ? undefined : parseSipUri(nextHop)?.host;
     const addressed = {
       ...outgoing,
       ...(nextHop === undefined ? {} : { nextHop: { uri: nextHop } }),
-      expectNames: host === undefined ? [domain] : [domain, host],
+      expectNames: namesExpectedOf(domain, nextHop),
     };
     const { toPeer, request } = this.#deps;
     const answered = toPeer === undefined ? request(addressed) : toPeer(domain, addressed, onBehalfOf(operation));
@@ -175,14 +174,6 @@ function wantsTls(operation: Operation): boolean {
   return operation.op === 'message' && operation.secure === true;
 }
 
-/** Whether what is sent to this URI goes over TLS (RFC 3261, section 26.2.2). */
-function isOverTls(text: string): boolean {
-  const uri = parseSipUri(text);
-  if (uri === undefined) return false;
-  const transport = uriParam(uri, 'transport');
-  return uri.scheme === 'sips' || (typeof transport === 'string' && transport.toLowerCase() === 'tls');
-}
-
 /** What an answer says beside its status, cut and cleaned. */
 function detailsFrom(response: SipResponse): ErrorDetails {
   const { status, headers } = response;
@@ -202,14 +193,9 @@ function detailsFrom(response: SipResponse): ErrorDetails {
 function warningText(value: string | undefined): string | undefined {
   const open = value?.indexOf('"') ?? -1;
   if (value === undefined || open < 0) return undefined;
-  let text = '';
-  for (let at = open + 1; at < value.length; at++) {
-    const character = value.charAt(at);
-    if (character === '"') return text === '' ? undefined : text;
-    if (character === '\\') at++;
-    text += value.charAt(at);
-  }
-  return undefined;
+  const end = endOfQuoted(value, open);
+  const text = end < 0 ? '' : unquote(value.slice(open, end));
+  return text === '' ? undefined : text;
 }
 
 function withoutControls(text: string): string {

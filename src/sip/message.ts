@@ -20,11 +20,25 @@ export interface SipHeaders {
   readonly fields: readonly HeaderField[];
 }
 
+/** Methods with a specification. */
+export const KNOWN_METHODS: ReadonlySet<string> = new Set(
+  'INVITE ACK BYE CANCEL OPTIONS REGISTER MESSAGE SUBSCRIBE NOTIFY PUBLISH INFO PRACK UPDATE REFER'.split(' '),
+);
+
+/** Max-Forwards of a request that begins its way, or does not say (RFC 3261, sections 8.1.1.6 and 16.6, step 3). */
+export const HOPS_START = 70;
+
 /** What this server opens a connection over, or sends to. */
 export type DialledTransport = 'udp' | 'tcp' | 'tls';
 
 /** Over a WebSocket (RFC 7118) only who has connected here is reached: nobody can be dialled. */
 export type SipTransport = DialledTransport | 'ws' | 'wss';
+
+const TRANSPORTS: ReadonlySet<string> = new Set<SipTransport>(['udp', 'tcp', 'tls', 'ws', 'wss']);
+
+export function isSipTransport(text: string): text is SipTransport {
+  return TRANSPORTS.has(text);
+}
 
 /** Whether what goes over it is encrypted on this hop (RFC 3261, section 26.2.2; RFC 7118, section 5.2). */
 export function isSecureTransport(transport: SipTransport): boolean {

@@ -1,4 +1,5 @@
 import { hostPort } from '../engine/channel.ts';
+import { isSipTransport } from '../message.ts';
 
 /** What the flow of a request that came through a drachtio server stands for. */
 export type DrachtioFlow = {
@@ -11,7 +12,6 @@ export type DrachtioFlow = {
 };
 
 const PREFIX = 'drachtio';
-const PROTOCOLS: ReadonlySet<string> = new Set(['udp', 'tcp', 'tls', 'ws', 'wss']);
 
 /** Holds all there is to know, so that a flow outlives this process: the connection is the drachtio server's. */
 export function formatFlowId({ server, protocol, address, port }: DrachtioFlow): string {
@@ -23,7 +23,7 @@ export function parseFlowId(id: string): DrachtioFlow | undefined {
   const [prefix, server, protocol, address, portText, ...rest] = id.split(',');
   const port = Number(portText);
   if (prefix !== PREFIX || rest.length > 0 || server === undefined || protocol === undefined) return undefined;
-  if (!PROTOCOLS.has(protocol) || address === undefined || !/^[0-9a-fA-F.:]+$/.test(address)) return undefined;
+  if (!isSipTransport(protocol) || address === undefined || !/^[0-9a-fA-F.:]+$/.test(address)) return undefined;
   if (!Number.isInteger(port) || port < 1 || port > 65_535) return undefined;
   try {
     return { server: decodeURIComponent(server), protocol, address, port };

@@ -1,10 +1,8 @@
-import { parseHost } from '../host.ts';
+import { isLoopback, parseHost } from '../host.ts';
 import { bare, canonicalAddress } from '../engine/certificate-names.ts';
 import { hostPort } from '../engine/channel.ts';
-import type { SipTransport } from '../message.ts';
+import { isSipTransport, type SipTransport } from '../message.ts';
 import type { SipListener } from '../stack.ts';
-
-const TRANSPORTS: ReadonlySet<string> = new Set(['udp', 'tcp', 'tls', 'ws', 'wss']);
 
 /**
  * Reads where a drachtio server says it listens: `udp/192.0.2.1:5060,tcp/[2001:db8::1]:5060`, in an order that is the same
@@ -16,7 +14,7 @@ export function parseHostPorts(text: string): readonly SipListener[] {
     const found = /^([a-z]+)\/(.+):(\d{1,5})$/.exec(entry.trim());
     const [, transport, host, portText] = found ?? [];
     const port = Number(portText);
-    if (transport === undefined || host === undefined || !isTransport(transport) || port < 1 || port > 65_535)
+    if (transport === undefined || host === undefined || !isSipTransport(transport) || port < 1 || port > 65_535)
       return [];
     if (parseHost(host) === undefined) return [];
     return [{ transport, address: canonicalAddress(bare(host)), port }];
@@ -42,14 +40,6 @@ export function listenerFor(
   return found === undefined ? undefined : hostPort(found.address, found.port);
 }
 
-function isTransport(text: string): text is SipTransport {
-  return TRANSPORTS.has(text);
-}
-
 function isName(address: string): boolean {
   return !/^[0-9.]+$/.test(address) && !address.includes(':');
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.');
 }

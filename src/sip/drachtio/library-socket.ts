@@ -1,5 +1,7 @@
 import { Socket } from 'node:net';
 
+import { frameOf } from './control-frame.ts';
+
 /**
  * What the library takes for its connection to a drachtio server. Nothing of it reaches the system: what the library
  * writes is given to `onWrite`, what it is to read comes through `deliver`.
@@ -20,8 +22,7 @@ export class LibrarySocket extends Socket {
 
   /** Hands one frame to the library, within the call. @param payload one character per byte */
   deliver(payload: string): void {
-    const text = Buffer.from(payload, 'utf8');
-    this.emit('data', Buffer.concat([Buffer.from(`${text.length}#`), text]));
+    this.emit('data', frameOf(Buffer.from(payload, 'utf8')));
   }
 
   override write(chunk: unknown, ...rest: unknown[]): boolean {

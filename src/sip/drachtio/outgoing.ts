@@ -5,7 +5,7 @@ import { byteLengthOf, requestText } from '../engine/serializer.ts';
 import { parseNameAddr, splitList } from '../header-values.ts';
 import { canonicalName } from '../headers.ts';
 import { sameHost } from '../host.ts';
-import type { HeaderField, SipOutgoing } from '../message.ts';
+import { HOPS_START, type HeaderField, type SipOutgoing } from '../message.ts';
 import { formatSipUri, parseSipUri, uriParam, type SipUri } from '../uri.ts';
 import { FRAME_BYTES_MAX, toWireText } from './control-frame.ts';
 import { flowUri, type DrachtioFlow } from './flow-id.ts';
@@ -114,7 +114,7 @@ function fieldsOf({ method, headers }: SipOutgoing, serverName: string | undefin
   }
   if (!METHODS.has(method)) throw new GatewayError('internal', 'a drachtio server has no client for that method');
   const fields = [...headers];
-  if (!names.has('Max-Forwards')) fields.unshift(['Max-Forwards', '70']);
+  if (!names.has('Max-Forwards')) fields.unshift(['Max-Forwards', String(HOPS_START)]);
   if (serverName !== undefined && !names.has('User-Agent')) fields.push(['User-Agent', serverName]);
   return fields;
 }

@@ -4,7 +4,7 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock, Random } from '../../core/ports.ts';
 import { bare, canonicalAddress } from '../engine/certificate-names.ts';
-import type { SipFlow, SipTransport } from '../message.ts';
+import { isSipTransport, type SipFlow, type SipTransport } from '../message.ts';
 import { NoWayOut, type SipListener, type SipServerState } from '../stack.ts';
 import { DrachtioSession, type ControlRequest, type ControlSource } from '../stack-drachtio-session.ts';
 import { ControlListener } from './control-listener.ts';
@@ -225,9 +225,5 @@ function nameOf({ welcome }: DrachtioSession): string {
 
 /** A protocol that is not known, or not said, is taken for UDP: nothing that needs a connection is done over it. */
 function transportOf(protocol: string): SipTransport {
-  return isTransport(protocol) ? protocol : 'udp';
-}
-
-function isTransport(text: string): text is SipTransport {
-  return ['udp', 'tcp', 'tls', 'ws', 'wss'].includes(text);
+  return isSipTransport(protocol) ? protocol : 'udp';
 }

@@ -2,10 +2,11 @@ import { addressKey, domainOf } from '../../cpim/address.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { PeerEvidence } from '../../core/peers.ts';
-import { maxForwards } from '../dispatch.ts';
+import { isInDialog, maxForwards } from '../dispatch.ts';
 import { parseNameAddr } from '../header-values.ts';
 import { entityFromSipUri } from '../map-address.ts';
 import type { HeaderField, SipOutgoing, SipReply, SipRequest, SipResponse } from '../message.ts';
+import { namesExpectedOf } from '../next-hop.ts';
 import { evidenceOf } from '../sender-proof.ts';
 import { isAtListener, type SipHandler, type SipListener } from '../stack.ts';
 import { formatSipUri, parseSipUri, type SipUri } from '../uri.ts';
@@ -118,7 +119,7 @@ function wayOfToken(token: string, route: SipUri, request: SipRequest, deps: Edg
 
 async function forwardingOf(way: Way, request: SipRequest, deps: EdgeProxyDeps) {
   const { headers, method } = request;
-  const isDialogForming = method === 'SUBSCRIBE' && !/;\s*tag\s*=/i.test(headers.get('To') ?? '');
+  const isDialogForming = method === 'SUBSCRIBE' && !isInDialog(request);
   if (way.to === 'phone') {
     const recorded = { ...way.route, params: way.route.params.filter(([name]) => name.toLowerCase() !== 'ob') };
     const added: HeaderField[] = isDialogForming ? [['Record-Route', `<${formatSipUri(recorded)}>`]] : [];
@@ -131,10 +132,9 @@ async function forwardingOf(way: Way, request: SipRequest, deps: EdgeProxyDeps) 
     const uri = await tokenUri(way, request, method === 'REGISTER' && isFirst, deps);
     added.push([method === 'REGISTER' ? 'Path' : 'Record-Route', `<${uri}>`]);
   }
-  const host = parseSipUri(core)?.host;
   return {
     nextHop: { uri: core },
-    expectNames: host === undefined || host === domain ? [domain] : [domain, host],
+    expectNames: namesExpectedOf(domain, core),
     added,
     isRouteTaken,
     removed: NOT_FROM_PHONES,

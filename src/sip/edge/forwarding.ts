@@ -1,7 +1,14 @@
 import { GatewayError } from '../../core/errors.ts';
 import { viaToldItsSource } from '../engine/answers.ts';
 import { parseNameAddr, parseVia } from '../header-values.ts';
-import type { HeaderField, SipOutgoing, SipReply, SipRequest, SipResponse } from '../message.ts';
+import {
+  HOPS_START,
+  type HeaderField,
+  type SipOutgoing,
+  type SipReply,
+  type SipRequest,
+  type SipResponse,
+} from '../message.ts';
 
 export type Forwarding = {
   readonly nextHop: NonNullable<SipOutgoing['nextHop']>;
@@ -14,8 +21,6 @@ export type Forwarding = {
   readonly removed: ReadonlySet<string>;
 };
 
-/** RFC 3261, section 16.6, step 3. */
-const HOPS_START = 70;
 const OWN_OF_HOP: ReadonlySet<string> = new Set(['Via', 'Max-Forwards', 'Content-Length']);
 /** What the engine writes itself into an answer, or has from the request. */
 const OWN_OF_ANSWER: ReadonlySet<string> = new Set(

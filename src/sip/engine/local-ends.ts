@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 
 import type { Clock } from '../../core/ports.ts';
+import { isLoopback } from '../host.ts';
 import type { SipTransport } from '../message.ts';
 import { hostPort } from './channel.ts';
 import type { UdpListener } from './udp-listener.ts';
@@ -117,10 +118,6 @@ function endAt(place: ListeningPlace, address: string): LocalEnd {
 
 function familyOf(address: string): 4 | 6 {
   return address.includes(':') ? 6 : 4;
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.');
 }
 
 /** Connects a UDP socket, which sends nothing but makes the system choose an address. */

@@ -5,7 +5,7 @@ import { parseCSeq, parseNameAddr, parseVia, splitList } from '../header-values.
 import type { CSeq, NameAddr, SipVia } from '../header-values.ts';
 import { SipHeaderList, headerKindAt } from '../headers.ts';
 import type { HeaderKind } from '../headers.ts';
-import type { HeaderField } from '../message.ts';
+import { KNOWN_METHODS, type HeaderField } from '../message.ts';
 import { parseSipUri, schemeOf } from '../uri.ts';
 import { fault, readStartLine } from './start-line.ts';
 import type { Fault, StartLine } from './start-line.ts';
@@ -81,11 +81,6 @@ export type ParsedMessage =
   | { readonly kind: 'keep-alive' };
 
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
-
-/** Methods with a specification; a request of another one is 501 rather than 400 when its CSeq disagrees. */
-const METHODS: ReadonlySet<string> = new Set(
-  'INVITE ACK BYE CANCEL OPTIONS REGISTER MESSAGE SUBSCRIBE NOTIFY PUBLISH INFO PRACK UPDATE REFER'.split(' '),
-);
 
 /** Fields that say who, where to and which transaction: bytes that are no UTF-8 make them mean nothing. */
 const IDENTITY: ReadonlySet<string> = new Set(['Via', 'From', 'To', 'Call-ID', 'CSeq', 'Contact', 'Route']);
@@ -327,7 +322,7 @@ function readValues(fields: readonly HeaderField[], method: string | undefined):
   if (cseq === undefined) return fault('CSeq is malformed');
   if (method !== undefined && cseq.method !== method) {
     // RFC 4475, section 3.1.2.18: 501 is the answer that still holds when the method is known one day.
-    return fault('CSeq names another method', METHODS.has(method) ? 400 : 501);
+    return fault('CSeq names another method', KNOWN_METHODS.has(method) ? 400 : 501);
   }
   return { via, from, to, cseq };
 }

@@ -2,7 +2,7 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import { parseNameAddr } from '../header-values.ts';
 import { canonicalName } from '../headers.ts';
-import type { HeaderField, SipOutgoing, SipResponse, SipTransport } from '../message.ts';
+import { HOPS_START, type HeaderField, type SipOutgoing, type SipResponse, type SipTransport } from '../message.ts';
 import { parseSipUri, type SipUri } from '../uri.ts';
 import type { Channel } from './channel.ts';
 import type { ClientTransactions, Outcome } from './client-transactions.ts';
@@ -19,7 +19,7 @@ import type { UnreachableTargets } from './unreachable-targets.ts';
 
 /** Over this a request leaves UDP, since it might not fit one packet (RFC 3261, section 18.1.1); bytes. */
 const DATAGRAM_BYTES_MAX = 1_300;
-const HOPS_FIELD: HeaderField = ['Max-Forwards', '70'];
+const HOPS_FIELD: HeaderField = ['Max-Forwards', String(HOPS_START)];
 
 export type SenderContext = {
   readonly resolver: Resolver;

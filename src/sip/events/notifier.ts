@@ -5,6 +5,7 @@ import type { Clock } from '../../core/ports.ts';
 import type { Notification, Notifier, NotifyOutcome } from '../../core/presence/subscription.ts';
 import { parseRetryAfter } from '../header-values.ts';
 import type { SipOutgoing, SipResponse } from '../message.ts';
+import { namesExpectedOf } from '../next-hop.ts';
 import { NoWayOut } from '../stack.ts';
 import { parseSipUri } from '../uri.ts';
 import { contactUriOf, replaceTarget, requestInDialog, targetOf } from './dialog.ts';
@@ -101,8 +102,7 @@ export class SipNotifier implements Notifier {
     const domain = domainOf(subscription.watcher);
     const nextHop = this.#deps.nextHopOf(domain);
     if (nextHop === undefined || parseSipUri(outgoing.uri)?.host !== domain) return outgoing;
-    const host = parseSipUri(nextHop)?.host;
-    return { ...outgoing, nextHop: { uri: nextHop }, expectNames: host === undefined ? [domain] : [domain, host] };
+    return { ...outgoing, nextHop: { uri: nextHop }, expectNames: namesExpectedOf(domain, nextHop) };
   }
 
   #outcomeOf(response: SipResponse, notification: Notification, lease: SipLease): NotifyOutcome {

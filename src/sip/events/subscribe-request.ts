@@ -2,7 +2,7 @@ import type { UpstreamRoute } from '../../core/presence/subscription.ts';
 import { parseDigits } from '../characters.ts';
 import { parseNameAddr, parseRetryAfter } from '../header-values.ts';
 import type { SipOutgoing, SipResponse } from '../message.ts';
-import { parseSipUri } from '../uri.ts';
+import { namesExpectedOf } from '../next-hop.ts';
 import { requestInDialog, type Dialog } from './dialog.ts';
 import type { AnswerEvent } from './subscriber-states.ts';
 
@@ -44,11 +44,10 @@ export function subscribeRequest(dialog: Dialog, { route, contact, seconds }: Su
   });
   const [firstRoute] = dialog.routeSet;
   const through = firstRoute === undefined ? route.nextHop : parseNameAddr(firstRoute)?.uri;
-  const host = parseSipUri(through ?? outgoing.uri)?.host;
   return {
     ...outgoing,
     ...(firstRoute === undefined && through !== undefined ? { nextHop: { uri: through } } : {}),
-    expectNames: host === undefined || host === route.domain ? [route.domain] : [route.domain, host],
+    expectNames: namesExpectedOf(route.domain, through ?? outgoing.uri),
   };
 }
 

@@ -3,6 +3,7 @@ import { request as httpsRequest } from 'node:https';
 import type { Log } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
 import { RecentMap } from '../../core/recent-map.ts';
+import { isValidAt } from './certificate.ts';
 
 export type CredentialsConfig = {
   /** Certificates that are known by where they are said to be, PEM: believed as they are. */
@@ -117,11 +118,6 @@ function isRooted(
     current = next;
   }
   return false;
-}
-
-/** Whether a certificate has begun and not ended. */
-export function isValidAt(certificate: X509Certificate, nowMs: number): boolean {
-  return Date.parse(certificate.validFrom) <= nowMs && nowMs <= Date.parse(certificate.validTo);
 }
 
 /** PEM, one or several, or DER (RFC 8224, section 7.3). */

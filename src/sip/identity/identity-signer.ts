@@ -2,9 +2,9 @@ import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { domainOf, type Address } from '../../cpim/address.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Clock } from '../../core/ports.ts';
-import { sipIdentities } from '../engine/certificate-names.ts';
 import { formatSipDate, parseSipDate } from '../header-values.ts';
 import type { HeaderField, SipOutgoing } from '../message.ts';
+import { domainsOf, isValidAt } from './certificate.ts';
 import { isP256, signatureOver, signingInput } from './passport.ts';
 import { partyFrom } from './party.ts';
 
@@ -24,22 +24,18 @@ export class IdentitySigner {
   readonly #key: KeyObject;
   readonly #info: string;
   readonly #domains: ReadonlySet<string>;
-  readonly #validFromMs: number;
-  readonly #validToMs: number;
+  readonly #certificate: X509Certificate;
   readonly #clock: Pick<Clock, 'nowMs'>;
 
   /** @throws GatewayError 'internal' for a key that ES256 cannot use */
   constructor({ certificate, key, info }: IdentityKey, clock: Pick<Clock, 'nowMs'>) {
-    const leaf = new X509Certificate(certificate);
+    this.#certificate = new X509Certificate(certificate);
     this.#key = createPrivateKey(key);
     if (!isP256(this.#key)) {
       throw new GatewayError('internal', 'sip.identity.key is not of the kind that SIP Identity uses: EC on P-256');
     }
     this.#info = info;
-    const { subjectAltName } = leaf;
-    this.#domains = new Set(sipIdentities({ subjectaltname: subjectAltName ?? '' }));
-    this.#validFromMs = Date.parse(leaf.validFrom);
-    this.#validToMs = Date.parse(leaf.validTo);
+    this.#domains = new Set(domainsOf(this.#certificate));
     this.#clock = clock;
   }
 
@@ -55,7 +51,7 @@ export class IdentitySigner {
     const dest = partyFrom(fieldOf(outgoing, 'To'));
     const isOurs = orig !== undefined && 'uri' in orig && orig.uri.endsWith(`@${domainOf(author)}`);
     if (!isOurs || dest === undefined || !this.#domains.has(domainOf(author))) return outgoing;
-    if (nowMs < this.#validFromMs || nowMs > this.#validToMs) return outgoing;
+    if (!isValidAt(this.#certificate, nowMs)) return outgoing;
     const { date, headers } = withDate(outgoing.headers, nowMs);
     const input = signingInput({ orig, dest, iat: Math.floor(date / 1_000) }, this.#info);
     const signature = signatureOver(input, this.#key);

@@ -2,10 +2,10 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Clock } from '../../core/ports.ts';
 import { RecentMap } from '../../core/recent-map.ts';
 import { Turns } from '../../core/turns.ts';
-import { sipIdentities } from '../engine/certificate-names.ts';
 import { parseSipDate } from '../header-values.ts';
 import type { SipRequest } from '../message.ts';
-import { isValidAt, type Credentials } from './credentials.ts';
+import { domainsOf, isValidAt } from './certificate.ts';
+import type { Credentials } from './credentials.ts';
 import { identitiesOf, type IdentityHeader } from './identity-header.ts';
 import { isP256, isSameParty, isSignedBy, readFullForm, signingInput, type Claims } from './passport.ts';
 import { partyFrom } from './party.ts';
@@ -91,9 +91,8 @@ export class IdentityVerifier {
     if (found === 'not-to-be-had') return 'no-credential';
     if (found === 'unsupported') return 'unsupported';
     const { certificate } = found;
-    const names = sipIdentities({ subjectaltname: certificate.subjectAltName ?? '' });
     if (!isP256(certificate.publicKey) || !isValidAt(certificate, clock.nowMs())) return 'unsupported';
-    if (!names.includes(domain) || !('uri' in orig) || !orig.uri.endsWith(`@${domain}`)) {
+    if (!domainsOf(certificate).includes(domain) || !('uri' in orig) || !orig.uri.endsWith(`@${domain}`)) {
       return 'unsupported';
     }
     const input = inputOf(identity, { orig, dest, iat });

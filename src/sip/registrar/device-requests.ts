@@ -5,7 +5,7 @@ import type { Binding } from '../../core/ports.ts';
 import type { Gruus } from './gruu.ts';
 import type { SipOutgoing, SipResponse } from '../message.ts';
 import { errorFromStatus } from '../status.ts';
-import { requestToContact, tryFlows } from './towards-contact.ts';
+import { FLOW_FAILED, requestToContact, tryFlows } from './towards-contact.ts';
 import { parseSipUri } from '../uri.ts';
 
 export type DeviceRequestsDeps = {
@@ -14,8 +14,6 @@ export type DeviceRequestsDeps = {
   /** Contacts that can be reached now, of one device. */
   readonly contactsOf: (userKey: string, device?: string) => readonly Binding[];
 };
-
-const FLOW_FAILED = 430;
 
 /**
  * Sends requests within dialogs of ours: where the remote target is a GRUU of ours, to the contact of the device that it

@@ -3,9 +3,6 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Binding } from '../../core/ports.ts';
 import { tryFlows } from './towards-contact.ts';
 
-/** How an attempt at one contact went wrong. */
-type Failure = { readonly error: GatewayError };
-
 /**
  * Tries the contacts of a user until one takes it (RFC 3261, section 16.6 and 16.7; RFC 3428, section 6): those of the
  * highest q at once, the next only when all of those have failed. A device is tried once, over the flow it has registered
@@ -26,8 +23,8 @@ export async function tryContacts(
   for (const group of groupsByQ(contacts, isDoubted)) {
     const results = await firstSuccess(group.map((flows) => tryFlows(flows, attempt)));
     if (results === 'success') return;
-    failures.push(...results.map(({ error }) => error));
-    if (results.some(({ error }) => error.details.wholeUser === true)) break;
+    failures.push(...results);
+    if (results.some(({ details }) => details.wholeUser === true)) break;
   }
   throw bestFailure(failures);
 }
@@ -50,10 +47,10 @@ function groupsByQ(
   return [...groups.values()];
 }
 
-function firstSuccess(attempts: ReadonlyArray<Promise<void>>): Promise<'success' | readonly Failure[]> {
+function firstSuccess(attempts: ReadonlyArray<Promise<void>>): Promise<'success' | readonly GatewayError[]> {
   return Promise.any(attempts).then(
     () => 'success' as const,
-    (thrown: unknown) => (thrown as AggregateError).errors.map((error) => ({ error: GatewayError.of(error) })),
+    (thrown: unknown) => (thrown as AggregateError).errors.map((error) => GatewayError.of(error)),
   );
 }
 
@@ -67,7 +64,7 @@ const TELLING: ReadonlySet<number> = new Set([401, 407, 415, 420, 484]);
  * it one that tells the sender what to change. An answer comes before silence; but where the only answers say that the
  * contact itself is no longer his, silence of another counts more, and the message is tried again.
  */
-export function bestFailure(failures: readonly GatewayError[]): GatewayError {
+function bestFailure(failures: readonly GatewayError[]): GatewayError {
   let best: GatewayError | undefined;
   for (const failure of failures) if (best === undefined || rankOf(failure) < rankOf(best)) best = failure;
   if (best === undefined) return new GatewayError('recipient-unavailable', 'no contact is registered');

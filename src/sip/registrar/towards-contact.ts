@@ -6,7 +6,7 @@ import { parseSipUri, requestUriFrom } from '../uri.ts';
 type Request = (outgoing: SipOutgoing) => Promise<SipResponse>;
 
 /** RFC 5626, section 11.5: the proxy that holds the flow says that it is gone. */
-const FLOW_FAILED = 430;
+export const FLOW_FAILED = 430;
 
 /**
  * Sends a request to a contact: by the proxies of its path (RFC 3327, section 5.3), over the flow that the phone has

@@ -5,7 +5,7 @@ import type { IdentitySigner } from '../identity/identity-signer.ts';
 import { parseNameAddr } from '../header-values.ts';
 import { sipUriFromAddress } from '../map-address.ts';
 import type { HeaderField, SipOutgoing, SipResponse } from '../message.ts';
-import { parseSipUri, uriParam } from '../uri.ts';
+import { isOverTls, namesExpectedOf } from '../next-hop.ts';
 
 /** On whose behalf a request goes out, and what he wishes to keep to himself. */
 export type OnBehalfOf = { readonly author: Address; readonly privacy?: Privacy };
@@ -73,28 +73,16 @@ export class PeerRequests {
     if (peers.securityOf(domain) === 'none') return outgoing;
     const { nextHop } = outgoing;
     // A flow is what a request of the peer has come over, and was good enough then.
-    if (nextHop !== undefined && 'flow' in nextHop) return { ...outgoing, expectNames: this.#namesOf(domain) };
-    if (isOverTls(nextHop?.uri ?? firstHopOf(outgoing))) return outgoing;
+    const isOverFlow = nextHop !== undefined && 'flow' in nextHop;
+    if (!isOverFlow && isOverTls(nextHop?.uri ?? firstHopOf(outgoing))) return outgoing;
     const uri = peers.peersOf(domain).find(({ link }) => link === 'sip')?.nextHop;
-    return uri === undefined ? outgoing : { ...outgoing, nextHop: { uri }, expectNames: this.#namesOf(domain) };
-  }
-
-  #namesOf(domain: string): readonly string[] {
-    const nextHop = this.#deps.peers.peersOf(domain).find(({ link }) => link === 'sip')?.nextHop;
-    const host = nextHop === undefined ? undefined : parseSipUri(nextHop)?.host;
-    return host === undefined || host === domain ? [domain] : [domain, host];
+    const expectNames = namesExpectedOf(domain, uri);
+    if (isOverFlow) return { ...outgoing, expectNames };
+    return uri === undefined ? outgoing : { ...outgoing, nextHop: { uri }, expectNames };
   }
 }
 
 function firstHopOf({ headers, uri }: SipOutgoing): string {
   const route = headers.find(([name]) => name === 'Route');
   return route === undefined ? uri : (parseNameAddr(route[1])?.uri ?? uri);
-}
-
-/** Whether what is sent to this URI goes over TLS (RFC 3261, section 26.2.2). */
-function isOverTls(text: string): boolean {
-  const uri = parseSipUri(text);
-  if (uri === undefined) return false;
-  const transport = uriParam(uri, 'transport');
-  return uri.scheme === 'sips' || (typeof transport === 'string' && transport.toLowerCase() === 'tls');
 }

@@ -1,7 +1,7 @@
 import type { Origin } from '../../core/admission.ts';
 import type { PeerTable } from '../../core/peers.ts';
 import type { IdentityVerifier } from '../identity/identity-verifier.ts';
-import { parseNameAddr } from '../header-values.ts';
+import { isInDialog } from '../dispatch.ts';
 import type { SipRequest } from '../message.ts';
 
 /**
@@ -20,8 +20,4 @@ export function signatureCheck(
     if (verify === 'off' || isInDialog(request)) return undefined;
     return verifier.verify(request, origin.domain, verify);
   };
-}
-
-function isInDialog(request: SipRequest): boolean {
-  return parseNameAddr(request.headers.get('To') ?? '')?.params.has('tag') === true;
 }
