@@ -247,14 +247,12 @@ export class AccountLink implements XmppLink {
     this.#cancelPause();
     this.#cancelKeeping();
     if (this.#leaveQueue()) this.#isInGate = false;
-    if (
-      this.#standing.at === 'up' &&
-      (this.#outbox.unconfirmed + this.#outbox.waiting > 0 || !this.#inbound.isSettled)
-    ) {
+    this.#flush(false);
+    if (this.#standing.at === 'up' && this.#owes()) {
       await new Promise<void>((resolve) => {
         const cancel = this.#options.clock.after(graceMs, resolve);
         this.#drained = this.#settled = () => {
-          if (this.#outbox.unconfirmed + this.#outbox.waiting > 0 || !this.#inbound.isSettled) return;
+          if (this.#standing.at === 'up' && this.#owes()) return;
           cancel();
           resolve();
         };
@@ -503,6 +501,13 @@ export class AccountLink implements XmppLink {
     const { written } = this.#outbox;
     const pulse = this.#pulse;
     stream.write(text, () => pulse.flushed(written));
+    this.#drained();
+  }
+
+  /** Whether anything has still to be written, confirmed, or handled. */
+  #owes(): boolean {
+    const { unconfirmed, waiting } = this.#outbox;
+    return unconfirmed + waiting > 0 || this.#answers.length > 0 || !this.#inbound.isSettled;
   }
 
   #ask(): string {

@@ -91,6 +91,7 @@ export class ComponentLink implements XmppLink {
   #stoodMs = 0;
   #stopping = false;
   #answers = '';
+  #answerBytes = 0;
   readonly #turn = new TurnWrite(() => this.#flush(false));
   #inbound = 0;
   readonly #hold: ReadingHold;
@@ -144,7 +145,9 @@ export class ComponentLink implements XmppLink {
   post(stanza: XmlElement): void {
     if (this.#standing.at !== 'up') return;
     try {
-      this.#answers += this.#written(stanza);
+      const text = this.#written(stanza);
+      this.#answers += text;
+      this.#answerBytes += Buffer.byteLength(text);
     } catch (thrown) {
       this.#log.error({ error: thrown, stanza: stanza.name }, 'answer cannot be written');
       return;
@@ -161,10 +164,12 @@ export class ComponentLink implements XmppLink {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#cancelPause();
-    if (this.#standing.at === 'up' && this.#window.unconfirmed + this.#window.waiting > 0) {
+    this.#flush(false);
+    if (this.#standing.at === 'up' && this.#owes()) {
       await new Promise<void>((resolve) => {
         const cancel = this.#options.clock.after(graceMs, resolve);
         this.#drained = () => {
+          if (this.#standing.at === 'up' && this.#owes()) return;
           cancel();
           resolve();
         };
@@ -216,6 +221,7 @@ export class ComponentLink implements XmppLink {
     this.#stream = undefined;
     this.#cancelStep();
     this.#answers = '';
+    this.#answerBytes = 0;
     this.#hold.forget();
     this.#standing.become(this.#stopping ? 'stopped' : 'down', reason);
     this.#window.rejectAll(unreachable(reason));
@@ -270,6 +276,11 @@ export class ComponentLink implements XmppLink {
     else this.#drained();
   }
 
+  /** Whether anything has still to be written, or confirmed. */
+  #owes(): boolean {
+    return this.#window.unconfirmed + this.#window.waiting > 0 || this.#answers !== '';
+  }
+
   #flush(pingDue: boolean): void {
     const stream = this.#stream;
     if (stream === undefined || this.#standing.at !== 'up') return;
@@ -278,6 +289,7 @@ export class ComponentLink implements XmppLink {
     if (stream.bytesWaiting < SOCKET_BYTES_MAX) {
       text = this.#answers;
       this.#answers = '';
+      this.#answerBytes = 0;
       this.#holdOrRead();
       for (;;) {
         const before = this.#window.written;
@@ -290,6 +302,7 @@ export class ComponentLink implements XmppLink {
     if (text === '') return;
     const { written } = this.#window;
     stream.write(text, () => pulse.flushed(written));
+    this.#drained();
   }
 
   #ping(): string {
@@ -323,7 +336,7 @@ export class ComponentLink implements XmppLink {
 
   /** Stops reading while too much is under way, reads on when enough of it is done. */
   #holdOrRead(): void {
-    this.#hold.look(this.#inbound, this.#answers.length, this.#stream);
+    this.#hold.look(this.#inbound, this.#answerBytes, this.#stream);
   }
 
   /** The stanza's text; promise 4: nothing that a server ends the stream for. */

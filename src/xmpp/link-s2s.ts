@@ -344,7 +344,7 @@ export class S2sFederation {
 
   #isClogged(ends: Ends): boolean {
     const pair = this.#pairs.get(pairKey(ends));
-    return pair !== undefined && pair.answerUnits > this.#limits.answerBytesMax;
+    return pair !== undefined && pair.answerBytes > this.#limits.answerBytesMax;
   }
 
   #space(stream: StanzaStream): void {

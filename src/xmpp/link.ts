@@ -41,7 +41,8 @@ export type LinkEvents = {
  *     user's own password, not before that has been changed.
  *  7. At most `window` stanzas wait for confirmation; further calls of `send` wait in memory, in order.
  *  8. Stanzas come to `onStanza` in the order of the stream, text intact whatever the packets it came in.
- *  9. `stop` waits for unconfirmed stanzas at most `graceMs`, ends the stream properly, and connects no more.
+ *  9. `stop` waits for unconfirmed stanzas, and for answers that are not written, at most `graceMs`, ends the stream
+ *     properly, and connects no more.
  * 10. `post` writes without waiting for confirmation and outside the window, for answers that are worth nothing once
  *     the link is gone: while it is down they are dropped. What promise 4 says holds for them too.
  * 11. While many stanzas that came in are under way, or a peer that does not read leaves answers unwritten, nothing

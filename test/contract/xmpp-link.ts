@@ -270,6 +270,34 @@ export function xmppLinkContract(name: string, make: () => Promise<LinkWorld>): 
       assert.equal(late.code, 'peer-unreachable');
     });
 
+    promise(
+      9,
+      'stop also waits for those that wait for their turn, and writes answers before it closes',
+      async (world) => {
+        await world.link.send(aMessage(world, 'shows that this peer answers pings'));
+        world.peer.answering(false);
+        const sent = Array.from({ length: LINK_LIMITS.window + 10 }, (_, n) => `${n}`);
+        const ends = sent.map((body) => world.link.send(aMessage(world, body)));
+        const stopped = world.link.stop(5_000);
+        world.link.post(aMessage(world, 'answer while it stops'));
+        const all = LINK_LIMITS.window + 2;
+        await until(() => world.peer.received.length === all, { what: 'a window is written', everyMs: 2 });
+        world.peer.answering(true);
+        await Promise.all(ends);
+        await stopped;
+        const seen = bodies(world.peer.received).filter((body) => /^[0-9]+$/.test(body));
+        assert.deepEqual(seen, sent);
+        assert.ok(bodies(world.peer.received).includes('answer while it stops'));
+      },
+    );
+
+    promise(9, 'answers given just before stop are written', async (world) => {
+      await world.link.send(aMessage(world, 'a'));
+      world.link.post(aMessage(world, 'answer'));
+      await world.link.stop(5_000);
+      await until(() => bodies(world.peer.received).includes('answer'), { what: 'the answer is in', everyMs: 2 });
+    });
+
     promise(9, 'stop waits no longer than its grace', async (world) => {
       await world.link.send(aMessage(world, 'shows that this peer answers pings'));
       world.peer.answering(false);

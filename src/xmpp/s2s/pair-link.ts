@@ -51,7 +51,7 @@ export class PairLink implements XmppLink {
   #isOpening = false;
   #waiting: Outgoing[] = [];
   #answers: string[] = [];
-  #answerUnits = 0;
+  #answerBytes = 0;
   readonly #standing: LinkStanding;
   #failures = 0;
   #upSinceMs = 0;
@@ -82,9 +82,9 @@ export class PairLink implements XmppLink {
     return this.#listener.isThere && this.#standing.at !== 'stopped';
   }
 
-  /** Units of answers that wait to be written. */
-  get answerUnits(): number {
-    return this.#answerUnits + (this.#stream?.sender.answerUnits ?? 0);
+  /** Bytes of answers that wait to be written. */
+  get answerBytes(): number {
+    return this.#answerBytes + (this.#stream?.sender.answerBytes ?? 0);
   }
 
   start(events: LinkEvents): Promise<void> {
@@ -120,7 +120,7 @@ export class PairLink implements XmppLink {
   }
 
   post(stanza: XmlElement): void {
-    if (this.#standing.at !== 'up' || this.#isStopping) return;
+    if (this.#standing.at !== 'up') return;
     let text: string;
     try {
       text = this.#text(stanza);
@@ -132,7 +132,7 @@ export class PairLink implements XmppLink {
       this.#stream.post(this.ends, text);
     } else {
       this.#answers.push(text);
-      this.#answerUnits += text.length;
+      this.#answerBytes += Buffer.byteLength(text);
       this.#open();
     }
     this.#deps.recheck(this);
@@ -152,12 +152,12 @@ export class PairLink implements XmppLink {
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.#cancelPause();
-    const owed = (): number => this.#waiting.length + (this.#stream?.sender.unconfirmed ?? 0);
-    if (this.#standing.at === 'up' && owed() > 0) {
+    this.#stream?.sender.flushNow();
+    if (this.#standing.at === 'up' && this.#owes()) {
       await new Promise<void>((resolve) => {
         const cancel = this.#deps.clock.after(graceMs, resolve);
         this.#drained = () => {
-          if (owed() > 0) return;
+          if (this.#standing.at === 'up' && this.#owes()) return;
           cancel();
           resolve();
         };
@@ -175,7 +175,7 @@ export class PairLink implements XmppLink {
 
   /** A stream is there. */
   opened(stream: StanzaStream): void {
-    if (this.#isStopping) {
+    if (this.#standing.at === 'stopped') {
       this.#deps.release(this, stream);
       return;
     }
@@ -185,7 +185,7 @@ export class PairLink implements XmppLink {
     this.#lastReason = undefined;
     this.#upSinceMs = this.#deps.clock.nowMs();
     for (const text of this.#answers.splice(0)) stream.post(this.ends, text);
-    this.#answerUnits = 0;
+    this.#answerBytes = 0;
     for (const outgoing of this.#waiting.splice(0)) stream.send(this.ends, outgoing);
     this.#log.info({ peer: this.ends.peer, direction: stream.direction }, 'stream ready');
     this.#turnUp();
@@ -202,6 +202,8 @@ export class PairLink implements XmppLink {
     if (this.#stream === undefined) return;
     this.#stream = undefined;
     if (this.#isStopping) {
+      // Nothing is opened any more for what could not be written.
+      this.#rejectWaiting(end.reason);
       this.#drained();
       return;
     }
@@ -231,8 +233,13 @@ export class PairLink implements XmppLink {
     return this.#listener.stanza(stanza);
   }
 
+  /** Whether anything has still to be written, or confirmed. */
+  #owes(): boolean {
+    return this.#waiting.length + (this.#stream?.sender.unconfirmed ?? 0) > 0 || this.answerBytes > 0;
+  }
+
   #hasRoom(): boolean {
-    return this.#standing.at !== 'up' || this.answerUnits <= this.#deps.answerBytesMax;
+    return this.#standing.at !== 'up' || this.answerBytes <= this.#deps.answerBytesMax;
   }
 
   #tellRoom(): void {
@@ -279,7 +286,10 @@ export class PairLink implements XmppLink {
     this.#rejectWaiting(reason);
     if (wasUp) this.#listener.tell((events) => events.onDown(reason));
     this.#firstTryEnded();
-    if (this.#isStopping) return;
+    if (this.#isStopping) {
+      this.#drained();
+      return;
+    }
     const pauseMs = reconnectPauseMs(this.#failures, isRefusal, random);
     this.#failures += 1;
     this.#tell(reason, isRefusal, wasUp, pauseMs);
@@ -295,7 +305,7 @@ export class PairLink implements XmppLink {
   #rejectWaiting(reason: string): void {
     const error = unreachable(reason);
     this.#answers = [];
-    this.#answerUnits = 0;
+    this.#answerBytes = 0;
     for (const outgoing of this.#waiting.splice(0)) outgoing.lost(error);
   }
 

@@ -147,7 +147,7 @@ export abstract class StanzaStream {
   holdOrRead(): void {
     const { inboundMax } = this.deps.limits;
     const isClogged = (): boolean =>
-      this.sender.answerUnits > this.deps.limits.answerBytesMax ||
+      this.sender.answerBytes > this.deps.limits.answerBytesMax ||
       [...this.pairs.values()].some((ends) => this.deps.isClogged(ends));
     if (!this.#isHolding) {
       if (this.#inbound <= inboundMax && !isClogged()) return;

@@ -53,7 +53,7 @@ export class StreamSender {
   #asked = '';
   #wire: SenderWire | undefined;
   #answers: string[] = [];
-  #answerUnits = 0;
+  #answerBytes = 0;
   readonly #turn = new TurnWrite(() => this.#flush(false));
 
   /** @param pingText a ping stanza with this id, to the peer of the newest stanza; `onSpace`: answers have left, or all is
@@ -81,8 +81,9 @@ export class StreamSender {
     return this.#window.unconfirmed;
   }
 
-  get answerUnits(): number {
-    return this.#answerUnits;
+  /** Of answers that wait to be written. */
+  get answerBytes(): number {
+    return this.#answerBytes;
   }
 
   get habit(): PingHabit {
@@ -143,7 +144,7 @@ export class StreamSender {
   /** Writes outside the window and unconfirmed. */
   post(text: string): void {
     this.#answers.push(text);
-    this.#answerUnits += text.length;
+    this.#answerBytes += Buffer.byteLength(text);
     this.flushSoon();
   }
 
@@ -181,6 +182,11 @@ export class StreamSender {
     if (confirmed !== undefined && !this.#isManaged) this.#confirmed(confirmed);
     if (pingDue === true) this.#flush(true);
     return mute === true ? { mute } : {};
+  }
+
+  /** Writes what may be written without waiting for the end of the turn: the stream is about to be closed. */
+  flushNow(): void {
+    this.#flush(false);
   }
 
   flushSoon(): void {
@@ -235,7 +241,7 @@ export class StreamSender {
 
   #dropAnswers(): void {
     this.#answers = [];
-    this.#answerUnits = 0;
+    this.#answerBytes = 0;
   }
 
   #writtenCounted(): number {

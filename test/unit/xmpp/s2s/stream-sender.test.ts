@@ -22,3 +22,15 @@ test('s2s sender: a ping says which node has sent it, wherever its answer comes'
     assert.equal(runOfPing(id), undefined, id);
   }
 });
+
+test('s2s sender: answers that wait are counted in bytes of UTF-8', () => {
+  const limits = { window: 10, windowBytes: 1_000 };
+  const sender = new StreamSender(
+    limits,
+    { answers: false, isMute: false },
+    (id) => id,
+    () => undefined,
+  );
+  sender.post('日本語');
+  assert.equal(sender.answerBytes, 9);
+});
