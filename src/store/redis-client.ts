@@ -4,6 +4,8 @@ import type { RedisOptions } from 'ioredis';
 /** Of ioredis, where answers are mapped as Redis 6 gives them. */
 export type LastingRedisOptions = Omit<RedisOptions, 'replyMapping'>;
 
+type Place = { readonly host: string; readonly port: number };
+
 const AGAIN_MS = 100;
 
 /**
@@ -14,10 +16,13 @@ const AGAIN_MS = 100;
  */
 export class LastingRedis extends Redis {
   readonly #copies = new Set<LastingRedis>();
+  readonly #place: (() => Place | undefined) | undefined;
   #isLetGo = false;
 
-  constructor(options: LastingRedisOptions) {
+  /** @param place where it connects to when it begins anew; absent: where it did before */
+  constructor(options: LastingRedisOptions, place?: () => Place | undefined) {
     super(options);
+    this.#place = place;
     this.on('end', () => this.#goOn());
     // What ioredis declares it to return depends on its argument, which no overriding method can say.
     this.duplicate = ((more?: Partial<LastingRedisOptions>) => this.#copy(more)) as Redis['duplicate'];
@@ -49,7 +54,9 @@ export class LastingRedis extends Redis {
   #goOn(): void {
     if (this.#isLetGo) return;
     setTimeout(() => {
-      if (!this.#isLetGo) this.connect().catch(() => undefined); // `error` has told, and `end` comes again
+      if (this.#isLetGo) return;
+      Object.assign(this.options, this.#place?.());
+      this.connect().catch(() => undefined); // `error` has told, and `end` comes again
     }, AGAIN_MS);
   }
 }

@@ -1,10 +1,11 @@
 import { EventEmitter } from 'node:events';
-import { Cluster } from 'ioredis';
-import type { ClusterOptions, Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import type { StoreConfig } from '../core/config.ts';
+import type { HostPort } from '../core/config/values.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { LastingRedis, type LastingRedisOptions as Options } from './redis-client.ts';
+import { SlotCluster, type SlotClusterOptions } from './redis-cluster.ts';
 import { tellDurability } from './redis-durability.ts';
 
 /** A Redis, or a Cluster of them: the same commands. */
@@ -12,8 +13,8 @@ export type RedisClient = Redis | Cluster;
 
 /**
  * What a connection beside the first is for.
- * `waits`: its commands wait until Redis is back, as BullMQ wants it. `listens`: subscriptions, or blocking reads of at
- * most two seconds each; its commands fail while Redis is away.
+ * `waits`: its commands wait until Redis is back, as BullMQ wants it. `listens`: blocking reads of at most two seconds
+ * each; its commands fail while Redis is away.
  */
 export type RedisUse = 'waits' | 'listens';
 
@@ -28,6 +29,10 @@ const WORKER_SILENCE_MS = 15_000;
 /** Slot tables of a Cluster are asked anew this often, so that a failover is noticed without a refused command. */
 const SLOTS_MS = 2_000;
 const RETRY_AFTER_SECONDS = 30;
+/** Its commands fail at once while Redis is away. */
+const FAILS: Options = { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false };
+/** In the place of PUBLISH, of which a Cluster does not know where it belongs. */
+const PUBLISH = `return redis.call('PUBLISH', ARGV[1], ARGV[2])`;
 
 type Events = { ready: []; away: [] };
 
@@ -80,12 +85,7 @@ export class RedisConnection extends EventEmitter<Events> {
     this.#config = config;
     this.log = log;
     this.where = placesOf(config);
-    this.client = this.#connect({
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      commandTimeout: COMMAND_MS,
-      autoResendUnfulfilledCommands: false,
-    });
+    this.client = this.#connect({ ...FAILS, commandTimeout: COMMAND_MS });
     this.#follow();
   }
 
@@ -111,16 +111,38 @@ export class RedisConnection extends EventEmitter<Events> {
 
   /** A further connection, closed with this one. */
   another(use: RedisUse): RedisClient {
-    const client = this.#connect(
-      use === 'waits'
-        ? { maxRetriesPerRequest: null, socketTimeout: WORKER_SILENCE_MS }
-        : { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false },
+    return this.#begun(
+      this.#connect(use === 'waits' ? { maxRetriesPerRequest: null, socketTimeout: WORKER_SILENCE_MS } : FAILS),
     );
-    client.on('error', (error: Error) => this.log.debug({ error: error.message }, 'redis connection failed'));
-    client.connect().catch(() => undefined); // it goes on trying
-    this.#others.add(client);
-    client.on('end', () => this.#others.delete(client));
-    return client;
+  }
+
+  /** A further connection for subscriptions, closed with this one. Of a Cluster any server tells what is published. */
+  listener(): Redis {
+    const options = this.#options(FAILS);
+    if (this.#config.servers.kind !== 'cluster') return this.#begun(this.#connectOne(this.#config.servers, options));
+    const { nodes } = this.#config.servers;
+    let last: HostPort | undefined;
+    const place = (): HostPort | undefined => {
+      const others = [...this.#knownServers(), ...nodes].filter(
+        ({ host, port }) => host !== last?.host || port !== last.port,
+      );
+      return (last = oneOf(others) ?? last);
+    };
+    // It ends with each connection, so that it begins anew at another server.
+    const retryStrategy = (): null => null;
+    return this.#begun(new LastingRedis({ ...options, ...place(), retryStrategy }, place));
+  }
+
+  /**
+   * Publishes a text; what one process publishes is told in the order of its calls. @returns how many listen, of a
+   * Cluster those at one server only. @throws GatewayError 'store-unavailable'; it may have been done all the same
+   */
+  async publish(channel: string, text: string): Promise<number> {
+    // A Cluster takes PUBLISH at any server, and what was sent to two of them may be told in either order.
+    const told = await this.ask((client) =>
+      this.isCluster ? client.eval(PUBLISH, 1, this.key(''), channel, text) : client.publish(channel, text),
+    );
+    return Number(told);
   }
 
   /** Sends commands. @throws GatewayError 'store-unavailable' whatever fails. */
@@ -150,9 +172,16 @@ export class RedisConnection extends EventEmitter<Events> {
     for (const client of [this.client, ...this.#others]) client.disconnect();
   }
 
-  #connect(more: Options): RedisClient {
-    const { servers, database, username, password, tls } = this.#config;
-    const options: Options = {
+  #begun<Client extends RedisClient>(client: Client): Client {
+    client.on('error', (error: Error) => this.log.debug({ error: error.message }, 'redis connection failed'));
+    client.connect().catch(() => undefined); // it goes on trying
+    this.#others.add(client);
+    return client;
+  }
+
+  #options(more: Options): Options {
+    const { username, password, tls } = this.#config;
+    return {
       lazyConnect: true,
       connectTimeout: COMMAND_MS,
       // A server that is there and says nothing is as good as away.
@@ -164,30 +193,38 @@ export class RedisConnection extends EventEmitter<Events> {
       ...(tls === undefined ? {} : { tls: { ...tls } }),
       ...more,
     };
-    const retryStrategy = (times: number): number => Math.min(RECONNECT_MS_MAX, 50 * times);
-    switch (servers.kind) {
-      case 'one':
-        return new LastingRedis({ ...options, ...servers.server, db: database, retryStrategy });
-      case 'sentinels':
-        return new LastingRedis({
-          ...options,
-          db: database,
-          retryStrategy,
-          sentinels: [...servers.sentinels],
-          name: servers.name,
-          sentinelRetryStrategy: retryStrategy,
-          sentinelCommandTimeout: COMMAND_MS,
-          // A failover that the Sentinels have decided is followed at once, also when the old master still answers.
-          failoverDetector: true,
-          ...(servers.password === undefined ? {} : { sentinelPassword: servers.password }),
-          ...(tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: { ...tls } }),
-        });
-      case 'cluster':
-        return new Cluster(
-          [...servers.nodes],
-          clusterOptions(options, retryStrategy) as ConstructorParameters<typeof Cluster>[1],
-        );
-    }
+  }
+
+  #connect(more: Options): RedisClient {
+    const { servers } = this.#config;
+    const options = this.#options(more);
+    if (servers.kind !== 'cluster') return this.#connectOne(servers, options);
+    return new SlotCluster([...servers.nodes], clusterOptions(options));
+  }
+
+  #connectOne(servers: Exclude<StoreConfig['servers'], { kind: 'cluster' }>, options: Options): LastingRedis {
+    const { database, tls } = this.#config;
+    if (servers.kind === 'one') return new LastingRedis({ ...options, ...servers.server, db: database, retryStrategy });
+    return new LastingRedis({
+      ...options,
+      db: database,
+      retryStrategy,
+      sentinels: [...servers.sentinels],
+      name: servers.name,
+      sentinelRetryStrategy: retryStrategy,
+      sentinelCommandTimeout: COMMAND_MS,
+      // A failover that the Sentinels have decided is followed at once, also when the old master still answers.
+      failoverDetector: true,
+      ...(servers.password === undefined ? {} : { sentinelPassword: servers.password }),
+      ...(tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: { ...tls } }),
+    });
+  }
+
+  #knownServers(): readonly HostPort[] {
+    const { client } = this;
+    if (!client.isCluster) return [];
+    const places = (client as Cluster).nodes().map(({ options }) => options);
+    return places.flatMap(({ host, port }) => (host === undefined || port === undefined ? [] : [{ host, port }]));
   }
 
   #follow(): void {
@@ -235,13 +272,21 @@ export function wasRefused(thrown: unknown): boolean {
   return cause.name === 'ReplyError' || cause.message.includes("isn't writeable");
 }
 
-function clusterOptions(options: Options, retry: (times: number) => number): ClusterOptions {
+function retryStrategy(times: number): number {
+  return Math.min(RECONNECT_MS_MAX, 50 * times);
+}
+
+function oneOf<T>(some: readonly T[]): T | undefined {
+  return some[Math.floor(Math.random() * some.length)];
+}
+
+function clusterOptions(options: Options): SlotClusterOptions {
   const { enableOfflineQueue = true, maxRetriesPerRequest, ...redisOptions } = options;
   const waits = maxRetriesPerRequest === null;
   return {
     lazyConnect: true,
     enableOfflineQueue,
-    clusterRetryStrategy: retry,
+    clusterRetryStrategy: retryStrategy,
     slotsRefreshTimeout: COMMAND_MS,
     slotsRefreshInterval: SLOTS_MS,
     // Where a command must fail rather than wait, only what moved with its slot is sent again.

@@ -6,8 +6,8 @@ import type {
   NodeView,
   NodeWire,
 } from '../core/nodes/node-ports.ts';
-import type { RedisClient, RedisConnection } from './redis-connection.ts';
-import { redisFailure } from './redis-connection.ts';
+import type { RedisConnection } from './redis-connection.ts';
+import { RedisEar } from './redis-ear.ts';
 
 /**
  * One hash holds it all, so that a cluster has it in one place: `member:<name>`, `lease:<name>` and `fence`, the last
@@ -147,54 +147,41 @@ function byName(a: { readonly name: string }, b: { readonly name: string }): num
 /** The NodeWire over the channels of Redis: one for each process, one for all. */
 export class RedisWire implements NodeWire {
   readonly #connection: RedisConnection;
-  /** One that listens can do nothing else. */
-  readonly #listener: RedisClient;
   readonly #all: string;
+  #ear: RedisEar | undefined;
   #run = '';
 
   constructor(connection: RedisConnection) {
     this.#connection = connection;
-    this.#listener = connection.another('listens');
     this.#all = connection.key('nodes:all');
   }
 
   async open(run: string, { onText, onInterrupted }: Parameters<NodeWire['open']>[1]): Promise<void> {
     this.#run = run;
-    const listener = this.#listener;
-    listener.on('message', (channel: string, text: string) => {
-      // To all is told with the sender's run before it: he is not told himself.
-      if (channel !== this.#all) onText(text);
-      else if (!text.startsWith(`${run} `)) onText(text.slice(text.indexOf(' ') + 1));
+    this.#ear = new RedisEar(this.#connection, [this.#channelOf(run), this.#all], {
+      onText: (channel, text) => {
+        // To all is told with the sender's run before it: he is not told himself.
+        if (channel !== this.#all) onText(text);
+        else if (!text.startsWith(`${run} `)) onText(text.slice(text.indexOf(' ') + 1));
+      },
+      onInterrupted,
     });
-    const listen = () => listener.subscribe(this.#channelOf(run), this.#all);
-    if (listener.status !== 'ready') await new Promise((resolve) => listener.once('ready', resolve));
-    try {
-      await listen();
-    } catch (error) {
-      throw redisFailure(error);
-    }
-    listener.on('ready', () => {
-      listen().then(onInterrupted, (error: unknown) =>
-        this.#connection.log.warn({ error }, 'node does not hear the others'),
-      );
-    });
+    await this.#ear.open();
   }
 
   async send(run: string, text: string): Promise<boolean> {
-    const listeners = await this.#connection.ask((client) => client.publish(this.#channelOf(run), text));
+    const listeners = await this.#connection.publish(this.#channelOf(run), text);
     return listeners > 0 || this.#connection.isCluster;
   }
 
   sendAll(text: string): void {
-    this.#connection
-      .ask((client) => client.publish(this.#all, `${this.#run} ${text}`))
-      .catch((error: unknown) => {
-        this.#connection.log.debug({ error }, 'word to all nodes was not sent');
-      });
+    this.#connection.publish(this.#all, `${this.#run} ${text}`).catch((error: unknown) => {
+      this.#connection.log.debug({ error }, 'word to all nodes was not sent');
+    });
   }
 
   close(): Promise<void> {
-    this.#listener.disconnect();
+    this.#ear?.close();
     return Promise.resolve();
   }
 

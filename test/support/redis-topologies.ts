@@ -14,40 +14,75 @@ export type RedisTopology = {
   stop(): Promise<void>;
 };
 
-/** Three masters of a Redis Cluster, each with a third of the slots. */
-export async function startRedisCluster(): Promise<RedisTopology> {
-  const masters = await Promise.all(
-    [0, 1, 2].map(async () =>
+export type RedisCluster = RedisTopology & {
+  /** Three masters, and then their replicas in the same order. */
+  readonly servers: readonly RedisServer[];
+  /** Which of them has the slot of a key. */
+  ownerOf(key: string): Promise<number>;
+  /** Sends a command to all. */
+  command(...words: string[]): Promise<void>;
+};
+
+/** Three masters of a Redis Cluster, each with a third of the slots, and with a replica where that is asked for. */
+export async function startRedisCluster({ replicas = false } = {}): Promise<RedisCluster> {
+  const servers = await Promise.all(
+    Array.from({ length: replicas ? 6 : 3 }, async () =>
       startRedis({
         'cluster-enabled': 'yes',
         'cluster-port': String(await freePort()),
-        'cluster-node-timeout': '2000',
+        'cluster-node-timeout': replicas ? '1000' : '2000',
+        'cluster-replica-validity-factor': '0',
+        'repl-diskless-sync-delay': '0',
       }),
     ),
   );
-  const clients = masters.map(({ port }) => new Redis({ port }));
-  const nodes = await Promise.all(clients.map((client) => client.call('CLUSTER', 'NODES')));
+  const seen = (server: RedisServer): Promise<string> => server.call('CLUSTER', 'NODES').then(String);
+  const [, port, bus] = /:([0-9]+)@([0-9]+)/.exec(await seen(servers[0]!)) ?? [];
   const slots = ['0 5460', '5461 10922', '10923 16383'];
-  for (const [at, client] of clients.entries()) {
-    await client.call('CLUSTER', 'ADDSLOTSRANGE', ...(slots[at] ?? '').split(' '));
-    const [, port, bus] = /:([0-9]+)@([0-9]+)/.exec(String(nodes[0])) ?? [];
-    if (at > 0) await client.call('CLUSTER', 'MEET', '127.0.0.1', port ?? '', bus ?? '');
+  for (const [at, server] of servers.entries()) {
+    if (at < 3) await server.call('CLUSTER', 'ADDSLOTSRANGE', ...(slots[at] ?? '').split(' '));
+    if (at > 0) await server.call('CLUSTER', 'MEET', '127.0.0.1', port ?? '', bus ?? '');
   }
-  const isWhole = async (client: Redis): Promise<boolean> => {
-    const info = String(await client.call('CLUSTER', 'INFO'));
-    return info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:3');
+  const isWhole = async (server: RedisServer): Promise<boolean> => {
+    const info = String(await server.call('CLUSTER', 'INFO'));
+    return info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${servers.length}`);
   };
-  await until(async () => (await Promise.all(clients.map(isWhole))).every(Boolean), { what: 'the cluster is whole' });
-  for (const client of clients) client.disconnect();
+  await until(async () => (await Promise.all(servers.map(isWhole))).every(Boolean), { what: 'the cluster is whole' });
+  for (const [at, replica] of servers.slice(3).entries()) {
+    await replica.call('CLUSTER', 'REPLICATE', String(await servers[at]!.call('CLUSTER', 'MYID')));
+  }
+  await until(
+    async () =>
+      (await Promise.all(servers.slice(3).map((server) => server.call('ROLE')))).every((role) =>
+        (role as unknown[]).includes('connected'),
+      ),
+    { what: 'the replicas have what their masters have' },
+  );
   return {
+    servers,
+    ownerOf: async (key) => {
+      const slot = Number(await servers[0]!.call('CLUSTER', 'KEYSLOT', key));
+      const views = await Promise.all(servers.map((server) => seen(server).catch(() => '')));
+      return views.findIndex((view) =>
+        [...(/^.*myself,master.*$/m.exec(view)?.[0] ?? '').matchAll(/ ([0-9]+)(?:-([0-9]+))?(?= |$)/g)]
+          .slice(-1)
+          .some(([, first, last = first]) => Number(first) <= slot && slot <= Number(last)),
+      );
+    },
+    command: async (...words) => {
+      await Promise.all(servers.map((server) => server.command(...words)));
+    },
     config: (prefix) => ({
       type: 'redis',
-      servers: { kind: 'cluster', nodes: masters.slice(0, 2).map(({ port }) => ({ host: '127.0.0.1', port })) },
+      servers: {
+        kind: 'cluster',
+        nodes: servers.slice(0, 2).map((server) => ({ host: '127.0.0.1', port: server.port })),
+      },
       database: 0,
       prefix,
     }),
     stop: async () => {
-      await Promise.all(masters.map((master) => master.stop()));
+      await Promise.all(servers.map((server) => server.stop()));
     },
   };
 }

@@ -7,6 +7,9 @@ import { aBinding } from '../../contract/binding-store.ts';
 import { anEntry } from '../../contract/delivery-queue.ts';
 import { needs } from '../../support/peers.ts';
 import { LastingRedis } from '../../../src/store/redis-client.ts';
+import { RedisConnection } from '../../../src/store/redis-connection.ts';
+import { RedisWire } from '../../../src/store/redis-nodes.ts';
+import { silentLog } from '../../support/memory-queue.ts';
 import { startRedisCluster, startRedisWithSentinel } from '../../support/redis-topologies.ts';
 import { freePort } from '../../support/ports.ts';
 import { startRedis } from '../../support/redis-server.ts';
@@ -46,6 +49,88 @@ test('redis cluster: everything of the store is in one slot, and works', needs('
   assert.deepEqual([...(await world.open()).records('rules').all()], [['one', 1]]);
   assert.equal(store.isCurrent(), true);
 });
+
+test(
+  'redis cluster: a node that listens at a server that hangs hears again, from another',
+  needs('redis'),
+  async (t) => {
+    const cluster = await startRedisCluster();
+    t.after(() => cluster.stop());
+    await cluster.command('CONFIG', 'SET', 'cluster-require-full-coverage', 'no');
+    const config = cluster.config('wire');
+    const owner = await cluster.ownerOf('{wire}:');
+    const sender = await RedisConnection.open(config, silentLog);
+    t.after(() => sender.close());
+    const heard = new Set<string>();
+    // Each listens where it happens to: one of them where the slot is not.
+    for (let n = 0, isElsewhere = false; !isElsewhere; n++) {
+      const connection = await RedisConnection.open(config, silentLog);
+      t.after(() => connection.close());
+      const wire = new RedisWire(connection);
+      t.after(() => wire.close());
+      await wire.open(`run-${n}`, {
+        onText: (text) => heard.add(`${n} ${text}`),
+        onInterrupted: () => heard.add(`${n}`),
+      });
+      for (const [at, server] of cluster.servers.entries()) {
+        const [, listeners] = (await server.call('PUBSUB', 'NUMSUB', `{wire}:node:run-${n}`)) as [string, number];
+        if (at === owner || listeners === 0) continue;
+        isElsewhere = true;
+        server.signal('SIGSTOP');
+        t.after(() => server.signal('SIGCONT'));
+        await until(() => heard.has(`${n}`), { what: 'it knows that it may have missed something' });
+        await sender.publish(`{wire}:node:run-${n}`, 'again');
+        await until(() => heard.has(`${n} again`), { what: 'it hears again' });
+        server.signal('SIGCONT');
+        break;
+      }
+    }
+  },
+);
+
+test(
+  'redis cluster: while the slot moves, what is asked is refused, and nothing is written beside',
+  needs('redis'),
+  async (t) => {
+    const cluster = await startRedisCluster();
+    t.after(() => cluster.stop());
+    const world = new RedisWorld((prefix) => cluster.config(prefix));
+    t.after(() => world.close());
+    const store = await world.open();
+    const delivered = await delivering(store);
+    const records = store.records<number>('rules');
+    await records.put('before', 1);
+    const key = `{${world.config.prefix}}:`;
+    const slot = String(await cluster.servers[0]!.call('CLUSTER', 'KEYSLOT', key));
+    const from = await cluster.ownerOf(key);
+    const to = (from + 1) % 3;
+    const [source, target] = [cluster.servers[from]!, cluster.servers[to]!];
+    const [sourceId, targetId] = [await source.call('CLUSTER', 'MYID'), await target.call('CLUSTER', 'MYID')];
+    await target.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', String(sourceId));
+    await source.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', String(targetId));
+    await assert.rejects(records.put('refused', 1), { code: 'store-unavailable' });
+    await assert.rejects(store.queue.add(anEntry({ id: 'refused' }, Date.now())), { code: 'store-unavailable' });
+    assert.equal(await target.call('CLUSTER', 'COUNTKEYSINSLOT', slot), 0);
+    for (;;) {
+      const keys = (await source.call('CLUSTER', 'GETKEYSINSLOT', slot, '100')) as string[];
+      if (keys.length === 0) break;
+      await source.call('MIGRATE', '127.0.0.1', String(target.port), '', '0', '5000', 'KEYS', ...keys);
+    }
+    for (const server of [target, source]) await server.call('CLUSTER', 'SETSLOT', slot, 'NODE', String(targetId));
+    await until(() => store.queue.add(anEntry({ id: 'after' }, Date.now())), {
+      what: 'it is taken where the slot is now',
+    });
+    await until(() => delivered.includes('after'), { what: 'it is delivered' });
+    await records.put('after', 2);
+    assert.deepEqual(
+      new Map((await world.open()).records('rules').all()),
+      new Map([
+        ['before', 1],
+        ['after', 2],
+      ]),
+    );
+  },
+);
 
 test('redis behind a Sentinel: after a failover it goes on by itself in under 10 s', needs('redis'), async (t) => {
   const topology = await startRedisWithSentinel();
