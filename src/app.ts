@@ -8,7 +8,7 @@ import { numberPlan } from './app/numbers.ts';
 import type { AppOptions } from './app/options.ts';
 import { receiptNames } from './app/receipt-names.ts';
 import { createSipStack, registerSettings } from './app/sip-stack.ts';
-import { durableSecret } from './app/durable-secret.ts';
+import { derivedKey, durableSecret } from './app/durable-secret.ts';
 import {
   deliveryElsewhere,
   joinNodes,
@@ -76,8 +76,9 @@ export class App {
     try {
       nodes = await joinNodes(options);
       const stack = await createSipStack(options, { onUp: () => app.#sipIsUp() }, nodes);
-      const gruuSecret = nodes?.secrets.gruu ?? (await durableSecret(stores.store.records('secret'), 'gruu'));
-      const app = new App(options, stores, { stack, gruuSecret, nodes });
+      // Named for the first thing it was used for.
+      const secret = nodes?.secrets.gruu ?? (await durableSecret(stores.store.records('secret'), 'gruu'));
+      const app = new App(options, stores, { stack, secret, nodes });
       return app;
     } catch (thrown) {
       await nodes?.close();
@@ -91,9 +92,9 @@ export class App {
     stores: Stores,
     {
       stack,
-      gruuSecret,
+      secret,
       nodes,
-    }: { readonly stack: SipStack; readonly gruuSecret: Uint8Array; readonly nodes: Nodes | undefined },
+    }: { readonly stack: SipStack; readonly secret: Uint8Array; readonly nodes: Nodes | undefined },
   ) {
     const { config, clock, random, log } = options;
     const { store, queue } = stores;
@@ -106,16 +107,16 @@ export class App {
     const contactsOf = (userKey: string) => this.#registrations.contactsOf(userKey);
     const reachableOf = (userKey: string, device?: string) => this.#registrations.reachableOf(userKey, device);
     const isOwn = (domain: string) => this.#peers.own(domain) !== undefined;
-    const gruus = new Gruus({ secret: gruuSecret, isOwn, contactsOf });
+    const gruus = new Gruus({ secret, isOwn, contactsOf });
     const users = new UserTable({ peers: this.#peers, credentials: store.credentials, contactsOf });
     const isUser = users.isUser.bind(users);
     const numbers = numberPlan(this.#peers, users, options);
-    this.#federations = createFederations(options, nodes, queue, gruuSecret);
+    this.#federations = createFederations(options, nodes, queue, secret);
     this.#links = new Map([...createLinks(options, nodes), ...this.#federations.links]);
     const accountParts = { stores, nodes, links: this.#links, isUser, services: () => this.#services() };
     const accounts = createAccounts(accountParts, options);
     this.#accounts = accounts?.face;
-    const names = receiptNames(gruuSecret);
+    const names = receiptNames(secret);
     const router = new Router(this.#peers, users.isKnownHere.bind(users), this.#accounts);
     const admission = new Admission({
       peers: this.#peers,
@@ -203,7 +204,9 @@ export class App {
       telDomain: config.telDomain,
       receipts: { nameOf: names.nameOf, delivered: (message) => this.#receipts.delivered(message) },
       ...(config.domains.some(({ edge }) => edge === true)
-        ? { edge: { secret: gruuSecret, stack, isKnownHere: users.isKnownHere.bind(users) } }
+        ? {
+            edge: { flowTokenKey: derivedKey(secret, 'flow token'), stack, isKnownHere: users.isKnownHere.bind(users) },
+          }
         : {}),
       clock,
       log,

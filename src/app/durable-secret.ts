@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import type { Records } from '../core/ports.ts';
 
 const SECRET_BYTES = 32;
@@ -12,4 +12,9 @@ export async function durableSecret(records: Records<{ readonly value: string }>
   const secret = randomBytes(SECRET_BYTES);
   await records.put(name, { value: secret.toString('base64') });
   return secret;
+}
+
+/** A key for one purpose alone, made from a secret that serves several. */
+export function derivedKey(secret: Uint8Array, purpose: string): Buffer {
+  return createHmac('sha256', secret).update(purpose).digest();
 }

@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto';
 import type { Log } from '../core/log.ts';
 import { pairLink } from '../core/peers.ts';
 import type { DeliveryQueue } from '../core/ports.ts';
@@ -10,6 +9,7 @@ import { linkLease, OwnedLink } from '../xmpp/owned-link.ts';
 import type { OtherNodes } from '../xmpp/s2s/federation-options.ts';
 import type { Ends } from '../xmpp/s2s/incoming-negotiation.ts';
 import type { PairLink } from '../xmpp/s2s/pair-link.ts';
+import { derivedKey } from './durable-secret.ts';
 import type { NamedLink } from './links.ts';
 import type { Nodes } from './nodes.ts';
 import type { AppOptions } from './options.ts';
@@ -35,7 +35,7 @@ export function createFederations(
   queue: Pick<DeliveryQueue, 'figures'>,
   secret: Uint8Array,
 ): Federations {
-  const dialbackSecret = createHmac('sha256', secret).update('dialback').digest('hex');
+  const dialbackSecret = derivedKey(secret, 'dialback').toString('hex');
   const links = new Map<string, NamedLink>();
   const federations: S2sFederation[] = [];
   for (const [name, link] of Object.entries(config.links)) {

@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
 import { addressKey, type Address } from '../cpim/address.ts';
 import type { InstantMessage, Wants } from '../cpim/operation.ts';
 import type { Named, ReceiptNames } from '../core/receipts/receipt-names.ts';
+import { derivedKey } from './durable-secret.ts';
 
 const ALGORITHM = 'aes-256-gcm';
 const NONCE_BYTES = 12;
@@ -26,9 +27,8 @@ type Sealed = readonly [
  * @param secret durable, and common to all nodes; the keys are made from it
  */
 export function receiptNames(secret: Uint8Array): ReceiptNames {
-  const derived = (of: string): Buffer => createHmac('sha256', secret).update(of).digest();
-  const key = derived('receipt key');
-  const nonceKey = derived('receipt nonce');
+  const key = derivedKey(secret, 'receipt key');
+  const nonceKey = derivedKey(secret, 'receipt nonce');
 
   const nameOf = (message: InstantMessage): string | undefined => {
     const { id, wants, source } = message;

@@ -60,7 +60,7 @@ export type SipApplicationDeps = {
 /** What the edge of a core needs beside. */
 export type EdgeParts = {
   /** Stays the same over restarts. */
-  readonly secret: Uint8Array;
+  readonly flowTokenKey: Uint8Array;
   readonly stack: Pick<SipStack, 'isFlowOpen' | 'reachableAt'>;
   /** Whether a user of ours is served here rather than by the core of his domain. */
   readonly isKnownHere: (userKey: string) => boolean;
@@ -176,7 +176,7 @@ export function sipApplication(deps: SipApplicationDeps): SipApplication {
 }
 
 function atTheEdge(
-  { secret, stack, isKnownHere }: EdgeParts,
+  { flowTokenKey, stack, isKnownHere }: EdgeParts,
   deps: SipApplicationDeps,
   others: SipHandler,
 ): SipHandler {
@@ -186,7 +186,7 @@ function atTheEdge(
     {
       request: (outgoing) => deps.stack.request(outgoing),
       isFlowOpen: (flow) => stack.isFlowOpen(flow),
-      tokens: new FlowTokens(secret),
+      tokens: new FlowTokens(flowTokenKey),
       coreOf: (domain) => {
         const own = peers.own(domain);
         return own?.isEdge === true ? own.nextHop : undefined;
