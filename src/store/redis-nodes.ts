@@ -20,12 +20,25 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local me = asked.self
 local members, leases, held, kept = {}, {}, {}, {}
+-- What is of no form that a node writes holds nothing, and keeps nobody from anything.
+local function read(kind, name, text)
+  local isJson, entry = pcall(cjson.decode, text)
+  if not isJson or type(entry) ~= 'table' or entry.name ~= name then return nil end
+  if type(entry.run) ~= 'string' or type(entry.untilMs) ~= 'number' then return nil end
+  if kind == 'member' then
+    local isMember = type(entry.wants) == 'table' and type(entry.startedAtMs) == 'number'
+    return isMember and type(entry.version) == 'string' and entry or nil
+  end
+  return type(entry.fence) == 'number' and type(entry.node) == 'string' and entry or nil
+end
+local unreadable = 0
 local all = redis.call('HGETALL', key)
 for i = 1, #all, 2 do
   local field, kind, name = all[i], string.match(all[i], '^(%a+):(.*)$')
-  if kind then
-    local entry = cjson.decode(all[i + 1])
-    if kind == 'member' then
+  if kind == 'member' or kind == 'lease' then
+    local entry = read(kind, name, all[i + 1])
+    if not entry then unreadable = unreadable + 1
+    elseif kind == 'member' then
       if entry.untilMs > now then members[name] = entry
       elseif entry.untilMs + 3600000 < now then redis.call('HDEL', key, field) end
     else
@@ -92,7 +105,7 @@ if not asked.isLast and not me.isLeaving then
     end
   end
 end
-local answer = { nodes = {}, leases = {} }
+local answer = { nodes = {}, leases = {}, unreadable = unreadable }
 for _, member in pairs(members) do answer.nodes[#answer.nodes + 1] = member end
 for _, lease in pairs(leases) do
   if lease.untilMs > now then answer.leases[#answer.leases + 1] = lease end
@@ -103,6 +116,7 @@ return cjson.encode(answer)
 /** The NodeLedger in Redis: one script for each look, carried out at once or not at all. */
 export class RedisLedger implements NodeLedger {
   readonly #connection: RedisConnection;
+  #unreadable = 0;
 
   constructor(connection: RedisConnection) {
     this.#connection = connection;
@@ -111,11 +125,30 @@ export class RedisLedger implements NodeLedger {
 
   async tick(request: LedgerRequest): Promise<LedgerAnswer> {
     const said = await this.#connection.run('tick', JSON.stringify(request));
-    const answer = JSON.parse(String(said)) as { taken?: NodeView; nodes?: unknown; leases?: unknown };
+    const answer = JSON.parse(String(said)) as Readonly<{
+      taken?: NodeView;
+      nodes?: unknown;
+      leases?: unknown;
+      unreadable?: number;
+    }>;
+    this.#tell(answer.unreadable ?? 0);
     if (answer.taken !== undefined) return { kind: 'taken', by: nodeFrom(answer.taken) };
     const nodes = listOf(answer.nodes).map((node) => nodeFrom(node as NodeView));
     const leases = listOf(answer.leases) as readonly LeaseView[];
     return { kind: 'done', nodes: nodes.sort(byName), leases: leases.map(leaseFrom).sort(byName) };
+  }
+
+  /** Once for each number of them, not with each look. */
+  #tell(unreadable: number): void {
+    if (unreadable === this.#unreadable) return;
+    this.#unreadable = unreadable;
+    if (unreadable === 0) return;
+    const fields = {
+      key: this.#connection.key('nodes'),
+      count: unreadable,
+      remedy: 'see who else writes there, give him another prefix, and delete the fields that are not JSON of a node',
+    };
+    this.#connection.log.warn(fields, 'entries of nodes cannot be read and count as not there');
   }
 }
 

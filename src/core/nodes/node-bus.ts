@@ -3,7 +3,7 @@ import type { Log } from '../log.ts';
 import type { Clock } from '../ports.ts';
 import { DueList } from '../due-list.ts';
 import type { NodeView, NodeWire } from './node-ports.ts';
-import { errorFrom, plainError, type PlainError } from './plain-error.ts';
+import { errorFrom, isPlainError, plainError, type PlainError } from './plain-error.ts';
 
 /** Answers what other nodes ask for. Its failures reach whoever asked. */
 export type NodeService = (request: unknown, fromNode: string) => unknown;
@@ -193,12 +193,13 @@ export class NodeBus {
     if (this.#pending.delete(pending.id)) pending.reject(error);
   }
 
+  /** Never throws: a text of another version, or of somebody else who may write there, ends no node. */
   #receive(text: string): void {
-    let envelope: Envelope;
-    try {
-      envelope = JSON.parse(text) as Envelope;
-    } catch (error) {
-      this.#deps.log.error({ error }, 'what another node said cannot be read');
+    const envelope = envelopeFrom(text);
+    if (envelope === undefined) {
+      const remedy = 'see that nothing but these servers uses the prefix of `store`, all in one version';
+      // Not what it says: a password may be in it.
+      this.#deps.log.warn({ length: text.length, remedy }, 'what another node said cannot be read');
       return;
     }
     switch (envelope.k) {
@@ -265,6 +266,33 @@ export class NodeBus {
       this.#deps.log.debug({ error }, 'answer to another node was not sent');
     });
   }
+}
+
+/** @returns undefined for what no node of this version has said */
+function envelopeFrom(text: string): Envelope | undefined {
+  let read: unknown;
+  try {
+    read = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof read !== 'object' || read === null) return undefined;
+  const { k, run, node, id, stream, n, service, error } = read as Readonly<Record<string, unknown>>;
+  const isCall = typeof service === 'string' && typeof node === 'string';
+  const isRight: Record<Envelope['k'], boolean> = {
+    call: isCall && isCount(id) && isCount(stream) && isCount(n),
+    tell: isCall,
+    done: isCount(id),
+    failed: isCount(id) && isPlainError(error),
+    gap: isCount(id) && isCount(stream),
+    nudge: true,
+  };
+  const isKnown = typeof k === 'string' && Object.hasOwn(isRight, k);
+  return isKnown && typeof run === 'string' && isRight[k as Envelope['k']] ? (read as Envelope) : undefined;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value);
 }
 
 function notThere(node: string): NodeGone {

@@ -1,10 +1,12 @@
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after } from 'node:test';
+import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { RedisConnection } from '../../../src/store/redis-connection.ts';
 import { RedisLedger, RedisWire } from '../../../src/store/redis-nodes.ts';
 import { nodeLedgerContract } from '../../contract/node-ledger.ts';
 import { nodeWireContract, type WireWorld } from '../../contract/node-wire.ts';
+import { RecordingLog } from '../../support/recording-log.ts';
 import { silentLog } from '../../support/memory-queue.ts';
 import { needs } from '../../support/peers.ts';
 import { startRedis } from '../../support/redis-server.ts';
@@ -76,3 +78,64 @@ nodeWireContract(
   },
   skip,
 );
+
+test('The ledger in Redis: what somebody else writes there keeps no node from anything', { skip }, async () => {
+  if (redis === undefined) return;
+  const log = new RecordingLog();
+  const connection = await RedisConnection.open(redis.config(`test-${randomUUID()}`), log);
+  const strange = [
+    '',
+    '{',
+    'null',
+    '7',
+    '"text"',
+    '[]',
+    '{"name":"x"}',
+    '{"name":"x","run":1,"untilMs":1}',
+    '['.repeat(2_000),
+  ];
+  strange.push('{"name":"x","run":"r","untilMs":9e15,"wants":null}', '{"name":"x","run":"r","untilMs":9e15}');
+  try {
+    for (const [n, text] of strange.entries()) {
+      await connection.client.hset(
+        connection.key('nodes'),
+        `member:${n === 3 ? 'a' : 'x'}${n}`,
+        text,
+        `lease:x${n}`,
+        text,
+      );
+    }
+    await connection.client.hset(
+      connection.key('nodes'),
+      'member:a',
+      'null',
+      'lease:presence',
+      '[]',
+      'member:',
+      '{',
+      'x',
+      '',
+    );
+    const self = {
+      name: 'a',
+      run: 'run-of-a',
+      startedAtMs: 1,
+      version: '1',
+      addresses: [],
+      isLeaving: false,
+      wants: ['presence'],
+    };
+    const ledger = new RedisLedger(connection);
+    const request = { self, termMs: 1_000, holds: [], releases: [] };
+    const answer = await ledger.tick(request);
+    assert.deepEqual(answer, {
+      kind: 'done',
+      nodes: [self],
+      leases: [{ name: 'presence', node: 'a', run: 'run-of-a', fence: 1 }],
+    });
+    await ledger.tick(request);
+    assert.deepEqual(log.said('warn').filter((said) => said.startsWith('entries')).length, 2, 'once for each number');
+  } finally {
+    connection.close();
+  }
+});

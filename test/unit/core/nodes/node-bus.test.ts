@@ -142,3 +142,45 @@ test('node bus: a fault of the far service is logged there, and said to be inter
   await assert.rejects(a.call('b', 'fail', 1), (thrown: unknown) => GatewayError.of(thrown).code === 'internal');
   assert.deepEqual(stage.log.said('error'), ['call of another node failed']);
 });
+
+/** What somebody else who may write there, or another version, could say. */
+const STRANGE: readonly unknown[] = [
+  null,
+  true,
+  7,
+  'text',
+  [],
+  [null],
+  {},
+  { k: 'call' },
+  { k: 'call', run: 'run-of-a', node: 'a', id: 'x', stream: 1, n: 1, service: 'echo' },
+  { k: 'call', run: null, node: 'a', id: 1, stream: 1, n: 1, service: 'echo' },
+  { k: 'call', run: 'run-of-c', node: 'c', id: 1, stream: 1, n: 1, service: '__proto__' },
+  { k: 'failed', run: 'run-of-a', id: 1 },
+  { k: 'failed', run: 'run-of-a', id: 1, error: null },
+  { k: 'failed', run: 'run-of-a', id: 1, error: { code: 7, message: {}, details: null } },
+  { k: 'gap', run: 'run-of-a', stream: {}, id: null },
+  { k: 'tell', run: 'run-of-a', node: 'a', service: ['x'] },
+  { k: 'tell', run: 'run-of-a', node: 'a', service: 'toString', value: null },
+  { k: '__proto__', run: 'run-of-a' },
+  { k: 'constructor', run: 'run-of-a' },
+  { k: 'of a later version', run: 'run-of-a', password: 'two households' },
+];
+
+test('node bus: what no node says ends nothing, and none of it is in the log', async () => {
+  const stage = new Stage();
+  const [a, b] = [await stage.bus('a'), await stage.bus('b')];
+  b.serve('slow', () => new Promise((resolve) => setImmediate(resolve, 'done')));
+  const answer = a.call('b', 'slow', 1);
+  const wire = stage.medium.wire();
+  for (const said of STRANGE) {
+    await wire.send('run-of-a', JSON.stringify(said));
+    await wire.send('run-of-b', JSON.stringify(said));
+  }
+  for (const said of ['', '{', '[1', '\u0000', '{"k":'.repeat(2_000)]) await wire.send('run-of-a', said);
+  assert.equal(await answer, 'done');
+  assert.equal(await a.call('b', 'slow', 1), 'done');
+  await settled();
+  assert.ok(stage.log.said('warn').length > 20);
+  assert.doesNotMatch(JSON.stringify(stage.log.lines), /two households/);
+});
