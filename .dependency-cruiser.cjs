@@ -39,7 +39,7 @@ module.exports = {
       'cpim-alone',
       'the vocabulary imports nothing of ours',
       '^src/cpim',
-      '^src/(core|sip|xmpp|store|http|cli|main|app)',
+      '^src/(core|crypto|dns|sip|xmpp|store|http|cli|main|app)',
     ),
     only(
       'cpim-no-node',
@@ -51,7 +51,7 @@ module.exports = {
       'core-inward',
       'the core imports the vocabulary and nothing outward',
       '^src/core',
-      '^src/(sip|xmpp|store|http|cli|main|app)',
+      '^src/(crypto|dns|sip|xmpp|store|http|cli|main|app)',
     ),
     {
       name: 'core-no-node',
@@ -82,6 +82,12 @@ module.exports = {
       'both protocols ask it, and it knows neither',
       '^src/dns',
       '^src/(sip|xmpp|store|http|cli|main|app)',
+    ),
+    only(
+      'crypto-alone',
+      'seals for whoever asks, and knows none of them',
+      '^src/crypto',
+      '^src/(core|cpim|dns|sip|xmpp|store|http|cli|main|app)',
     ),
     only('http-inward', 'the operator door knows the core', '^src/http', '^src/(sip|xmpp|store|cli|main|app)'),
     only('src-not-test', 'what is shipped needs no test', '^src', '^test'),

@@ -1,12 +1,10 @@
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { addressKey, type Address } from '../cpim/address.ts';
 import type { InstantMessage, Wants } from '../cpim/operation.ts';
 import type { Named, ReceiptNames } from '../core/receipts/receipt-names.ts';
+import { NONCE_BYTES, opened, sealed } from '../crypto/sealing.ts';
 import { derivedKey } from './durable-secret.ts';
 
-const ALGORITHM = 'aes-256-gcm';
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
 const INSTANCE_LENGTH_MAX = 100;
 const NAME_LENGTH_MAX = 700;
 const NAME = /^([A-Za-z0-9_-]{1,40})\.([A-Za-z0-9_-]{38,})$/;
@@ -48,32 +46,21 @@ export function receiptNames(secret: Uint8Array): ReceiptNames {
       .update(JSON.stringify([about, text]))
       .digest()
       .subarray(0, NONCE_BYTES);
-    const cipher = createCipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES });
-    cipher.setAAD(Buffer.from(about));
-    const parts = [nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()];
-    const name = `${id}.${Buffer.concat(parts).toString('base64url')}`;
+    const name = `${id}.${sealed(key, nonce, about, Buffer.from(text)).toString('base64url')}`;
     return name.length > NAME_LENGTH_MAX ? undefined : name;
   };
 
   const read = (name: string, recipient: Address, author: Address): Named | undefined => {
-    const [, id, sealed] = name.length > NAME_LENGTH_MAX ? [] : (NAME.exec(name) ?? []);
-    if (id === undefined || sealed === undefined) return undefined;
-    const bytes = Buffer.from(sealed, 'base64url');
+    const [, id, written] = name.length > NAME_LENGTH_MAX ? [] : (NAME.exec(name) ?? []);
+    if (id === undefined || written === undefined) return undefined;
+    const bytes = Buffer.from(written, 'base64url');
     // base64url has several spellings of one value; only ours is a name.
-    if (bytes.length < NONCE_BYTES + TAG_BYTES || bytes.toString('base64url') !== sealed) return undefined;
-    const decipher = createDecipheriv(ALGORITHM, key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
-    decipher.setAAD(Buffer.from(aboutOf(id, recipient, author)));
-    decipher.setAuthTag(bytes.subarray(-TAG_BYTES));
-    let text: string;
-    try {
-      const data = bytes.subarray(NONCE_BYTES, -TAG_BYTES);
-      text = Buffer.concat([decipher.update(data), decipher.final()]).toString('utf8');
-    } catch {
-      // Not made here, or about a message of others.
-      return undefined;
-    }
+    if (bytes.toString('base64url') !== written) return undefined;
+    const plain = opened(key, aboutOf(id, recipient, author), bytes);
+    // Not made here, or about a message of others.
+    if (plain === undefined) return undefined;
     // What has the seal is what we wrote.
-    const [kinds, as, messageId, dateTime, instance, writtenTo] = JSON.parse(text) as Sealed;
+    const [kinds, as, messageId, dateTime, instance, writtenTo] = JSON.parse(plain.toString('utf8')) as Sealed;
     const wants: Wants = {
       as: as === 's' ? 'stanza' : 'imdn',
       id: messageId,

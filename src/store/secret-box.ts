@@ -1,9 +1,10 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { SecretBox } from '../core/accounts.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import { NONCE_BYTES, opened, sealed } from '../crypto/sealing.ts';
 
 export type SecretBoxOptions = {
   /** Keys in base64, separated by blanks or line ends; the first seals, all open. This or `keyFile`. */
@@ -18,9 +19,6 @@ export type SecretBoxOptions = {
 type Key = { readonly id: string; readonly bytes: Buffer };
 
 const KEY_BYTES = 32;
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-const ALGORITHM = 'aes-256-gcm';
 
 /** Seals with AES-256-GCM. The keys are read when they are first needed, and stay in memory. */
 export function createSecretBox(options: SecretBoxOptions): SecretBox {
@@ -59,32 +57,30 @@ export function createSecretBox(options: SecretBoxOptions): SecretBox {
   return {
     seal(secret, about) {
       const { id, bytes } = current();
-      const nonce = randomBytes(NONCE_BYTES);
-      const cipher = createCipheriv(ALGORITHM, bytes, nonce, { authTagLength: TAG_BYTES });
-      cipher.setAAD(Buffer.from(about, 'utf8'));
-      const data = Buffer.concat([cipher.update(secret, 'utf8'), cipher.final(), cipher.getAuthTag()]);
-      return { key: id, nonce: nonce.toString('base64'), data: data.toString('base64') };
+      const whole = sealed(bytes, randomBytes(NONCE_BYTES), about, Buffer.from(secret, 'utf8'));
+      return {
+        key: id,
+        nonce: whole.toString('base64', 0, NONCE_BYTES),
+        data: whole.toString('base64', NONCE_BYTES),
+      };
     },
-    open(sealed, about) {
+    open({ key: id, nonce, data }, about) {
       const where = options.keys === undefined ? keyFile : 'accounts.key';
-      const key = existing().find(({ id }) => id === sealed.key);
+      const key = existing().find((one) => one.id === id);
       if (key === undefined) {
-        const text = `the key ${sealed.key} that a password is encrypted with is not in ${where}: put it back there, or give the password again`;
+        const text = `the key ${id} that a password is encrypted with is not in ${where}: put it back there, or give the password again`;
         throw new GatewayError('store-unavailable', text);
       }
-      const data = Buffer.from(sealed.data, 'base64');
-      try {
-        const nonce = Buffer.from(sealed.nonce, 'base64');
-        const decipher = createDecipheriv(ALGORITHM, key.bytes, nonce, { authTagLength: TAG_BYTES });
-        decipher.setAAD(Buffer.from(about, 'utf8'));
-        decipher.setAuthTag(data.subarray(-TAG_BYTES));
-        return Buffer.concat([decipher.update(data.subarray(0, -TAG_BYTES)), decipher.final()]).toString('utf8');
-      } catch (cause) {
-        const text = 'an encrypted password was changed in the store, or belongs to another account: give it again';
-        throw new GatewayError('store-unavailable', text, { cause });
-      }
+      const plain = opened(
+        key.bytes,
+        about,
+        Buffer.concat([Buffer.from(nonce, 'base64'), Buffer.from(data, 'base64')]),
+      );
+      if (plain !== undefined) return plain.toString('utf8');
+      const text = 'an encrypted password was changed in the store, or belongs to another account: give it again';
+      throw new GatewayError('store-unavailable', text);
     },
-    isOld: (sealed) => existing()[0]?.id !== sealed.key,
+    isOld: ({ key }) => existing()[0]?.id !== key,
   };
 }
 

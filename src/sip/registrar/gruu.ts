@@ -1,9 +1,10 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { addressFrom, addressKey, domainOf, localpartOf, type Address } from '../../cpim/address.ts';
 import type { Entity } from '../../cpim/operation.ts';
 import { deviceOf } from '../../core/devices.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Binding } from '../../core/ports.ts';
+import { NONCE_BYTES, opened, sealed } from '../../crypto/sealing.ts';
 import { sipUriFromEntity } from '../map-address.ts';
 import { formatSipUri, parseSipUri, uriParam, type SipUri } from '../uri.ts';
 
@@ -17,9 +18,6 @@ export type GruuDeps = {
 
 /** What the user part of a temporary GRUU begins with. */
 const TEMPORARY = 'tgruu.';
-const CIPHER = 'aes-256-gcm';
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
 const TIME_BYTES = 6;
 const DEVICE_BYTES = 8;
 /** Names are filled up to a multiple of this, so that their length tells nobody whose it is; bytes. */
@@ -52,11 +50,9 @@ export class Gruus {
     plain.writeUIntBE(sinceMs, 0, TIME_BYTES);
     deviceHash(device).copy(plain, TIME_BYTES);
     name.copy(plain, TIME_BYTES + DEVICE_BYTES);
-    const nonce = randomBytes(NONCE_BYTES);
-    const cipher = createCipheriv(CIPHER, this.#deps.secret, nonce);
-    cipher.setAAD(Buffer.from(domainOf(user)));
-    const sealed = Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
-    return `sip:${TEMPORARY}${sealed.toString('base64url')}@${domainOf(user)};gr`;
+    const domain = domainOf(user);
+    const bytes = sealed(this.#deps.secret, randomBytes(NONCE_BYTES), domain, plain);
+    return `sip:${TEMPORARY}${bytes.toString('base64url')}@${domain};gr`;
   }
 
   /**
@@ -89,17 +85,18 @@ export class Gruus {
   }
 
   #opened(uri: SipUri): Entity {
-    const address = this.#sealed(uri);
-    if (address === undefined)
+    const entity = this.#sealedIn(uri);
+    if (entity === undefined) {
       throw new GatewayError('recipient-unknown', 'no temporary address of this server, or over');
-    return address;
+    }
+    return entity;
   }
 
-  #sealed({ user = '', host }: SipUri): Entity | undefined {
+  #sealedIn({ user = '', host }: SipUri): Entity | undefined {
     if (!user.startsWith(TEMPORARY) || user.length > TEMPORARY_LENGTH_MAX) return undefined;
-    const sealed = Buffer.from(user.slice(TEMPORARY.length), 'base64url');
-    const plain = this.#plain(sealed, host);
-    if (plain === undefined) return undefined;
+    // Undefined where it is forged, or made with another secret.
+    const plain = opened(this.#deps.secret, host, Buffer.from(user.slice(TEMPORARY.length), 'base64url'));
+    if (plain === undefined || plain.length < TIME_BYTES + DEVICE_BYTES + NAME_STEP) return undefined;
     const name = plain
       .subarray(TIME_BYTES + DEVICE_BYTES)
       .toString('utf8')
@@ -116,19 +113,6 @@ export class Gruus {
     }
     const instance = last === undefined ? undefined : deviceOf(last);
     return instance === undefined || last?.gruusSinceMs !== sinceMs ? undefined : { address, instance };
-  }
-
-  #plain(sealed: Buffer, domain: string): Buffer | undefined {
-    if (sealed.length < NONCE_BYTES + TIME_BYTES + DEVICE_BYTES + NAME_STEP + TAG_BYTES) return undefined;
-    const decipher = createDecipheriv(CIPHER, this.#deps.secret, sealed.subarray(0, NONCE_BYTES));
-    decipher.setAAD(Buffer.from(domain));
-    decipher.setAuthTag(sealed.subarray(-TAG_BYTES));
-    try {
-      return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
-    } catch {
-      // Forged, or made with another secret.
-      return undefined;
-    }
   }
 }
 
