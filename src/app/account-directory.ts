@@ -1,4 +1,5 @@
 import { type Address, addressKey, domainOf } from '../cpim/address.ts';
+import { Groups } from '../core/groups.ts';
 import type { Log } from '../core/log.ts';
 import type { Records } from '../core/ports.ts';
 import { type AccountRecord, accountRecordFrom } from '../xmpp/account/account-record.ts';
@@ -13,7 +14,7 @@ export type AccountDirectoryDeps = {
   /** What all nodes have stored. */
   readonly stored: Pick<Records<AccountRecord>, 'all'>;
   /** Tells of an account that another node has stored or removed. */
-  readonly onStored: (listener: () => void) => void;
+  readonly onStored: (listener: (name: string) => void) => void;
   /** Whether the password in a record can be read here. @throws GatewayError that says what is missing */
   readonly check: (record: AccountRecord) => void;
   /** Where the links of accounts are put while there are any. */
@@ -41,22 +42,26 @@ export type KnownAccount = {
 export class AccountDirectory {
   readonly #deps: AccountDirectoryDeps;
   readonly #known = new Map<string, KnownAccount>();
-  /** By user key. */
-  readonly #byUser = new Map<string, readonly KnownAccount[]>();
+  /** By the key of the user. */
+  readonly #byUser = new Groups<KnownAccount>();
+  /** By the key of the account's own address. */
+  readonly #byAddress = new Groups<KnownAccount>();
   readonly #unreadable = new Set<string>();
 
   constructor(deps: AccountDirectoryDeps) {
     this.#deps = deps;
-    this.#read();
-    let isDue = false;
-    deps.onStored(() => {
-      // Once for all that came together.
-      if (isDue) return;
-      isDue = true;
-      queueMicrotask(() => {
-        isDue = false;
-        this.#read();
-      });
+    for (const [name, value] of deps.stored.all()) this.#read(name, value);
+    const due = new Set<string>();
+    deps.onStored((name) => {
+      if (due.size === 0) {
+        // Once for all that came together.
+        queueMicrotask(() => {
+          const names = new Set(due);
+          due.clear();
+          this.#follow(names);
+        });
+      }
+      due.add(name);
     });
   }
 
@@ -69,7 +74,12 @@ export class AccountDirectory {
   }
 
   of(user: Address): readonly KnownAccount[] {
-    return this.#byUser.get(addressKey(user)) ?? [];
+    return this.#byUser.of(addressKey(user));
+  }
+
+  /** Those that are of one who is seen as this address. */
+  at(address: Address): readonly KnownAccount[] {
+    return this.#byAddress.of(addressKey(address));
   }
 
   put(name: string, { user, jid: text }: Pick<AccountRecord, 'user' | 'jid'>): void {
@@ -78,8 +88,10 @@ export class AccountDirectory {
     if (jid === undefined || was?.jid === jid) return;
     const userKey = addressKey(user);
     const known = { name, link: name.slice(0, name.indexOf('/')), user, jid };
+    if (was !== undefined) this.#takeOut(was);
     this.#known.set(name, known);
-    this.#byUser.set(userKey, [...this.of(user).filter((other) => other.name !== name), known]);
+    this.#byUser.add(userKey, known);
+    this.#byAddress.add(addressKey(jid), known);
     if (was !== undefined) return;
     const domain = domainOf(user);
     this.#deps.links.set(name, { link: this.#deps.linkOf(name), domains: { domain, name: domain }, owner: userKey });
@@ -88,10 +100,8 @@ export class AccountDirectory {
   drop(name: string): void {
     const known = this.#known.get(name);
     if (known === undefined) return;
-    const others = this.of(known.user).filter((other) => other !== known);
     this.#known.delete(name);
-    if (others.length > 0) this.#byUser.set(addressKey(known.user), others);
-    else this.#byUser.delete(addressKey(known.user));
+    this.#takeOut(known);
     this.#unreadable.delete(name);
     this.#deps.links.delete(name);
     // What waits for it is looked at once more, and its senders are told.
@@ -99,18 +109,27 @@ export class AccountDirectory {
     this.#deps.down(name);
   }
 
-  #read(): void {
-    const { stored, services } = this.#deps;
-    const gone = new Set(this.#known.keys());
-    for (const [name, value] of stored.all()) {
-      const read = accountRecordFrom(value);
-      // Of whatever else is there, the node that keeps the accounts tells.
-      if (read === undefined || !services.has(read.record.link)) continue;
-      gone.delete(name);
-      this.put(name, read.record);
-      this.#check(name, read.record);
+  #takeOut(known: KnownAccount): void {
+    this.#byUser.remove(addressKey(known.user), known);
+    this.#byAddress.remove(addressKey(known.jid), known);
+  }
+
+  /** What has become of these in the store. */
+  #follow(names: ReadonlySet<string>): void {
+    const gone = new Set(names);
+    for (const [name, value] of this.#deps.stored.all()) {
+      if (names.has(name) && this.#read(name, value)) gone.delete(name);
     }
     for (const name of gone) if (!this.#deps.isInUse(name)) this.drop(name);
+  }
+
+  /** @returns whether it is an account; of whatever else is there, the node that keeps the accounts tells. */
+  #read(name: string, value: unknown): boolean {
+    const read = accountRecordFrom(value);
+    if (read === undefined || !this.#deps.services.has(read.record.link)) return false;
+    this.put(name, read.record);
+    this.#check(name, read.record);
+    return true;
   }
 
   /** Said before this node has to keep it. */

@@ -1,12 +1,19 @@
-import { type Address, addressKey, domainOf } from '../cpim/address.ts';
+import { type Address, domainOf } from '../cpim/address.ts';
 import type { XmlElement } from '../cpim/xml.ts';
-import type { AccountAdministration, AccountLine, AccountState, AccountWays } from '../core/accounts.ts';
-import type { AccountLinks, LinkedAccount } from '../core/commands/account-links.ts';
+import {
+  type AccountAdministration,
+  accountFigures,
+  type AccountLine,
+  type AccountState,
+  type AccountWays,
+} from '../core/accounts.ts';
+import { type AccountLinks, howToLinkOf, type LinkedAccount, linkedAccount } from '../core/commands/account-links.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Membership } from '../core/nodes/membership.ts';
 import type { NodeBus } from '../core/nodes/node-bus.ts';
 import type { Clock } from '../core/ports.ts';
+import { accountName } from '../xmpp/account/account-record.ts';
 import type { Accounts, AccountStanding } from '../xmpp/account/accounts.ts';
 import { KeptLink } from '../xmpp/account/kept-link.ts';
 import { sendAtNode } from '../xmpp/send-at-node.ts';
@@ -181,17 +188,8 @@ export class SharedAccounts implements AccountsFace {
   }
 
   figures(): ReturnType<Accounts['figures']> {
-    const figures: Record<string, { accounts: number; up: number; refused: number }> = {};
-    for (const link of this.#deps.services.keys()) figures[link] = { accounts: 0, up: 0, refused: 0 };
-    for (const { name, link } of this.#directory.all()) {
-      const counted = figures[link];
-      if (counted === undefined) continue;
-      const { at } = this.#stateOf(name);
-      counted.accounts += 1;
-      if (at === 'up') counted.up += 1;
-      if (at === 'refused') counted.refused += 1;
-    }
-    return figures;
+    const accounts = [...this.#directory.all()].map(({ name, link }) => ({ link, at: this.#stateOf(name).at }));
+    return accountFigures(this.#deps.services.keys(), accounts);
   }
 
   wayFor(source: Address, destination: Address, isToSee = false): string | undefined {
@@ -202,23 +200,15 @@ export class SharedAccounts implements AccountsFace {
   }
 
   accountsOf(user: Address): readonly LinkedAccount[] {
-    return this.#directory.of(user).map(({ name, jid }) => {
-      const { at, reason } = this.#stateOf(name);
-      return { address: jid, state: reason === undefined || at === 'up' ? at : `${at}: ${reason}` };
-    });
+    return this.#directory.of(user).map(({ name, jid }) => linkedAccount(jid, this.#stateOf(name)));
   }
 
   ownerOf(address: Address): Address | undefined {
-    const key = addressKey(address);
-    for (const { name, jid, user } of this.#directory.all()) {
-      if (addressKey(jid) === key && this.#standings.get(name)?.hasBeenUp === true) return user;
-    }
-    return undefined;
+    return this.#directory.at(address).find(({ name }) => this.#standings.get(name)?.hasBeenUp === true)?.user;
   }
 
   howToLink(): readonly string[] {
-    const services = [...this.#deps.services.values()].flat().join(', ');
-    return [`Accounts of these services can be linked: ${services}.`, 'Ask the operator of this server to link yours.'];
+    return howToLinkOf([...this.#deps.services.values()].flat());
   }
 
   changed(userKey: string): void {
@@ -252,7 +242,7 @@ export class SharedAccounts implements AccountsFace {
   async add(user: Address, jid: string, password: string, link?: string): Promise<AccountLine> {
     const line = await this.#asked.add(user, jid, password, link);
     // Not when the store says so: whoever has been told may write at once.
-    this.#directory.put(`${line.link}/${line.user}`, { user, jid: line.jid });
+    this.#directory.put(accountName(line.link, line.user), { user, jid: line.jid });
     return line;
   }
 
@@ -272,7 +262,7 @@ export class SharedAccounts implements AccountsFace {
       add: (...account) => accounts.add(...account),
       changePassword: async (...account) => {
         const line = await accounts.changePassword(...account);
-        this.stirred(`${line.link}/${line.user}`);
+        this.stirred(accountName(line.link, line.user));
         return line;
       },
       remove: (...account) => accounts.remove(...account),

@@ -25,6 +25,24 @@ export type AccountState = {
   readonly reason?: string;
 };
 
+/** How many accounts there are over one link, and how many of them are up or refused. */
+export type AccountFigures = { readonly accounts: number; readonly up: number; readonly refused: number };
+
+/** The figures of each of these links. */
+export function accountFigures(
+  links: Iterable<string>,
+  accounts: Iterable<{ readonly link: string; readonly at: AccountState['at'] }>,
+): Readonly<Record<string, AccountFigures>> {
+  const figures = new Map([...links].map((link) => [link, { accounts: 0, up: 0, refused: 0 }]));
+  for (const { link, at } of accounts) {
+    const counted = figures.get(link);
+    if (counted === undefined) continue;
+    counted.accounts += 1;
+    if (at === 'up' || at === 'refused') counted[at] += 1;
+  }
+  return Object.fromEntries(figures);
+}
+
 /** One linked account as an operator sees it; never with its password. */
 export type AccountLine = {
   /** Address key of the user. */

@@ -1,4 +1,5 @@
 import type { FastifyPluginCallback } from 'fastify';
+import type { AccountFigures } from '../core/accounts.ts';
 import type { QueueFigures } from '../core/ports.ts';
 
 export type LinkHealth = {
@@ -43,10 +44,8 @@ export type Health = {
   /** With `sip.engine: drachtio`: its servers by their names. */
   readonly sipServers?: Readonly<Record<string, SipServerHealth>>;
   readonly links: Readonly<Record<string, LinkHealth>>;
-  /** Accounts that users have linked, per link of type `xmpp-account`: how many, and how many are up or refused. */
-  readonly accounts?: Readonly<
-    Record<string, { readonly accounts: number; readonly up: number; readonly refused: number }>
-  >;
+  /** Accounts that users have linked, per link of type `xmpp-account`. */
+  readonly accounts?: Readonly<Record<string, AccountFigures>>;
   readonly peers: Readonly<Record<string, { readonly reachable: boolean; readonly waiting: number }>>;
   /** Certificates of this server, by their keys in the configuration. */
   readonly certificates: Readonly<Record<string, CertificateHealth>>;

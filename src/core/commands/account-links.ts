@@ -1,4 +1,5 @@
 import type { Address } from '../../cpim/address.ts';
+import type { AccountState } from '../accounts.ts';
 
 /** An account on an XMPP service that a user of ours has linked. */
 export type LinkedAccount = {
@@ -22,3 +23,16 @@ export const NO_ACCOUNT_LINKS: AccountLinks = {
   ownerOf: () => undefined,
   howToLink: () => ['This server links no accounts.'],
 };
+
+/** An account as its user is told of it. */
+export function linkedAccount(address: Address, { at, reason }: AccountState): LinkedAccount {
+  return { address, state: reason === undefined || at === 'up' ? at : `${at}: ${reason}` };
+}
+
+/** What those are told who may link accounts of these services. */
+export function howToLinkOf(services: Iterable<string>): readonly string[] {
+  return [
+    `Accounts of these services can be linked: ${[...services].join(', ')}.`,
+    'Ask the operator of this server to link yours.',
+  ];
+}

@@ -8,7 +8,7 @@ import type { DnsQueries } from '../../dns/dns-queries.ts';
 import type { Jid } from '../jid.ts';
 import { AccountLink } from '../link-account.ts';
 import type { ComponentDomains } from '../map-address.ts';
-import { type AccountRecord, secretSubject } from './account-record.ts';
+import { accountName, type AccountRecord, secretSubject } from './account-record.ts';
 import { AccountSession } from './account-session.ts';
 import { ConnectGate } from './connect-gate.ts';
 import type { Account } from './linked-account.ts';
@@ -45,7 +45,7 @@ export class AccountMaker {
 
   make(record: AccountRecord, jid: Account['jid']): Account {
     const { clock, random, log, stanzaBytesMax, mayBeSeenBy, suggest } = this.#deps;
-    const name = `${record.link}/${addressKey(record.user)}`;
+    const name = accountName(record.link, addressKey(record.user));
     const config = this.#deps.configs.get(record.link);
     if (config === undefined) throw new GatewayError('internal', 'account of an unknown link');
     const opened = this.#opened(record);
@@ -94,7 +94,7 @@ export class AccountMaker {
       const password = box.open(record.secret, secretSubject(record));
       if (box.isOld(record.secret)) {
         const secret = box.seal(password, secretSubject(record));
-        records.putLater(`${record.link}/${addressKey(record.user)}`, { ...record, secret });
+        records.putLater(accountName(record.link, addressKey(record.user)), { ...record, secret });
         log.info({ aor: record.user, jid: record.jid }, 'password of an account encrypted with the newest key');
       }
       return { password };

@@ -18,6 +18,11 @@ export type AccountRecord = {
   readonly refusal?: Refusal;
 };
 
+/** The name of the link of an account, by the link of the configuration that it belongs to and the key of its user. */
+export function accountName(link: string, userKey: string): string {
+  return `${link}/${userKey}`;
+}
+
 /** What a secret is bound to, so that it opens for no other account. */
 export function secretSubject(record: Pick<AccountRecord, 'link' | 'user' | 'jid'>): string {
   return `account\n${record.link}\n${record.user}\n${record.jid}`;

@@ -1,14 +1,21 @@
 import { randomBytes } from 'node:crypto';
-import type {
-  AccountAdministration,
-  AccountDetail,
-  AccountLine,
-  AccountState,
-  AccountWays,
+import {
+  type AccountAdministration,
+  type AccountDetail,
+  accountFigures,
+  type AccountLine,
+  type AccountState,
+  type AccountWays,
 } from '../../core/accounts.ts';
-import type { AccountLinks, LinkedAccount } from '../../core/commands/account-links.ts';
+import {
+  type AccountLinks,
+  howToLinkOf,
+  type LinkedAccount,
+  linkedAccount,
+} from '../../core/commands/account-links.ts';
 import type { AccountLinkConfig } from '../../core/config.ts';
 import { GatewayError } from '../../core/errors.ts';
+import { Groups } from '../../core/groups.ts';
 import { Turns } from '../../core/turns.ts';
 import { addressKey, domainOf, type Address } from '../../cpim/address.ts';
 import type { XmlElement } from '../../cpim/xml.ts';
@@ -16,7 +23,7 @@ import { formatJid, type Jid, parseJid } from '../jid.ts';
 import type { XmppLink } from '../link.ts';
 import { type ComponentDomains, jidFromAddress } from '../map-address.ts';
 import { AccountMaker, type AccountMakerDeps } from './account-maker.ts';
-import { type AccountRecord, accountRecordFrom, secretSubject } from './account-record.ts';
+import { accountName, type AccountRecord, accountRecordFrom, secretSubject } from './account-record.ts';
 import { type Account, accountJid, checkPassword, lineOf, NO_DOMAINS, stateOf, watcherOf } from './linked-account.ts';
 import type { Refusal } from './login-outcome.ts';
 
@@ -55,8 +62,10 @@ const FIRST_TRY_MS = 8_000;
 export class Accounts implements AccountWays, AccountAdministration, AccountLinks {
   readonly #deps: AccountsDeps;
   readonly #byName = new Map<string, Account>();
-  /** By user key. */
-  readonly #byUser = new Map<string, Account[]>();
+  /** By the key of the user. */
+  readonly #byUser = new Groups<Account>();
+  /** By the key of the account's own address. */
+  readonly #byAddress = new Groups<Account>();
   readonly #maker: AccountMaker;
   readonly #turns = new Turns();
   #isStarted = false;
@@ -84,18 +93,12 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
   }
 
   /** Per link of the configuration: how many accounts there are, and how many of them are up or refused. */
-  figures(): Readonly<Record<string, { readonly accounts: number; readonly up: number; readonly refused: number }>> {
-    const figures: Record<string, { accounts: number; up: number; refused: number }> = {};
-    for (const link of this.#deps.configs.keys()) figures[link] = { accounts: 0, up: 0, refused: 0 };
-    for (const account of this.#byName.values()) {
-      const counted = figures[account.record.link];
-      if (counted === undefined) continue;
-      counted.accounts += 1;
-      const { at } = stateOf(account);
-      if (at === 'up') counted.up += 1;
-      if (at === 'refused') counted.refused += 1;
-    }
-    return figures;
+  figures(): ReturnType<typeof accountFigures> {
+    const accounts = [...this.#byName.values()].map((account) => ({
+      link: account.record.link,
+      at: stateOf(account).at,
+    }));
+    return accountFigures(this.#deps.configs.keys(), accounts);
   }
 
   /** Connects them, a few at once. Nobody waits for the last of them. */
@@ -110,7 +113,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
   }
 
   wayFor(source: Address, destination: Address, isToSee = false): string | undefined {
-    const accounts = this.#byUser.get(addressKey(source)) ?? [];
+    const accounts = this.#byUser.of(addressKey(source));
     // Of several the one of the very service.
     const account = accounts.find(({ jid }) => jid.domain === domainOf(destination)) ?? accounts[0];
     if (account === undefined) return undefined;
@@ -142,34 +145,25 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
 
   /** What a user shows, or whom he lets see it, may have changed. */
   changed(userKey: string): void {
-    for (const account of this.#byUser.get(userKey) ?? []) {
+    for (const account of this.#byUser.of(userKey)) {
       account.session.show(this.#deps.presenceOf(userKey, this.#configOf(account).priority));
       this.#hideFromBlocked(account);
     }
   }
 
   accountsOf(user: Address): readonly LinkedAccount[] {
-    return (this.#byUser.get(addressKey(user)) ?? []).flatMap((account) => {
+    return this.#byUser.of(addressKey(user)).flatMap((account) => {
       const address = watcherOf(account.jid);
-      const { at, reason } = stateOf(account);
-      return address === undefined
-        ? []
-        : [{ address, state: reason === undefined || at === 'up' ? at : `${at}: ${reason}` }];
+      return address === undefined ? [] : [linkedAccount(address, stateOf(account))];
     });
   }
 
   ownerOf(address: Address): Address | undefined {
-    const key = addressKey(address);
-    for (const { record, jid, link } of this.#byName.values()) {
-      const own = watcherOf(jid);
-      if (own !== undefined && addressKey(own) === key && link.hasBeenUp) return record.user;
-    }
-    return undefined;
+    return this.#byAddress.of(addressKey(address)).find(({ link }) => link.hasBeenUp)?.record.user;
   }
 
   howToLink(): readonly string[] {
-    const services = [...this.#deps.configs.values()].flatMap(({ domains }) => domains).join(', ');
-    return [`Accounts of these services can be linked: ${services}.`, 'Ask the operator of this server to link yours.'];
+    return howToLinkOf([...this.#deps.configs.values()].flatMap(({ domains }) => domains));
   }
 
   list(): readonly AccountLine[] {
@@ -179,7 +173,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
 
   of(user: Address): readonly AccountDetail[] {
     this.#checkUser(user);
-    return (this.#byUser.get(addressKey(user)) ?? []).map((account) => {
+    return this.#byUser.of(addressKey(user)).map((account) => {
       const { contacts } = account.session.roster;
       const roster = contacts === undefined ? undefined : [...contacts].sort((a, b) => (a.jid < b.jid ? -1 : 1));
       return { ...lineOf(account), ...(roster === undefined ? {} : { roster }) };
@@ -191,7 +185,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
     checkPassword(password);
     const jid = accountJid(text);
     const link = this.#linkFor(jid, wanted);
-    const name = `${link}/${addressKey(user)}`;
+    const name = accountName(link, addressKey(user));
     return this.#turns.run('add', async () => {
       this.#checkRoom(name, link, jid);
       const base = { link, user, jid: formatJid(jid) };
@@ -231,7 +225,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
 
   async remove(user: Address, text: string): Promise<boolean> {
     const jid = formatJid(accountJid(text));
-    const account = (this.#byUser.get(addressKey(user)) ?? []).find(({ record }) => record.jid === jid);
+    const account = this.#byUser.of(addressKey(user)).find(({ record }) => record.jid === jid);
     if (account === undefined) return false;
     await this.#turns.run(account.name, () => this.#remove(account));
     return true;
@@ -239,8 +233,8 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
 
   /** Forgets the accounts of one who is a user no more; undefined where he has none. */
   removeAll(userKey: string): Promise<void> | undefined {
-    const accounts = this.#byUser.get(userKey);
-    if (accounts === undefined) return undefined;
+    const accounts = this.#byUser.of(userKey);
+    if (accounts.length === 0) return undefined;
     const removed = accounts.map((account) => this.#turns.run(account.name, () => this.#remove(account)));
     return Promise.all(removed).then(() => undefined);
   }
@@ -251,12 +245,9 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
     await this.#deps.records.remove(name);
     this.#byName.delete(name);
     const userKey = addressKey(record.user);
-    const others = (this.#byUser.get(userKey) ?? []).filter((other) => other !== account);
-    if (others.length > 0) this.#byUser.set(userKey, others);
-    else {
-      this.#byUser.delete(userKey);
-      this.#deps.unfollow(userKey);
-    }
+    this.#byUser.remove(userKey, account);
+    this.#byAddress.remove(addressKeyOf(account.jid), account);
+    if (this.#byUser.of(userKey).length === 0) this.#deps.unfollow(userKey);
     // First the link, so that what is forgotten is not taken back from the contacts: the roster is the account's own.
     account.session.show(undefined);
     await account.session.stop(1_000);
@@ -270,7 +261,8 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
     const { name, session, domains } = account;
     this.#byName.set(name, account);
     const userKey = addressKey(record.user);
-    this.#byUser.set(userKey, [...(this.#byUser.get(userKey) ?? []), account]);
+    this.#byUser.add(userKey, account);
+    this.#byAddress.add(addressKeyOf(jid), account);
     this.#deps.links.set(name, { link: session, domains, owner: userKey });
     return account;
   }
@@ -343,7 +335,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
 
   #known(user: Address, text: string): Account {
     const jid = formatJid(accountJid(text));
-    const account = (this.#byUser.get(addressKey(user)) ?? []).find(({ record }) => record.jid === jid);
+    const account = this.#byUser.of(addressKey(user)).find(({ record }) => record.jid === jid);
     if (account === undefined) throw new GatewayError('recipient-unknown', `${user} has linked no account ${jid}`);
     return account;
   }
@@ -361,4 +353,9 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
     if (config === undefined) throw new GatewayError('internal', 'account of an unknown link');
     return config;
   }
+}
+
+function addressKeyOf(jid: Jid): string {
+  const address = watcherOf(jid);
+  return address === undefined ? '' : addressKey(address);
 }
