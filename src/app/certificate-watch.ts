@@ -42,7 +42,7 @@ export class CertificateWatch {
     this.#clock = clock;
     this.#log = log;
     this.#ends = certificates.flatMap((certificate) => {
-      const endsAtMs = endOf(certificate.pem);
+      const endsAtMs = certificateEndMs(certificate.pem);
       return endsAtMs === undefined ? [] : [{ ...certificate, endsAtMs }];
     });
   }
@@ -80,7 +80,7 @@ export class CertificateWatch {
 }
 
 /** When the first of the certificates in a file ends, ms since the epoch; a chain is as good as its weakest part. */
-function endOf(pem: string): number | undefined {
+export function certificateEndMs(pem: string): number | undefined {
   const ends = (pem.match(PEM_BLOCK) ?? []).map((block) => {
     try {
       return Date.parse(new X509Certificate(block).validTo);

@@ -12,6 +12,7 @@ import type { PairLink } from '../xmpp/s2s/pair-link.ts';
 import { derivedKey } from './durable-secret.ts';
 import type { NamedLink } from './links.ts';
 import type { Nodes } from './nodes.ts';
+import { uncertifiedDomains } from './certificate-domains.ts';
 import type { AppOptions } from './options.ts';
 
 /** Everything of the configuration that federates server to server. */
@@ -38,6 +39,9 @@ export function createFederations(
   const dialbackSecret = derivedKey(secret, 'dialback').toString('hex');
   const links = new Map<string, NamedLink>();
   const federations: S2sFederation[] = [];
+  for (const { key, domain } of uncertifiedDomains(config)) {
+    log.warn({ certificate: key, domain }, 'certificate is not for a domain of ours: to peers it proves nothing');
+  }
   for (const [name, link] of Object.entries(config.links)) {
     if (link.type !== 'xmpp-s2s') continue;
     const peers = config.peers.filter((peer) => peer.link === name);

@@ -25,7 +25,16 @@ export function startFault(thrown: unknown, config: Config, configPath: string):
   const place = port === undefined ? host : `${host.includes(':') ? `[${host}]` : host}:${port}`;
   const isHttp = config.http?.listen.host === host && config.http.listen.port === port;
   const isControl = config.sip.drachtio.some((server) => 'listen' in server && server.listen.port === port);
-  const key = isHttp ? 'http.listen' : isControl ? 'sip.drachtio[].listen' : 'sip.listen';
+  const federation = Object.entries(config.links).find(
+    ([, link]) => link.type === 'xmpp-s2s' && link.listen.some((one) => one.port === port && one.address === host),
+  );
+  const key = isHttp
+    ? 'http.listen'
+    : isControl
+      ? 'sip.drachtio[].listen'
+      : federation !== undefined
+        ? `links.${federation[0]}.listen`
+        : 'sip.listen';
   return `${remedy(place)}, or change ${key} in ${configPath} (${code})`;
 }
 

@@ -301,7 +301,7 @@ function built(values: ConfigValues, world: ConfigWorld, files: FileTexts): Conf
       ...(values.accounts.key === undefined ? {} : { key: values.accounts.key }),
       ...(values.accounts.keyFile === undefined
         ? {}
-        : { keyFile: world.resolvePath(world.baseFolder, values.accounts.keyFile) }),
+        : { keyFile: files.accountKeys(values.accounts.keyFile, ['accounts', 'keyFile'], store === undefined) }),
     },
     peers: values.peers.map((peer) => builtPeer(peer, values.links[peer.link]?.type === 'xmpp-s2s')),
     ...(values.http === undefined ? {} : { http: builtHttp(values.http, files) }),

@@ -87,14 +87,14 @@ export function builtLink(link: ConfigValues['links'][string], path: ConfigPath,
       domains: link.domains.map((domain) => known(parseDomain(domain))),
       ...(host === undefined ? {} : { host }),
       ...(port === undefined ? {} : { port }),
-      ...(ca === undefined ? {} : { ca: files.pem(ca, [...path, 'ca']) }),
+      ...(ca === undefined ? {} : { ca: files.certificates(ca, [...path, 'ca']) }),
     };
   }
   if (link.type === 'xmpp-s2s') {
     const { certificate, key, ca, ...rest } = link;
     const named = certificate === undefined || key === undefined ? undefined : { certificate, key, ca };
     const tls = files.tls(named, path);
-    const roots = tls === undefined && ca !== undefined ? files.pem(ca, [...path, 'ca']) : tls?.ca;
+    const roots = tls === undefined && ca !== undefined ? files.certificates(ca, [...path, 'ca']) : tls?.ca;
     return {
       ...rest,
       listen: link.listen.map((one) => federationListen(one)),

@@ -3,9 +3,10 @@ import { drachtioFaults } from './drachtio-checks.ts';
 import { valueAt, type ConfigPath, type ValueFault } from './faults.ts';
 import { federationFaults, federationPeerFaults } from './federation-checks.ts';
 import { identityFaults } from './identity-faults.ts';
+import { listenFaults } from './listen-faults.ts';
 import { numberFaults } from './number-faults.ts';
 import { domainAt, listAt, near, recordAt, textAt } from './places.ts';
-import { isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './values.ts';
+import { areAccountKeys, isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './values.ts';
 
 /** Reads a file of the configuration. @throws Error saying why it cannot be read. */
 export type ReadFile = (path: string) => string;
@@ -42,6 +43,7 @@ export function crossFaults(values: unknown): ValueFault[] {
     ...peerFaults(values, own),
     ...sipFaults(values),
     ...drachtioFaults(values, secretFaults),
+    ...listenFaults(values),
     ...httpFaults(values),
     ...storeFaults(values),
     ...nextHopFaults(values),
@@ -93,6 +95,8 @@ function linkFaults(values: unknown, own: readonly Named[]): ValueFault[] {
       faults.push(...federationFaults(link, path));
       continue;
     }
+    // Of a type that is none, or is not given, nobody knows what else it needs.
+    if (textAt(link, ['type']) !== 'xmpp-component') continue;
     const name = domainAt(link, ['name']);
     const domain = domainAt(link, ['domain']) ?? name;
     if (domain !== undefined && !names.has(domain)) {
@@ -157,13 +161,7 @@ function accountFaults(values: unknown): ValueFault[] {
   if (textAt(values, ['accounts', 'keyFile']) !== undefined) {
     return [{ path: ['accounts', 'key'], text: 'found `key` and `keyFile`, expected one of them' }];
   }
-  const isKey =
-    key.trim() !== '' &&
-    key
-      .trim()
-      .split(/\s+/)
-      .every((one) => /^[A-Za-z0-9+/]{43}=$/.test(one));
-  return isKey
+  return areAccountKeys(key)
     ? []
     : [{ path: ['accounts', 'key'], text: 'is no key; expected 32 bytes in base64 (openssl rand -base64 32)' }];
 }
@@ -288,9 +286,12 @@ function storeFaults(values: unknown): ValueFault[] {
   if (way === undefined) fault('url', 'is missing; expected `url`, `sentinels` or `cluster`');
   for (const other of others) fault(other, `found \`${String(way)}\` and \`${other}\`, expected one of them`);
   if (has('sentinels') && !has('sentinelName')) fault('sentinelName', 'is missing; expected the name of the master');
-  for (const key of ['sentinelName', 'sentinelPassword', 'database']) {
-    if (has(key) && !has('sentinels'))
-      fault(key, `belongs to \`sentinels\`, which ${key === 'database' ? 'a URL says itself' : 'are not given'}`);
+  for (const key of ['sentinelName', 'sentinelPassword']) {
+    if (has(key) && !has('sentinels')) fault(key, 'belongs to `sentinels`, which are not given');
+  }
+  if (has('database') && has('cluster')) fault('database', 'belongs to `sentinels`: a Cluster has no database but 0');
+  else if (has('database') && !has('sentinels')) {
+    fault('database', 'belongs to `sentinels`: with `url` it is at its end, redis://host:port/database');
   }
   if (has('password') && has('passwordFile')) fault('password', 'found `password` and `passwordFile`, expected one');
   const url = parseRedisUrl(textAt(section, ['url']) ?? '');

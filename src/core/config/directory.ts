@@ -26,7 +26,10 @@ export const directory = z.strictObject({
 });
 
 const commandsOn = z.strictObject({
-  user: text('the part of an address before the @', (value) => addressFrom(value, 'sip.example') !== undefined)
+  user: text(
+    'the part of an address before the @',
+    (value) => !value.includes('@') && addressFrom(value, 'sip.example') !== undefined,
+  )
     .default('interpres')
     .meta(
       meta({

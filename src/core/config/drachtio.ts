@@ -146,7 +146,7 @@ export function builtDrachtio(values: z.output<typeof drachtio>, files: FileText
       if (host !== undefined) {
         const { ca, servername } = tls ?? {};
         const trusted = {
-          ...(ca === undefined ? {} : { ca: files.pem(ca, [...path, 'tls', 'ca']) }),
+          ...(ca === undefined ? {} : { ca: files.certificates(ca, [...path, 'tls', 'ca']) }),
           ...(servername === undefined ? {} : { servername }),
         };
         return [{ host, port: port ?? DRACHTIO_PORT, ...common, ...(tls === undefined ? {} : { tls: trusted }) }];
@@ -160,8 +160,8 @@ export function builtDrachtio(values: z.output<typeof drachtio>, files: FileText
           ? {}
           : {
               tls: {
-                certificate: files.pem(certificate, [...path, 'tls', 'certificate']),
-                key: files.pem(key, [...path, 'tls', 'key']),
+                certificate: files.certificates(certificate, [...path, 'tls', 'certificate']),
+                key: files.privateKey(key, [...path, 'tls', 'key']),
               },
             };
       return [{ listen: { transport, address, port: listenPort }, trust, ...common, ...shown }];

@@ -68,6 +68,9 @@ function expectation(issue: z.core.$ZodIssue, path: ConfigPath, values: unknown)
     return `one of ${kinds.join(', ')}`;
   }
   const node = schemaAt(path, values);
+  if (issue.code === 'too_small' && issue.origin === 'array' && node?.items !== undefined) {
+    return `a list with at least ${issue.minimum} of: ${describeType(node.items)}`;
+  }
   return node === undefined ? issue.message : describeType(node);
 }
 
@@ -167,15 +170,30 @@ export function valueAt(values: unknown, path: ConfigPath): unknown {
 /** What names a Redis may have a password in it. */
 const SECRET_KEY = /^(?:secret|token|password|sentinelPassword|url|sentinels|cluster)$/;
 
+const PLACE_KEY = /^(?:url|sentinels|cluster)$/;
+
 /** A value as a fault may show it: short, and never a secret. */
 function shown(value: unknown, path: ConfigPath): string {
   const isSecret = path.some((part) => SECRET_KEY.test(String(part))) || path.join('.') === 'accounts.key';
-  if (isSecret && typeof value === 'string') return 'a text';
+  if (isSecret && typeof value === 'string') {
+    return (path.some((part) => PLACE_KEY.test(String(part))) ? shownPlace(value) : undefined) ?? 'a text';
+  }
   if (value === null) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object') return 'a section';
   if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 60)}...` : value}'`;
   return JSON.stringify(value);
+}
+
+/** A place without what may be a password in it; undefined where that cannot be told apart. */
+function shownPlace(value: string): string | undefined {
+  const place =
+    /^[a-z]{1,10}:\/\/(?:.*@)?((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,6})?(?:\/[A-Za-z0-9]{0,10})?)$/.exec(
+      value,
+    );
+  if (place === null) return undefined;
+  const [, where = ''] = place;
+  return `'${value.slice(0, value.indexOf('://') + 3)}${value.includes('@') ? '...@' : ''}${where}'`;
 }
 
 /** The candidate closest to `word`, when so close that it may have been meant: at most a third of its letters differ. */

@@ -1,6 +1,6 @@
 import { secretFaults, type ReadFile } from './checks.ts';
 import type { ConfigPath, ValueFault } from './faults.ts';
-import { BEARER_TOKEN_FORM, isBearerToken } from './values.ts';
+import { areAccountKeys, BEARER_TOKEN_FORM, isBearerToken } from './values.ts';
 
 /** PEM texts, read from the files that the configuration names. */
 export type TlsConfig = { readonly certificate: string; readonly key: string; readonly ca?: string };
@@ -62,9 +62,9 @@ export class FileTexts {
     if (named === undefined) return undefined;
     const faultsBefore = this.#faults.length;
     const tls = {
-      certificate: this.pem(named.certificate, [...path, 'certificate']),
-      key: this.pem(named.key, [...path, 'key']),
-      ...(named.ca === undefined ? {} : { ca: this.pem(named.ca, [...path, 'ca']) }),
+      certificate: this.certificates(named.certificate, [...path, 'certificate']),
+      key: this.privateKey(named.key, [...path, 'key']),
+      ...(named.ca === undefined ? {} : { ca: this.certificates(named.ca, [...path, 'ca']) }),
     };
     const reason = this.#faults.length > faultsBefore ? undefined : this.#world.tlsFault?.(tls);
     if (reason !== undefined) {
@@ -74,12 +74,60 @@ export class FileTexts {
     return tls;
   }
 
-  pem(file: string, path: ConfigPath): string {
-    const text = this.#read(file, path);
-    if (text !== undefined && !text.includes('-----BEGIN ')) {
-      this.#faults.push({ path, text: 'found a file without -----BEGIN, expected PEM' });
+  /** Certificates, or roots. A file without any makes TLS believe nobody, and says nothing of it. */
+  certificates(file: string, path: ConfigPath): string {
+    return this.#pem(file, path, /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/, 'a certificate');
+  }
+
+  privateKey(file: string, path: ConfigPath): string {
+    const text = this.#pem(file, path, /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----/, 'a private key');
+    if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(text)) {
+      const remedy = 'expected one without (openssl pkey -in FILE -out key.pem)';
+      this.#faults.push({ path, text: `found a key that is locked with a passphrase, ${remedy}` });
     }
-    return text ?? '';
+    return text;
+  }
+
+  #pem(file: string, path: ConfigPath, wanted: RegExp, what: string): string {
+    const text = this.#read(file, path);
+    if (text === undefined) return '';
+    if (!text.includes('-----BEGIN ')) {
+      this.#faults.push({ path, text: 'found a file without -----BEGIN, expected PEM' });
+    } else if (!wanted.test(text)) {
+      const found = /-----BEGIN ([A-Z0-9 ]{1,40})-----/.exec(text)?.[1]?.toLowerCase() ?? 'something else';
+      this.#faults.push({ path, text: `found a file with ${found} in it, expected ${what}` });
+    }
+    return text;
+  }
+
+  /**
+   * A file with the keys of the accounts, which a server without `store` makes itself where it is not there.
+   *
+   * @returns the absolute path
+   */
+  accountKeys(file: string, path: ConfigPath, mayBeMissing: boolean): string {
+    const where = this.#world.resolvePath(this.#world.baseFolder, file);
+    let text: string;
+    try {
+      text = this.#world.readFile(where);
+    } catch (thrown) {
+      const isMissing = thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT';
+      if (isMissing && mayBeMissing) return where;
+      const reason = thrown instanceof Error ? thrown.message : 'cannot be read';
+      const remedy = isMissing ? ': make one (openssl rand -base64 32), the same for every node' : '';
+      this.#faults.push({
+        path,
+        text: `found a file that cannot be read (${reason}), expected a readable one${remedy}`,
+      });
+      return where;
+    }
+    if (!areAccountKeys(text)) {
+      this.#faults.push({
+        path,
+        text: 'found a file without keys, expected 32 bytes in base64 on each line (openssl rand -base64 32)',
+      });
+    }
+    return where;
   }
 
   #read(file: string, path: ConfigPath): string | undefined {

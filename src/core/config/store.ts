@@ -133,7 +133,7 @@ export function builtStore(values: z.output<typeof store>, files: FileTexts): St
     database: values.database ?? first.database ?? 0,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
-    ...(first.isTls ? { tls: ca === undefined ? {} : { ca: files.pem(ca, ['store', 'ca']) } } : {}),
+    ...(first.isTls ? { tls: ca === undefined ? {} : { ca: files.certificates(ca, ['store', 'ca']) } } : {}),
     prefix,
   };
 }

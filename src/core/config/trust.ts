@@ -149,7 +149,7 @@ export type SipIdentityConfig = {
 
 export function builtSipIdentity(
   { certificate, key, info, certificates, fetchFrom, ca, freshnessSeconds }: NonNullable<z.output<typeof sipIdentity>>,
-  files: Pick<FileTexts, 'pem'>,
+  files: Pick<FileTexts, 'certificates' | 'privateKey'>,
 ): SipIdentityConfig {
   const path = ['sip', 'identity'];
   const isOwn = certificate !== undefined && key !== undefined && info !== undefined;
@@ -157,18 +157,18 @@ export function builtSipIdentity(
     ...(isOwn
       ? {
           own: {
-            certificate: files.pem(certificate, [...path, 'certificate']),
-            key: files.pem(key, [...path, 'key']),
+            certificate: files.certificates(certificate, [...path, 'certificate']),
+            key: files.privateKey(key, [...path, 'key']),
             info,
           },
         }
       : {}),
     certificates: certificates.map((one, at) => ({
       info: one.info,
-      certificate: files.pem(one.certificate, [...path, 'certificates', at, 'certificate']),
+      certificate: files.certificates(one.certificate, [...path, 'certificates', at, 'certificate']),
     })),
     fetchFrom,
-    ...(ca === undefined ? {} : { ca: files.pem(ca, [...path, 'ca']) }),
+    ...(ca === undefined ? {} : { ca: files.certificates(ca, [...path, 'ca']) }),
     freshnessSeconds,
   };
 }

@@ -190,6 +190,12 @@ export function isBearerToken(text: string): boolean {
   return text.length >= 16 && text.length <= 1_024 && /^[A-Za-z0-9\-._~+/]+=*$/.test(text);
 }
 
+/** Whether a text is keys for the passwords of accounts, 32 bytes in base64 each, separated by blanks or line ends. */
+export function areAccountKeys(text: string): boolean {
+  const words = text.trim().split(/\s+/);
+  return words.every((word) => /^[A-Za-z0-9+/]{43}=$/.test(word));
+}
+
 /** Whether a next hop is reached over TLS, so that a certificate says who it is. */
 export function isOverTls(text: string): boolean {
   const hop = parseNextHop(text);

@@ -1,10 +1,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startFault } from '../../../src/cli/start-fault.ts';
+import type { Config } from '../../../src/core/config.ts';
 import { GatewayError } from '../../../src/core/errors.ts';
 import { aConfig } from '../../support/builders.ts';
 
-const CONFIG = { ...aConfig(), http: { listen: { host: '127.0.0.1', port: 8080 } } };
+const CONFIG: Config = {
+  ...aConfig(),
+  http: { listen: { host: '127.0.0.1', port: 8080 } },
+  links: {
+    federation: {
+      type: 'xmpp-s2s',
+      listen: [{ transport: 'tcp', address: '127.0.0.1', port: 5269 }],
+      warnDays: 21,
+      idleSeconds: 600,
+      authenticateSeconds: 30,
+      streamsPerAddress: 50,
+      streams: 2_000,
+      unprovedStreams: 200,
+    },
+  },
+};
 
 function systemError(fields: Readonly<Record<string, unknown>>): Error {
   return Object.assign(new Error('as the system says it'), fields);
@@ -20,6 +36,11 @@ const ROWS: ReadonlyArray<readonly [name: string, thrown: unknown, told: RegExp 
     'the health port in use',
     systemError({ code: 'EADDRINUSE', syscall: 'listen', address: '127.0.0.1', port: 8080 }),
     /^127\.0\.0\.1:8080 .* change http\.listen in f\.yaml/,
+  ],
+  [
+    'the port for XMPP servers in use',
+    systemError({ code: 'EADDRINUSE', syscall: 'listen', address: '127.0.0.1', port: 5269 }),
+    /^127\.0\.0\.1:5269 is in use: end .*, or change links\.federation\.listen in f\.yaml \(EADDRINUSE\)$/,
   ],
   [
     'a port below 1024',

@@ -31,6 +31,8 @@ http: { listen: '127.0.0.1:8080' }
 rateLimits: off
 `;
 
+const KEY = `${'A'.repeat(43)}=`;
+
 const FILES: Readonly<Record<string, string>> = {
   '/etc/interpres/./cert.pem': '-----BEGIN CERTIFICATE-----\nc\n',
   '/etc/interpres/./key.pem': '-----BEGIN PRIVATE KEY-----\nk\n',
@@ -42,6 +44,9 @@ const FILES: Readonly<Record<string, string>> = {
   '/etc/interpres/short.token': 'short\n',
   '/etc/interpres/known.token': 'a-long-random-text\n',
   '/etc/interpres/text.txt': 'no PEM',
+  '/etc/interpres/./locked.pem': '-----BEGIN ENCRYPTED PRIVATE KEY-----\nk\n',
+  '/etc/interpres/./account.key': `${KEY}\n`,
+  '/etc/interpres/accounts.key': `${KEY}\n${KEY}\n`,
 };
 
 const WORLD: ConfigWorld = {
@@ -49,7 +54,7 @@ const WORLD: ConfigWorld = {
   env: { COMPONENT_SECRET: 'from-the-env-77', PORT: '8081', LAZY: 'password', TOKEN: 'from-the-env-0123456' },
   readFile: (path) => {
     const text = FILES[path];
-    if (text === undefined) throw new Error('ENOENT: no such file');
+    if (text === undefined) throw Object.assign(new Error('ENOENT: no such file'), { code: 'ENOENT' });
     return text;
   },
   resolvePath: (folder, path) => (path.startsWith('/') ? path : `${folder}/${path}`),
@@ -321,7 +326,11 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     ['1:11 domains[0].name: is missing; expected a domain name'],
   ],
   ['a domain twice', `domains: [a.example, A.example]\n${S}`, ['1:22 domains[1]: a.example is named a second time']],
-  ['no listener', `${D}sip: { listen: [] }`, ['2:16 sip.listen: found a list']],
+  [
+    'no listener',
+    `${D}sip: { listen: [] }`,
+    ['2:16 sip.listen: found an empty list, expected a list with at least 1 of: udp|tcp|tls|ws|wss://address:port'],
+  ],
   [
     'a listener without transport',
     `${D}sip: { listen: ['127.0.0.1:5060'] }`,
@@ -459,6 +468,33 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     'federation: two ways that stand for all our domains',
     `${D}${S}links: { fed: { type: xmpp-s2s, listen: ['tcp://127.0.0.1:5269'] } }\npeers:\n  - { domain: b.example, link: fed, security: dialback }\n  - { domain: b.example, link: sip }`,
     ['b.example is named a second time for link: sip'],
+  ],
+  [
+    'federation: certificate and key that were mixed up, and roots that are none',
+    `${D}${S}links: { fed: { type: xmpp-s2s, listen: ['tcp://127.0.0.1:5269'], certificate: ./key.pem, key: ./cert.pem, ca: ./key.pem } }`,
+    [
+      'links.fed.certificate: found a file with private key in it, expected a certificate',
+      'links.fed.key: found a file with certificate in it, expected a private key',
+      'links.fed.ca: found a file with private key in it, expected a certificate',
+    ],
+  ],
+  [
+    'federation: a key that nobody can open',
+    `${D}${S}links: { fed: { type: xmpp-s2s, listen: ['tcp://127.0.0.1:5269'], certificate: ./cert.pem, key: ./locked.pem } }`,
+    ['links.fed.key: found a key that is locked with a passphrase, expected one without (openssl pkey'],
+  ],
+  [
+    'ports that several parts would listen for',
+    `domains: [sip.example]\nsip: { listen: ['udp://0.0.0.0:5269', 'tcp://0.0.0.0:5060', 'ws://127.0.0.1:5060'], websocket: { origins: [] } }\nlinks: { fed: { type: xmpp-s2s, listen: ['tcp://0.0.0.0:5269', 'tcp://[::1]:8080'] } }\nhttp: { listen: '[::]:8080' }`,
+    [
+      '2:61 sip.listen[2]: found port 5060, which sip.listen[1] listens for already, expected another',
+      '4:17 http.listen: found port 8080, which links.fed.listen[1] listens for already, expected another',
+    ],
+  ],
+  [
+    'a link of a type that is none: nothing else is asked of it',
+    `${D}${S}links: { fed: { type: xmpp-server, listen: ['tcp://127.0.0.1:5269'] } }`,
+    ["links.fed.type: found 'xmpp-server', expected one of xmpp-component, xmpp-account, xmpp-s2s"],
   ],
   [
     'a next hop over a link',
@@ -608,9 +644,41 @@ const FAULTS: ReadonlyArray<readonly [name: string, text: string, faults: readon
     ],
   ],
   [
+    'a database of a Cluster',
+    `${D}${S}store: { type: redis, cluster: ['redis://127.0.0.1:7000'], database: 3 }`,
+    ['store.database: belongs to `sentinels`: a Cluster has no database but 0'],
+  ],
+  [
+    'a database beside a URL',
+    `${D}${S}store: { type: redis, url: 'redis://127.0.0.1', database: 3 }`,
+    ['store.database: belongs to `sentinels`: with `url` it is at its end, redis://host:port/database'],
+  ],
+  [
+    'no node of a Cluster',
+    `${D}${S}store: { type: redis, cluster: [] }`,
+    ['store.cluster: found an empty list, expected a list with at least 1 of: redis://host:port'],
+  ],
+  [
+    'keys of the accounts that are none',
+    `${D}${S}accounts: { keyFile: text.txt }`,
+    ['accounts.keyFile: found a file without keys, expected 32 bytes in base64 on each line (openssl rand -base64 32)'],
+  ],
+  [
+    'keys of the accounts that are not there, of nodes that do not make them',
+    `${D}${S}store: { type: redis, url: 'redis://127.0.0.1' }\naccounts: { keyFile: no.key }`,
+    [
+      'accounts.keyFile: found a file that cannot be read (ENOENT: no such file), expected a readable one: make one (openssl rand -base64 32), the same for every node',
+    ],
+  ],
+  [
+    'an address for commands that is one',
+    `${D}${S}commands: { user: 'a@b' }`,
+    ["commands.user: found 'a@b', expected the part of an address before the @"],
+  ],
+  [
     'a password among the servers, which would be logged',
     `${D}${S}store: { type: redis, cluster: ['redis://:hidden@127.0.0.1:7000'] }`,
-    ['store.cluster[0]: found a text, expected redis://host:port'],
+    ["store.cluster[0]: found 'redis://...@127.0.0.1:7000', expected redis://host:port"],
   ],
 ];
 for (const [name, text, expected] of FAULTS) {
@@ -652,6 +720,12 @@ test('config: no fault shows a secret', () => {
   assert.doesNotMatch(faultsOf(`${D}${S}http: { listen: '\${COMPONENT_SECRET}' }`).join(), /from-the-env/);
   assert.doesNotMatch(faultsOf(`${D}${S}http: { listen: ':1', token: topsecret-91 }`).join(), /topsecret/);
   assert.doesNotMatch(faultsOf(`${D}${S}http: { listen: '[::1]:1', tokenFile: short.token }`).join(), /: short/);
+});
+
+test('config: keys of the accounts may be there, or be made at first use', () => {
+  for (const keyFile of ['accounts.key', 'no.key']) {
+    assert.equal(read(`${MINIMAL}accounts: { keyFile: ${keyFile} }`).accounts.keyFile, `/etc/interpres/${keyFile}`);
+  }
 });
 
 test('config: the example starts as it is', () => {

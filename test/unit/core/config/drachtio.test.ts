@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigError, readConfig, type Config } from '../../../../src/core/config.ts';
 
+const PEM = '-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n';
 const read = (text: string): Config =>
   readConfig(text, {
     baseFolder: '/etc/interpres',
     env: {},
-    readFile: (path) => (path.endsWith('.secret') ? 'from a file 7\nnot this' : `-----BEGIN X-----${path}`),
+    readFile: (path) => (path.endsWith('.secret') ? 'from a file 7\nnot this' : `${PEM}${path}`),
     resolvePath: (folder, path) => `${folder}/${path}`,
   });
 
@@ -84,14 +85,14 @@ test('config of drachtio: servers to connect to, and those that connect', () => 
           port: 9023,
           secret: 'from a file 7',
           tags: ['a'],
-          tls: { ca: '-----BEGIN X-----/etc/interpres/ca.pem', servername: 'x.example' },
+          tls: { ca: `${PEM}/etc/interpres/ca.pem`, servername: 'x.example' },
         },
         {
           listen: { transport: 'tls', address: '127.0.0.1', port: 9024 },
           trust: ['192.0.2.0/24'],
           secret: 'rig-5f1c',
           tags: [],
-          tls: { certificate: '-----BEGIN X-----/etc/interpres/c', key: '-----BEGIN X-----/etc/interpres/k' },
+          tls: { certificate: `${PEM}/etc/interpres/c`, key: `${PEM}/etc/interpres/k` },
         },
       ],
     },

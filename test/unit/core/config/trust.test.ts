@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigError, readConfig, type Config } from '../../../../src/core/config.ts';
 
-const PEM = '-----BEGIN X-----\n';
+const PEM = '-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n';
 const read = (text: string): Config =>
   readConfig(text, {
     baseFolder: '/etc/interpres',
