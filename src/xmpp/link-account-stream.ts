@@ -2,13 +2,14 @@ import type { TLSSocket } from 'node:tls';
 import { childOf, textOf, writeXml, type XmlElement, XmlStreamReader } from '../cpim/xml.ts';
 import type { Clock } from '../core/ports.ts';
 import { AnswersUnread } from './answers-unread.ts';
-import { conditionIn, countFrom, withWords } from './account/service-words.ts';
+import { conditionIn, withWords } from './account/service-words.ts';
 import { securedSocket } from './account/secured-socket.ts';
 import type { ServiceTarget } from './account/service-address.ts';
 import { conditionOfFault } from './input-fault.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
 import { AccountLogin } from './link-account-login.ts';
 import { CLIENT_NAMESPACE, isStanzaName } from './stanza-content.ts';
+import { stanzaCount } from './stanza-count.ts';
 
 /** Why a stream is over. */
 export type AccountStreamEnd = {
@@ -336,7 +337,7 @@ export class AccountStream {
   }
 
   #management(element: XmlElement): void {
-    const handled = countFrom(element.attrs['h']);
+    const handled = stanzaCount(element.attrs['h']);
     switch (element.name) {
       case 'a':
         if (handled !== undefined && this.#stage === 'up') this.#events.onAcknowledged(handled);
@@ -484,7 +485,7 @@ function only(features: XmlElement, namespace: string): XmlElement {
 function sessionFrom({ attrs }: XmlElement): ResumableSession | undefined {
   const { id, resume, max } = attrs;
   if (id === undefined || id === '' || id.length > 4_000 || (resume !== 'true' && resume !== '1')) return undefined;
-  const maxSeconds = countFrom(max);
+  const maxSeconds = stanzaCount(max);
   return maxSeconds === undefined ? { id } : { id, maxSeconds };
 }
 

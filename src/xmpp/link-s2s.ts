@@ -25,6 +25,8 @@ export type { S2sOptions } from './s2s/federation-options.ts';
 /** Who takes what comes in on this node for a pair that another node runs, and has answers of ours sent. */
 export type PairFace = Pick<LinkEvents, 'onStanza'> & Pick<XmppLink, 'post'>;
 
+/** Lost streams of one pair that wait to be taken up again. */
+const LOST_MAX = 8;
 /** Steps in which the time of streams is counted, ms. */
 const STEP_MS = 100;
 
@@ -101,6 +103,7 @@ export class S2sFederation {
       check: (ends, streamId, key) => this.#check(ends, streamId, key),
       onProved: (stream, ends) => this.#proved(stream, ends),
       onUnproved: (peer, address, reason) => this.#tellUnproved(peer, address, reason),
+      mayWait: (stream) => this.#mayWait(stream),
       lostStream: (id) => this.#byResumeId(id),
     };
     this.#door = new PeerDoor({
@@ -335,6 +338,15 @@ export class S2sFederation {
     const pair = this.#pairs.get(pairKey(ends));
     const face = pair?.isStarted === true ? pair : this.#faces.get(pairKey(ends));
     face?.post({ ...answer, attrs: { ...answer.attrs, from } });
+  }
+
+  /** A peer that opens streams and loses them takes no room from others. */
+  #mayWait(stream: IncomingStream): boolean {
+    let waiting = 0;
+    for (const other of this.#incoming) {
+      if (other.isLost && [...stream.pairs.values()].some((ends) => other.carries(ends))) waiting += 1;
+    }
+    return waiting < LOST_MAX;
   }
 
   #byResumeId(id: string): IncomingStream | undefined {

@@ -15,8 +15,3 @@ export function withWords(reason: string, text: XmlElement | undefined): string 
   const words = text === undefined ? '' : textOf(text).trim().slice(0, 200);
   return words === '' ? reason : `${reason} (${words})`;
 }
-
-/** A count of stanzas, which goes round at 2^32 (XEP-0198, section 4). */
-export function countFrom(text: string | undefined): number | undefined {
-  return text !== undefined && /^[0-9]{1,10}$/.test(text) ? Number(text) % 2 ** 32 : undefined;
-}

@@ -1,6 +1,7 @@
 import { textOf, type XmlElement } from '../../cpim/xml.ts';
 import { formatJid, parseJid } from '../jid.ts';
 import { isStanzaName } from '../stanza-content.ts';
+import { stanzaCount } from '../stanza-count.ts';
 import { authoritativeAnswer, dialbackAnswer, dialbackElement, type DialbackKeys, readDialback } from './dialback.ts';
 import { type PeerSecurity, provesDomain, securityFault, type TlsProof } from './policy.ts';
 import { expandedName, headerAttrs, headerFault, NS, plain } from './stream-elements.ts';
@@ -51,6 +52,8 @@ const PAIRS_MAX = 1_000;
 const CHECKS_MAX = 16;
 /** How often EXTERNAL may fail before the stream ends (RFC 6120, section 6.4.5). */
 const FAILURES_MAX = 3;
+/** Keys that may be found not to be good before anybody has proved who he is: each has the peer's server asked. */
+const BAD_KEYS_MAX = 16;
 
 /**
  * The conduct of a stream that was opened to us: who may speak on it, proved by certificate (XEP-0178, XEP-0344) or by
@@ -74,7 +77,9 @@ export class IncomingNegotiation {
   #isManaged = false;
   #announced: IncomingStep | undefined;
   readonly #proved = new Set<string>();
-  readonly #checking = new Set<string>();
+  /** Ids of the streams whose keys are being checked, by pair. */
+  readonly #checking = new Map<string, string>();
+  #badKeys = 0;
 
   /** @param proof of the TLS that the connection began with; absent: it began in the clear */
   constructor(options: IncomingOptions, proof?: TlsProof) {
@@ -169,12 +174,24 @@ export class IncomingNegotiation {
     }
   }
 
-  /** What became of a key that was to be checked. `condition`: it could not be. */
-  answered(ends: Ends, verdict: 'valid' | 'invalid' | 'error', condition?: string): readonly IncomingStep[] {
-    if (!this.#checking.delete(key(ends))) return [];
+  /** What became of a key of this stream that was to be checked. `condition`: it could not be. */
+  answered(
+    ends: Ends,
+    streamId: string,
+    verdict: 'valid' | 'invalid' | 'error',
+    condition?: string,
+  ): readonly IncomingStep[] {
+    // A stream that was opened anew since has another id, and hears nothing of what was said before TLS.
+    if (this.#checking.get(key(ends)) !== streamId) return [];
+    this.#checking.delete(key(ends));
     const question = { kind: 'result', from: ends.peer, to: ends.own, key: '' } as const;
     const element = dialbackElement(dialbackAnswer(question, verdict, condition));
-    if (verdict !== 'valid') return [{ do: 'write', element }];
+    if (verdict !== 'valid') {
+      this.#badKeys += 1;
+      const isOver = !this.isAuthenticated && this.#badKeys >= BAD_KEYS_MAX;
+      const over = isOver ? [this.#fail('policy-violation', 'too many keys that are not good')] : [];
+      return [{ do: 'write', element }, ...over];
+    }
     return [{ do: 'write', element }, this.#prove(ends, 'dialback')];
   }
 
@@ -209,6 +226,7 @@ export class IncomingNegotiation {
         this.#fail('policy-violation', 'TLS asked for at the wrong time'),
       ];
     }
+    this.#checking.clear();
     return [{ do: 'write', element: plain('proceed', NS.tls) }, { do: 'secure' }];
   }
 
@@ -226,6 +244,7 @@ export class IncomingNegotiation {
     const authorization = text === '' || text === '=' ? '' : Buffer.from(text, 'base64').toString('utf8');
     if (authorization !== '' && parseJid(authorization)?.domain !== peer) return refuse('invalid-authzid');
     this.#isOpen = false;
+    this.#checking.clear();
     // Told with the header of the stream that begins now: nothing of ours may go out before that.
     this.#announced = this.#prove({ own, peer }, 'certificate');
     return [{ do: 'write', element: plain('success', NS.sasl) }, { do: 'restart' }];
@@ -265,7 +284,7 @@ export class IncomingNegotiation {
       return [say('error', condition), { do: 'unproved', peer: ends.peer, reason }];
     }
     if (this.#checking.has(key(ends))) return [];
-    this.#checking.add(key(ends));
+    this.#checking.set(key(ends), this.#streamId);
     return [{ do: 'check', ends, streamId: this.#streamId, key: message.key }];
   }
 
@@ -274,8 +293,7 @@ export class IncomingNegotiation {
       { do: 'write', element: plain('failed', NS.sm, [plain(condition, NS.stanzaErrors)]) },
     ];
     if (!this.isAuthenticated) return refuse('unexpected-request');
-    const taken = Number(element.attrs['h']);
-    const hasTaken = Number.isInteger(taken) && taken >= 0;
+    const taken = stanzaCount(element.attrs['h']);
     switch (name) {
       case 'enable': {
         if (this.#isManaged) return refuse('unexpected-request');
@@ -295,7 +313,7 @@ export class IncomingNegotiation {
       case 'resume': {
         const id = element.attrs['previd'] ?? '';
         const [own, peer] = [this.#own, this.#peer];
-        if (this.#isManaged || !hasTaken || own === undefined || peer === undefined)
+        if (this.#isManaged || taken === undefined || own === undefined || peer === undefined)
           return refuse('unexpected-request');
         if (!this.isProved({ own, peer })) return refuse('item-not-found');
         const received = this.#options.resume?.(id, { own, peer }, taken);
@@ -310,7 +328,7 @@ export class IncomingNegotiation {
       case 'r':
         return this.#isManaged ? [{ do: 'acknowledge' }] : [];
       case 'a':
-        return this.#isManaged && hasTaken ? [{ do: 'acknowledged', taken }] : [];
+        return this.#isManaged && taken !== undefined ? [{ do: 'acknowledged', taken }] : [];
       default:
         return [];
     }

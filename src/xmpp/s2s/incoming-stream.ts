@@ -15,6 +15,8 @@ export type IncomingDeps = StreamDeps &
     /** A stream of these ends that was lost, by the id under which it may be taken up again. */
     readonly lostStream: (id: string) => IncomingStream | undefined;
     readonly newResumeId: () => string;
+    /** Whether a lost stream may wait until it is taken up again. */
+    readonly mayWait: (stream: IncomingStream) => boolean;
   };
 
 /** A stream that a peer, or somebody who says to be one, has opened to us. */
@@ -65,6 +67,11 @@ export class IncomingStream extends StanzaStream {
 
   get maySend(): boolean {
     return this.#isBidi && !this.isOver;
+  }
+
+  /** Whether it waits to be taken up again. */
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   get resumeId(): string | undefined {
@@ -119,7 +126,7 @@ export class IncomingStream extends StanzaStream {
         void this.#deps.check(step.ends, step.streamId, step.key).then((verdict) => {
           const condition = verdict.type === 'error' ? verdict.condition : undefined;
           if (verdict.type !== 'valid') this.#deps.onUnproved(step.ends.peer, this.address, unprovedReason(verdict));
-          this.#run(this.#negotiation.answered(step.ends, verdict.type, condition));
+          this.#run(this.#negotiation.answered(step.ends, step.streamId, verdict.type, condition));
         });
         break;
       case 'managed':
@@ -186,7 +193,7 @@ export class IncomingStream extends StanzaStream {
 
   #ended(end: StreamEnd): void {
     const mayResume = !end.isClean && end.condition === undefined && this.#resumeId !== undefined;
-    if (mayResume && this.pairs.size === 1 && !this.#isLost) {
+    if (mayResume && this.pairs.size === 1 && !this.#isLost && this.#deps.mayWait(this)) {
       this.#isLost = true;
       this.wire = undefined;
       this.sender.detach();

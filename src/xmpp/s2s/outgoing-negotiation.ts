@@ -1,6 +1,7 @@
 import { childOf, childrenOf, textOf, type XmlElement } from '../../cpim/xml.ts';
 import { formatJid, parseJid } from '../jid.ts';
 import { dialbackElement, readDialback } from './dialback.ts';
+import { stanzaCount } from '../stanza-count.ts';
 import { type PeerSecurity, securityFault, type TlsProof } from './policy.ts';
 import { expandedName, headerAttrs, headerFault, NS, plain } from './stream-elements.ts';
 
@@ -225,8 +226,8 @@ export class OutgoingNegotiation {
 
   #smAnswer(name: string, element: XmlElement): readonly OutgoingStep[] {
     if (this.#stage === 'resuming') {
-      const taken = Number(element.attrs['h']);
-      if (name === 'resumed' && Number.isInteger(taken) && taken >= 0) {
+      const taken = stanzaCount(element.attrs['h']);
+      if (name === 'resumed' && taken !== undefined) {
         return this.#up({ resumed: taken, sm: { ...idOf(this.#options.resume?.id), resumeSeconds: undefined } });
       }
       this.#stage = 'enabling';

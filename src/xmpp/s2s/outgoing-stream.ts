@@ -10,6 +10,7 @@ import { type NextHop, type PeerTarget, peerTargets, targetKey } from './peer-ta
 import { type PeerSecurity, provesDomain, type TlsProof } from './policy.ts';
 import { pairKey, StanzaStream, type StreamDeps } from './stanza-stream.ts';
 import { isStanzaName } from '../stanza-content.ts';
+import { stanzaCount } from '../stanza-count.ts';
 import { expandedName, NS } from './stream-elements.ts';
 import type { PingHabit } from './stream-sender.ts';
 import { connectTo, proofOf, S2sWire, type StreamEnd } from './wire.ts';
@@ -279,13 +280,19 @@ export class OutgoingStream extends StanzaStream {
         this.#dialback(name, element);
         break;
       case NS.sm:
-        if (name === 'r') this.acknowledge();
-        else if (name === 'a') this.acknowledged(Number(element.attrs['h']));
+        this.#managed(name, element);
         break;
       case undefined:
       default:
         break;
     }
+  }
+
+  #managed(name: string, element: XmlElement): void {
+    if (!this.sender.isManaged) return;
+    if (name === 'r') this.acknowledge();
+    const taken = name === 'a' ? stanzaCount(element.attrs['h']) : undefined;
+    if (taken !== undefined) this.acknowledged(taken);
   }
 
   #dialback(name: string, element: XmlElement): void {

@@ -79,3 +79,53 @@ for (const { what, proof, reason } of [
     assert.deepEqual(incoming.element(readXml(key)).slice(1), [unproved]);
   });
 }
+
+const KEY = readXml(
+  "<db:result xmlns:db='jabber:server:dialback' from='xmpp.example' to='sip.example'>key</db:result>",
+);
+const ENDS = { own: 'sip.example', peer: 'xmpp.example' };
+
+function inTheClear(): IncomingNegotiation {
+  let ids = 0;
+  const incoming = new IncomingNegotiation({
+    isOurs: (domain) => domain === 'sip.example',
+    securityOf: () => 'dialback',
+    hasCertificate: true,
+    keys: new DialbackKeys('not known to anybody'),
+    newStreamId: () => `id-${++ids}`,
+  });
+  incoming.header('stream:stream', HEADER);
+  return incoming;
+}
+
+test('incoming negotiation: what is found of a key from before TLS proves nothing after it, nor of a later key', () => {
+  const incoming = inTheClear();
+  assert.deepEqual(incoming.element(KEY), [{ do: 'check', ends: ENDS, streamId: 'id-1', key: 'key' }]);
+  incoming.element(readXml("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"));
+  assert.deepEqual(incoming.answered(ENDS, 'id-1', 'valid'), []);
+  incoming.secured({ names: { dns: [], srv: [], xmpp: [] } });
+  incoming.header('stream:stream', HEADER);
+  assert.deepEqual(incoming.element(KEY), [{ do: 'check', ends: ENDS, streamId: 'id-2', key: 'key' }]);
+  assert.deepEqual(incoming.answered(ENDS, 'id-1', 'valid'), []);
+  assert.equal(incoming.isAuthenticated, false);
+  incoming.answered(ENDS, 'id-2', 'valid');
+  assert.equal(incoming.isAuthenticated, true);
+});
+
+test("incoming negotiation: a stranger has the peer's server asked so often, and no more", () => {
+  const incoming = inTheClear();
+  for (let times = 1; times < 16; times += 1) {
+    assert.deepEqual(
+      incoming.element(KEY).map((step) => step.do),
+      ['check'],
+    );
+    assert.deepEqual(
+      incoming.answered(ENDS, 'id-1', 'invalid').map((step) => step.do),
+      ['write'],
+    );
+  }
+  incoming.element(KEY);
+  const last = incoming.answered(ENDS, 'id-1', 'error', 'remote-server-timeout').at(-1);
+  assert.ok(last?.do === 'fail' && last.condition === 'policy-violation');
+  assert.deepEqual(incoming.element(KEY), []);
+});
