@@ -1,6 +1,6 @@
 import { addressKey, type Address } from '../cpim/address.ts';
 import { Alarms } from './alarms.ts';
-import { contactsOfDevice } from './devices.ts';
+import { contactsOfDevice, isSameDevice } from './devices.ts';
 import { GatewayError } from './errors.ts';
 import { grantedSeconds, type ExpiresLimits } from './granted-seconds.ts';
 import type { Log } from './log.ts';
@@ -148,9 +148,7 @@ export class RegistrationService {
     if (request.contacts.length === 0) return current;
     const { bindings, isReachable } = bindingsAfter(current, request, limits, nowMs, sameContact);
     if (!isSameToOthers(current, bindings)) this.#deps.beforeChange(userKey);
-    await store.replace(userKey, bindings);
-    this.#alarms.setFirst(userKey, bindings);
-    this.#deps.changed(userKey);
+    await this.#replace(userKey, bindings);
     log.info({ aor: userKey, callId: request.callId, contacts: bindings.length }, 'registration changed');
     if (isReachable) wake(userHop(userKey));
     return bindings;
@@ -176,7 +174,7 @@ export class RegistrationService {
   }
 
   async #drop(userKey: string, flow: string): Promise<void> {
-    const { store, clock, log, beforeChange, changed } = this.#deps;
+    const { store, clock, log, beforeChange } = this.#deps;
     try {
       await this.#turns.run(userKey, async () => {
         const bindings = store.of(userKey, clock.nowMs());
@@ -184,14 +182,18 @@ export class RegistrationService {
         // It may have come back meanwhile.
         if (left.length === bindings.length) return;
         beforeChange(userKey);
-        await store.replace(userKey, left);
-        this.#alarms.setFirst(userKey, left);
-        changed(userKey);
+        await this.#replace(userKey, left);
         log.info({ aor: userKey, contacts: left.length }, 'contact dropped, its connection is gone');
       });
     } catch (error) {
       log.info({ aor: userKey, error }, 'contact without a connection stays until the next look');
     }
+  }
+
+  async #replace(userKey: string, bindings: readonly Binding[]): Promise<void> {
+    await this.#deps.store.replace(userKey, bindings);
+    this.#alarms.setFirst(userKey, bindings);
+    this.#deps.changed(userKey);
   }
 
   /** Reports bindings that have expired, if any, and waits for the next. */
@@ -264,17 +266,14 @@ export function bindingsAfter(
  * no second one; and one that is taken away goes whatever it was registered as.
  */
 function isSameBinding(binding: Binding, contact: RegisterContact, sameContact: SameContact): boolean {
-  const isSameUri = sameContact(binding.contact, contact.uri);
-  if (contact.regId === undefined) return isSameUri;
-  const isSameInstance = contact.instance?.toLowerCase() === binding.instance?.toLowerCase();
-  if (binding.regId === undefined) return isSameUri;
-  return isSameInstance && binding.regId === contact.regId;
+  if (contact.regId === undefined || binding.regId === undefined) return sameContact(binding.contact, contact.uri);
+  return binding.regId === contact.regId && isSameDevice(contact.instance, binding.instance);
 }
 
 /** Since when: a new Call-ID says that the phone has started anew, and ends those it had before (RFC 5627, section 5.1). */
 function gruusSinceMs(live: readonly Binding[], instance: string, callId: string, nowMs: number): number {
   const [last] = live
-    .filter((binding) => binding.instance?.toLowerCase() === instance.toLowerCase())
+    .filter((binding) => isSameDevice(instance, binding.instance))
     .sort((a, b) => (b.refreshedAtMs ?? 0) - (a.refreshedAtMs ?? 0));
   return last?.callId === callId ? (last.gruusSinceMs ?? nowMs) : nowMs;
 }
