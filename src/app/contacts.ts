@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Address } from '../cpim/address.ts';
 import { ContactDesk } from '../core/directory/contact-desk.ts';
-import { Directory } from '../core/directory/directory.ts';
+import { Directory, type DirectoryDeps } from '../core/directory/directory.ts';
 import { LastSeen } from '../core/directory/last-seen.ts';
 import type { PresenceService } from '../core/presence/presence-service.ts';
 import type { RegistrationService } from '../core/registration-service.ts';
@@ -23,18 +23,28 @@ export type ContactSide = {
   readonly desk: ContactDesk;
 };
 
+export type DirectoryParts = Pick<ContactParts, 'store' | 'isUser'> & Pick<DirectoryDeps, 'beforeChange' | 'changed'>;
+
+/** The directory as it is in the store. */
+export function createDirectory(
+  { store, ...parts }: DirectoryParts,
+  { config, log }: Pick<AppOptions, 'config' | 'log'>,
+): Directory {
+  return new Directory({
+    ...parts,
+    records: store.records('profile'),
+    avatarBytesMax: config.directory.avatarBytes,
+    sha1Of: (base64) => createHash('sha1').update(base64, 'base64').digest('hex'),
+    log,
+  });
+}
+
 /** Puts together what is known of our users; reads what an earlier process left. */
 export function createContacts(parts: ContactParts, { config, clock, log }: AppOptions): ContactSide {
   const { store, isUser, contactsOf, presence } = parts;
-  const directory = new Directory({
-    records: store.records('profile'),
-    isUser,
-    avatarBytesMax: config.directory.avatarBytes,
-    sha1Of: (base64) => createHash('sha1').update(base64, 'base64').digest('hex'),
-    beforeChange: (userKey) => presence().beforeProfile(userKey),
-    changed: (userKey) => presence().profileChanged(userKey),
-    log,
-  });
+  const beforeChange = (userKey: string): void => presence().beforeProfile(userKey);
+  const changed = (userKey: string): void => presence().profileChanged(userKey);
+  const directory = createDirectory({ store, isUser, beforeChange, changed }, { config, log });
   const lastSeen = new LastSeen({
     records: store.records('last-seen'),
     isThere: (userKey) => contactsOf(userKey).length > 0 || presence().hasPublished(userKey),

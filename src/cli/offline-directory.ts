@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
+import { createDirectory } from '../app/contacts.ts';
 import { openStores } from '../app/stores.ts';
 import type { Config } from '../core/config.ts';
-import { Directory } from '../core/directory/directory.ts';
+import type { Directory } from '../core/directory/directory.ts';
 import { PeerTable } from '../core/peers.ts';
 import { UserTable } from '../core/user-table.ts';
 import { createPinoLog, errorDestination } from '../pino-log.ts';
@@ -20,15 +20,13 @@ export async function openStoppedDirectory(
   const { store } = stores;
   const peers = new PeerTable(config);
   const users = new UserTable({ peers, credentials: store.credentials, contactsOf: () => [] });
-  const directory = new Directory({
-    records: store.records('profile'),
-    isUser: (user) => users.isUser(user),
-    avatarBytesMax: config.directory.avatarBytes,
-    sha1Of: (base64) => createHash('sha1').update(base64, 'base64').digest('hex'),
+  const parts = {
+    store,
+    isUser: users.isUser.bind(users),
     // Nobody watches: the next process tells those who do.
     beforeChange: () => undefined,
     changed: () => undefined,
-    log,
-  });
+  };
+  const directory = createDirectory(parts, { config, log });
   return { directory, close: () => stores.close() };
 }

@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { addressKey, type Address } from '../cpim/address.ts';
 import type { Config } from '../core/config.ts';
-import { TEXT_FIELDS, textFault, type Profile, type ProfileChange } from '../core/directory/profile.ts';
+import { TEXT_FIELDS, textFault, type ProfileChange } from '../core/directory/profile.ts';
 import { GatewayError } from '../core/errors.ts';
+import type { ShownProfile } from '../http/routes-profiles.ts';
 import { CommandError } from './command-error.ts';
 import { askServer, refusalOf } from './control-client.ts';
 import { controlSocketPath } from './control-socket.ts';
@@ -20,8 +21,6 @@ export type ProfileOptions = {
   /** A file. */
   readonly avatar?: string;
 };
-
-type Shown = Omit<Profile, 'avatar'> & { readonly avatar?: { type: string; bytes: number } };
 
 /** A change for each user; many of them for an import. */
 export type ProfileChanges = ReadonlyArray<readonly [user: Address, change: ProfileChange]>;
@@ -41,9 +40,9 @@ export async function showProfile(configPath: string, address: string): Promise<
   const config = loadConfig(configPath);
   const user = userNamed(address, config);
   const answer = await askServer(controlSocketPath(config.data), 'GET', pathOf(user));
-  let shown: Shown;
+  let shown: ShownProfile;
   if (answer === undefined) shown = await onStopped(config, configPath, (directory) => directory.read(user));
-  else if (answer.status === 200) shown = answer.body as Shown;
+  else if (answer.status === 200) shown = answer.body as ShownProfile;
   else throw answer.status === 404 ? unknownUser(user, configPath) : refusalOf(answer);
   for (const field of TEXT_FIELDS) {
     if (shown[field] !== undefined) process.stdout.write(`${field}: ${printable(shown[field])}\n`);
