@@ -1,6 +1,6 @@
 import type { Address } from '../cpim/address.ts';
 import { RecentMap } from '../core/recent-map.ts';
-import { RosterSuggestions } from '../xmpp/gateway/roster-suggestions.ts';
+import { RosterSuggestions, type RosterSuggestionsDeps } from '../xmpp/gateway/roster-suggestions.ts';
 import { formatJid, type Jid } from '../xmpp/jid.ts';
 import { jidFromAddress } from '../xmpp/map-address.ts';
 import type { NamedLink } from './links.ts';
@@ -10,6 +10,7 @@ import type { PresenceSide } from './presence.ts';
 /** One client is told so often at most, ms. */
 const AGAIN_MS = 86_400_000;
 const CLIENTS_MAX = 10_000;
+const NONE: RosterSuggestionsDeps['privileges'] = { rosterOf: () => 'none' };
 
 /**
  * Suggests to the clients of a linked account whom its user watches from his phones (XEP-0144): those whom the roster of
@@ -35,8 +36,6 @@ export function createSuggestions(
     if (suggestions.length === 0 || told.get(key, clock.nowMs()) !== undefined) return;
     told.set(key, true, clock.nowMs());
     const post = (stanza: Parameters<typeof found.link.post>[0]): void => found.link.post(stanza);
-    new RosterSuggestions({ requests, post, privileges: { rosterOf: () => 'none' }, from, log })
-      .suggest(client, suggestions)
-      .catch((error: unknown) => log.error({ jid: formatJid(client), error }, 'contacts cannot be suggested'));
+    void new RosterSuggestions({ requests, post, privileges: NONE, from, log }).suggest(client, suggestions);
   };
 }

@@ -44,7 +44,6 @@ export function createCommands(parts: CommandParts, { config, clock, log }: AppO
     isTaken: (userKey) => credentials.find(userKey) !== undefined,
     log,
   });
-  const { watchers } = parts;
   const service = new CommandService({
     isUser,
     contactsOf,
@@ -60,13 +59,7 @@ export function createCommands(parts: CommandParts, { config, clock, log }: AppO
             return { domain: name, isReachable: parts.delivery().isReachable(hop) };
           }),
       ),
-    watchers: {
-      list: (owner) => watchers().list(owner),
-      set: (owner, subject, rule) => watchers().set(owner, subject, rule),
-      remove: (owner, subject) => watchers().remove(owner, subject),
-      setInvisible: (owner, isInvisible) => watchers().setInvisible(owner, isInvisible),
-      forget: (owner) => watchers().forget(owner),
-    },
+    watchers: parts.watchers,
     accounts: parts.accounts ?? NO_ACCOUNT_LINKS,
     clock,
     log,

@@ -11,6 +11,7 @@ import type { SipReply, SipRequest } from '../sip/message.ts';
 import { plainReply, plainRequest, replyFrom, requestFrom, type Plain } from '../sip/plain-messages.ts';
 import { PRESENCE_METHODS, type PresenceHandlers } from '../sip/presence-application.ts';
 import type { Gateway } from '../xmpp/gateway/gateway.ts';
+import { privilegeIn } from '../xmpp/gateway/privileges.ts';
 import type { IqDesk } from '../xmpp/gateway/iq-desk.ts';
 import type { IqStanza, MessageStanza, PresenceStanza } from '../xmpp/stanza.ts';
 import type { LinkPresence } from '../xmpp/presence/xmpp-presence.ts';
@@ -136,7 +137,7 @@ export class SharedPresence implements PresenceFace {
         if (this.#tenure !== undefined) {
           return this.#tenure.side.gatewayFor(name)?.granted(element, stanza) ?? false;
         }
-        if (!element.children.some((child) => typeof child !== 'string' && child.name === 'privilege')) return false;
+        if (privilegeIn(element) === undefined) return false;
         this.#pass('granted', { name, element, stanza });
         return true;
       },

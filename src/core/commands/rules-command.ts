@@ -19,7 +19,7 @@ const DONE: Readonly<Record<RuleAction, string>> = {
 };
 
 /** `rules`: who may watch a user, decided by himself. */
-export function rulesCommand({ watchers }: { readonly watchers: WatcherAdministration }): Command {
+export function rulesCommand({ watchers }: { readonly watchers: () => WatcherAdministration }): Command {
   const isAboutOne = (given: Given): boolean => given.get('action') !== 'list';
   return {
     name: 'rules',
@@ -48,11 +48,11 @@ export function rulesCommand({ watchers }: { readonly watchers: WatcherAdministr
     run: async ({ user }, given) => {
       if (user === undefined) return refused('Rules are for users of this server.');
       const action = given.get('action') ?? 'list';
-      if (action === 'list') return listed(watchers, user);
+      if (action === 'list') return listed(watchers(), user);
       const subject = parseRuleSubject((given.get('watcher') ?? '').replace(/^(?:sips?|xmpp|im|pres):/i, ''));
       if (subject === undefined) return refused('This is no address, *@domain, anonymous or *.');
       if (action === 'remove') {
-        const wasThere = await watchers.remove(user, subject);
+        const wasThere = await watchers().remove(user, subject);
         return wasThere
           ? answered(`You have no rule for ${subject} any more.`)
           : refused(`You have no rule for ${subject}.`);
@@ -61,7 +61,7 @@ export function rulesCommand({ watchers }: { readonly watchers: WatcherAdministr
       if (ruled === undefined) return refused(`There is no rule ${action.slice(0, 40)}.`);
       if (ruled === 'confirm' && subject === 'anonymous')
         return refused('Nobody can be asked about those without a name.');
-      await watchers.set(user, subject, { action: ruled });
+      await watchers().set(user, subject, { action: ruled });
       return answered(`${subject} ${DONE[ruled]}.`);
     },
   };

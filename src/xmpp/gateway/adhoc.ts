@@ -179,7 +179,7 @@ export class AdhocCommands {
 }
 
 /** The node of a command: `link account` is `link-account`. */
-export function nodeFor(name: string): string {
+function nodeFor(name: string): string {
   return name.replaceAll(' ', '-');
 }
 

@@ -2,7 +2,7 @@ import type { Address } from '../../cpim/address.ts';
 import type { XmlElement } from '../../cpim/xml.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock, Records } from '../../core/ports.ts';
-import { bareJid, formatJid, type Jid, parseJid } from '../jid.ts';
+import { bareJid, type Jid } from '../jid.ts';
 import { addressFromJid, type ComponentDomains, jidFromAddress } from '../map-address.ts';
 import type { IqRequests } from '../presence/iq-requests.ts';
 import type { MessageStanza, PresenceStanza } from '../stanza.ts';
@@ -68,20 +68,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
   };
 
   const registrations = deps.takesRegistrations
-    ? new Registrations(
-        {
-          ...deps,
-          domain: domains.domain,
-          say: (user, type) => presence.say(user, type),
-          registered: (client) => {
-            suggestions.suggest(client, suggestionsFor(client)).catch((error: unknown) => {
-              log.error({ jid: formatJid(client), error }, 'contacts cannot be suggested');
-            });
-          },
-          log,
-        },
-        parseJid,
-      )
+    ? new Registrations({
+        ...deps,
+        domain: domains.domain,
+        say: (user, type) => presence.say(user, type),
+        registered: (client) => void suggestions.suggest(client, suggestionsFor(client)),
+        log,
+      })
     : undefined;
   const presence = new GatewayPresence({ ...deps, registered: registrations, clock });
 

@@ -2,7 +2,7 @@ import { GatewayError } from '../../core/errors.ts';
 import { childOf, textOf, type XmlElement } from '../../cpim/xml.ts';
 
 /** XEP-0059. */
-export const PAGING_NAMESPACE = 'http://jabber.org/protocol/rsm';
+const PAGING_NAMESPACE = 'http://jabber.org/protocol/rsm';
 
 /** Without a wish as to how many. */
 const PAGE = 100;

@@ -8,8 +8,8 @@ import { nodeOf } from './ask.ts';
 import { vcard4 } from './vcard.ts';
 
 export const PUBSUB_NAMESPACE = 'http://jabber.org/protocol/pubsub';
-export const AVATAR_DATA_NODE = 'urn:xmpp:avatar:data';
-export const VCARD4_NODE = 'urn:xmpp:vcard4';
+const AVATAR_DATA_NODE = 'urn:xmpp:avatar:data';
+const VCARD4_NODE = 'urn:xmpp:vcard4';
 
 /** The one item of a node that holds the state of its user. */
 const CURRENT = 'current';

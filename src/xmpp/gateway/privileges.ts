@@ -13,6 +13,15 @@ const ROSTER: Readonly<Record<string, RosterPrivilege>> = { get: 'get', set: 'se
 const DOMAINS_MAX = 100;
 const PERMS_MAX = 20;
 
+/** What a message grants; undefined for one that grants nothing. */
+export function privilegeIn(message: XmlElement): XmlElement | undefined {
+  for (const namespace of PRIVILEGE_NAMESPACES) {
+    const found = childOf(message, 'privilege', namespace);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /**
  * What servers have granted to this component (XEP-0356): told by the server's own address when the stream begins, for
  * its own users alone, and over with the stream. Without a word nothing is granted, and nothing is different.
@@ -27,9 +36,7 @@ export class Privileges {
 
   /** Takes a message that grants; says whether it was one. */
   take(element: XmlElement, from: Jid): boolean {
-    const privilege = PRIVILEGE_NAMESPACES.map((namespace) => childOf(element, 'privilege', namespace)).find(
-      (found) => found !== undefined,
-    );
+    const privilege = privilegeIn(element);
     if (privilege === undefined) return false;
     if (from.local !== undefined || from.resource !== undefined) return true;
     const perms = childrenOf(privilege, 'perm').slice(0, PERMS_MAX);

@@ -4,7 +4,7 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock, Records } from '../../core/ports.ts';
 import { Turns } from '../../core/turns.ts';
-import { bareJid, formatJid, type Jid } from '../jid.ts';
+import { bareJid, formatJid, type Jid, parseJid } from '../jid.ts';
 import type { Handler } from './ask.ts';
 
 /** XEP-0077. */
@@ -39,12 +39,11 @@ export class Registrations {
   readonly #users = new Map<string, Jid>();
   readonly #turns = new Turns();
 
-  /** @param parse reads a JID that was stored */
-  constructor(deps: RegistrationsDeps, parse: (text: string) => Jid | undefined) {
+  constructor(deps: RegistrationsDeps) {
     this.#deps = deps;
     const prefix = `${deps.link}\n`;
     for (const [key, { jid }] of deps.records.all()) {
-      const user = key.startsWith(prefix) ? parse(jid) : undefined;
+      const user = key.startsWith(prefix) ? parseJid(jid) : undefined;
       if (user !== undefined) this.#users.set(key.slice(prefix.length), user);
     }
   }

@@ -7,7 +7,7 @@ import type { IqRequests } from '../presence/iq-requests.ts';
 import type { Privileges } from './privileges.ts';
 
 /** XEP-0144. */
-export const ROSTER_EXCHANGE_NAMESPACE = 'http://jabber.org/protocol/rosterx';
+const ROSTER_EXCHANGE_NAMESPACE = 'http://jabber.org/protocol/rosterx';
 const ROSTER_NAMESPACE = 'jabber:iq:roster';
 
 export type Suggestion = { readonly jid: Jid; readonly name?: string };
@@ -39,6 +39,14 @@ export class RosterSuggestions {
 
   /** @param client his full JID. Never rejects. */
   async suggest(client: Jid, all: readonly Suggestion[]): Promise<void> {
+    try {
+      await this.#suggest(client, all);
+    } catch (error) {
+      this.#deps.log.error({ jid: formatJid(client), error }, 'contacts cannot be suggested');
+    }
+  }
+
+  async #suggest(client: Jid, all: readonly Suggestion[]): Promise<void> {
     const { privileges, from, post, log } = this.#deps;
     const may = privileges.rosterOf(client.domain);
     const known = may === 'get' || may === 'both' ? await this.#rosterOf(client) : undefined;
