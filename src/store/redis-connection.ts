@@ -7,6 +7,7 @@ import type { Log } from '../core/log.ts';
 import { LastingRedis, type LastingRedisOptions as Options } from './redis-client.ts';
 import { SlotCluster, type SlotClusterOptions } from './redis-cluster.ts';
 import { tellDurability } from './redis-durability.ts';
+import { withRemedy } from './redis-remedy.ts';
 
 /** A Redis, or a Cluster of them: the same commands. */
 export type RedisClient = Redis | Cluster;
@@ -73,7 +74,7 @@ export class RedisConnection extends EventEmitter<Events> {
       await connection.client.ping();
     } catch (cause) {
       connection.close();
-      const said = lastCause(connection.#lastError ?? cause);
+      const said = withRemedy(lastCause(connection.#lastError ?? cause));
       throw new GatewayError('store-unavailable', `Redis at ${connection.where} cannot be used: ${said}`, { cause });
     }
     await tellDurability(connection.client, log);
@@ -239,7 +240,7 @@ export class RedisConnection extends EventEmitter<Events> {
     this.client.on('error', (error: Error) => {
       this.#lastError = error;
       // Before the first connection, whoever opens it says what is wrong.
-      away({ error: error.message });
+      away({ error: withRemedy(error.message) });
     });
     this.client.on('close', () => away({ error: 'the connection was closed' }));
     this.client.on('ready', () => {
@@ -259,7 +260,7 @@ export class RedisConnection extends EventEmitter<Events> {
 /** Whatever Redis answers instead of doing it (away, out of memory, read-only): the store is not available. */
 export function redisFailure(cause: unknown): GatewayError {
   if (cause instanceof GatewayError) return cause;
-  return new GatewayError('store-unavailable', `Redis failed: ${lastCause(cause)}`, {
+  return new GatewayError('store-unavailable', `Redis failed: ${withRemedy(lastCause(cause))}`, {
     cause,
     details: { retryAfterSeconds: RETRY_AFTER_SECONDS },
   });
