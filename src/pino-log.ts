@@ -61,8 +61,23 @@ function harmless(line: string): string {
   return line.replace(OBEYED, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
+/** So much of a field a line shows, characters: a stranger's address may be as long as his stanza. */
+const FIELD_MAX = 2_000;
+
+/** The fields with those cut that are longer than anything that helps. */
+function bounded(fields: LogFields): LogFields {
+  let cut: Record<string, unknown> | undefined;
+  for (const name in fields) {
+    const value = fields[name];
+    if (typeof value !== 'string' || value.length <= FIELD_MAX) continue;
+    cut ??= { ...fields };
+    cut[name] = `${value.slice(0, FIELD_MAX)}… (${value.length} characters)`;
+  }
+  return cut ?? fields;
+}
+
 function wrap(logger: Logger): Log {
-  const at = (level: LogLevel) => (fields: LogFields, message: string) => logger[level](fields, message);
+  const at = (level: LogLevel) => (fields: LogFields, message: string) => logger[level](bounded(fields), message);
   return {
     error: at('error'),
     warn: at('warn'),
