@@ -10,7 +10,14 @@ import {
   type SipSecurity,
   type XmppSecurity,
 } from './trust.ts';
-import { known, parseDomain, parseListen, parseXmppNextHop, type XmppNextHop } from './values.ts';
+import {
+  known,
+  parseDomain,
+  parseStreamListen,
+  parseXmppNextHop,
+  type StreamListen,
+  type XmppNextHop,
+} from './values.ts';
 
 export type ComponentLinkConfig = {
   readonly type: 'xmpp-component';
@@ -45,11 +52,7 @@ export type AccountLinkConfig = {
 /** Federation with XMPP domains, server to server. */
 export type FederationLinkConfig = {
   readonly type: 'xmpp-s2s';
-  readonly listen: ReadonlyArray<{
-    readonly transport: 'tcp' | 'tls';
-    readonly address: string;
-    readonly port: number;
-  }>;
+  readonly listen: readonly StreamListen[];
   /** PEM texts. */
   readonly certificate?: { readonly certificate: string; readonly key: string };
   /** PEM of the roots; absent: those of Node. */
@@ -97,7 +100,7 @@ export function builtLink(link: ConfigValues['links'][string], path: ConfigPath,
     const roots = tls === undefined && ca !== undefined ? files.certificates(ca, [...path, 'ca']) : tls?.ca;
     return {
       ...rest,
-      listen: link.listen.map((one) => federationListen(one)),
+      listen: link.listen.map((one) => known(parseStreamListen(one))),
       ...(tls === undefined ? {} : { certificate: { certificate: tls.certificate, key: tls.key } }),
       ...(roots === undefined ? {} : { ca: roots }),
     };
@@ -109,11 +112,6 @@ export function builtLink(link: ConfigValues['links'][string], path: ConfigPath,
     domain: known(parseDomain(link.domain ?? link.name)),
     secret: link.secret ?? (secretFile === undefined ? '' : files.secret(secretFile, [...path, 'secretFile'])),
   };
-}
-
-function federationListen(text: string): FederationLinkConfig['listen'][number] {
-  const { transport, ...where } = known(parseListen(text));
-  return { ...where, transport: transport === 'tls' ? 'tls' : 'tcp' };
 }
 
 export function builtPeer(

@@ -1,33 +1,13 @@
 import { parseCidr } from '../cidr.ts';
 import { drachtioFaults } from './drachtio-checks.ts';
-import { valueAt, type ConfigPath, type ValueFault } from './faults.ts';
+import { near, schemaAt, valueAt, type ConfigPath, type ValueFault } from './faults.ts';
 import { federationFaults, federationPeerFaults } from './federation-checks.ts';
-import { identityFaults } from './identity-faults.ts';
-import { listenFaults } from './listen-faults.ts';
-import { numberFaults } from './number-faults.ts';
-import { domainAt, listAt, near, recordAt, textAt } from './places.ts';
+import { identityFaults } from './identity-checks.ts';
+import { listenFaults } from './listen-checks.ts';
+import { numberFaults } from './number-checks.ts';
+import { domainAt, listAt, recordAt, textAt } from './places.ts';
+import { secretFaults, secretKeyFaults } from './secrets.ts';
 import { areAccountKeys, isBearerToken, isOverTls, parseDomain, parseListen, parseRedisUrl } from './values.ts';
-
-/** Reads a file of the configuration. @throws Error saying why it cannot be read. */
-export type ReadFile = (path: string) => string;
-
-/** Texts that examples and other servers' manuals use for a secret, without what is no letter or digit. */
-const KNOWN_SECRETS: ReadonlySet<string> = new Set([
-  'admin',
-  'alongrandomtext',
-  'changeme',
-  'component',
-  'cymru',
-  'default',
-  'example',
-  'interpres',
-  'interpressecret',
-  'mysecret',
-  'password',
-  'secret',
-  'test',
-  '12345678',
-]);
 
 /**
  * What one key alone does not show: names that meet in two places, secrets, and blocks that trust everybody.
@@ -42,7 +22,7 @@ export function crossFaults(values: unknown): ValueFault[] {
     ...accountFaults(values),
     ...peerFaults(values, own),
     ...sipFaults(values),
-    ...drachtioFaults(values, secretFaults),
+    ...drachtioFaults(values),
     ...listenFaults(values),
     ...httpFaults(values),
     ...storeFaults(values),
@@ -113,17 +93,7 @@ function linkFaults(values: unknown, own: readonly Named[]): ValueFault[] {
         faults.push({ path: [...path, 'name'], text: `${name} at the same server is another link's already` });
       addresses.add(address);
     }
-    const secret = textAt(link, ['secret']);
-    const hasFile = textAt(link, ['secretFile']) !== undefined;
-    if (typeof link === 'object' && link !== null && (secret !== undefined) === hasFile) {
-      faults.push({
-        path: [...path, 'secret'],
-        text: hasFile
-          ? 'found `secret` and `secretFile`, expected one of them'
-          : 'is missing; expected `secret` or `secretFile`',
-      });
-    }
-    if (secret !== undefined) faults.push(...secretFaults(secret, [...path, 'secret']));
+    faults.push(...secretKeyFaults(link, path));
   }
   return faults;
 }
@@ -169,20 +139,11 @@ function accountFaults(values: unknown): ValueFault[] {
 /** Nodes take accounts over from each other: a key that is one node's own would open nothing at the next. */
 function sharedKeyFaults(values: unknown): ValueFault[] {
   if (valueAt(values, ['store']) === undefined || textAt(values, ['accounts', 'keyFile']) !== undefined) return [];
-  const links = valueAt(values, ['links']);
-  const names = typeof links === 'object' && links !== null ? Object.keys(links) : [];
-  const name = names.find((one) => textAt(links, [one, 'type']) === 'xmpp-account');
+  const links = Object.entries(recordAt(values, ['links']));
+  const name = links.find(([, link]) => textAt(link, ['type']) === 'xmpp-account')?.[0];
   if (name === undefined) return [];
   const text = 'needs accounts.key or accounts.keyFile beside `store`: every node must have the same key';
   return [{ path: ['links', name, 'type'], text }];
-}
-
-/** No default secret works: what a manual shows is no secret. */
-export function secretFaults(secret: string, path: ConfigPath): ValueFault[] {
-  if (secret === '') return [{ path, text: 'is empty; expected a secret' }];
-  const bare = secret.toLowerCase().replace(/[^a-z0-9]/g, '');
-  if (!KNOWN_SECRETS.has(bare)) return [];
-  return [{ path, text: 'is a secret that manuals and examples use; expected one of your own (openssl rand -hex 24)' }];
 }
 
 function peerFaults(values: unknown, own: readonly Named[]): ValueFault[] {
@@ -244,20 +205,19 @@ function sipFaults(values: unknown): ValueFault[] {
   for (const { value, path } of listAt(values, ['sip', 'listen'])) {
     const listen = typeof value === 'string' ? parseListen(value) : undefined;
     if (listen === undefined) continue;
-    if (listen.transport === 'tls' && valueAt(values, ['sip', 'tls']) === undefined) {
-      faults.push({ path, text: 'found a tls listener, expected a section sip.tls with certificate and key' });
+    const { transport } = listen;
+    const isSecure = transport === 'tls' || transport === 'wss';
+    if (isSecure && valueAt(values, ['sip', 'tls']) === undefined) {
+      faults.push({ path, text: `found a ${transport} listener, expected a section sip.tls with certificate and key` });
     }
-    if (listen.transport === 'wss' && valueAt(values, ['sip', 'tls']) === undefined) {
-      faults.push({ path, text: 'found a wss listener, expected a section sip.tls with certificate and key' });
-    }
-    const isWebSocket = listen.transport === 'ws' || listen.transport === 'wss';
+    const isWebSocket = transport === 'ws' || transport === 'wss';
     if (isWebSocket && valueAt(values, ['sip', 'websocket', 'origins']) === undefined) {
       faults.push({
         path,
-        text: `found a ${listen.transport} listener, expected sip.websocket.origins: the pages that may connect, ['https://chat.example'], or [] for programs alone`,
+        text: `found a ${transport} listener, expected sip.websocket.origins: the pages that may connect, ['https://chat.example'], or [] for programs alone`,
       });
     }
-    const place = `${listen.transport} ${listen.address} ${listen.port}`;
+    const place = `${transport} ${listen.address} ${listen.port}`;
     if (listen.port !== 0 && seen.has(place)) faults.push({ path, text: 'is listened for already, expected once' });
     seen.add(place);
   }
@@ -371,20 +331,21 @@ function trustFaults(values: unknown): ValueFault[] {
 }
 
 /** Pairs of numbers of which the first must not be above the second. */
-const ORDERED: ReadonlyArray<readonly [ConfigPath, string, number, string, number]> = [
-  [['registration', 'expires'], 'min', 60, 'default', 3_600],
-  [['registration', 'expires'], 'default', 3_600, 'max', 86_400],
-  [['presence', 'expires'], 'min', 60, 'default', 3_600],
-  [['presence', 'expires'], 'default', 3_600, 'max', 86_400],
-  [['queue', 'retry'], 'firstSeconds', 2, 'maxSeconds', 600],
+const ORDERED: ReadonlyArray<readonly [ConfigPath, string, string]> = [
+  [['registration', 'expires'], 'min', 'default'],
+  [['registration', 'expires'], 'default', 'max'],
+  [['presence', 'expires'], 'min', 'default'],
+  [['presence', 'expires'], 'default', 'max'],
+  [['queue', 'retry'], 'firstSeconds', 'maxSeconds'],
   // Else a message would be accepted that no link can carry.
-  [['limits'], 'messageBytes', 65_536, 'stanzaBytes', 262_144],
+  [['limits'], 'messageBytes', 'stanzaBytes'],
 ];
 
 function orderFaults(values: unknown): ValueFault[] {
-  return ORDERED.flatMap(([path, low, lowDefault, high, highDefault]) => {
-    const a = valueAt(values, [...path, low]) ?? lowDefault;
-    const b = valueAt(values, [...path, high]) ?? highDefault;
+  const numberAt = (path: ConfigPath): unknown => valueAt(values, path) ?? schemaAt(path)?.default;
+  return ORDERED.flatMap(([path, low, high]) => {
+    const a = numberAt([...path, low]);
+    const b = numberAt([...path, high]);
     if (typeof a !== 'number' || typeof b !== 'number' || a <= b) return [];
     const at = valueAt(values, [...path, low]) === undefined ? high : low;
     return [{ path: [...path, at], text: `found ${low} ${a} and ${high} ${b}, expected ${low} not above ${high}` }];

@@ -1,13 +1,12 @@
 import { parseCidr } from '../cidr.ts';
 import { DRACHTIO_PORT } from './drachtio.ts';
 import { valueAt, type ConfigPath, type ValueFault } from './faults.ts';
+import { listAt, textAt } from './places.ts';
+import { secretKeyFaults } from './secrets.ts';
 import { isOverTls, parseListen } from './values.ts';
 
 /** What belongs to the one engine and not to the other, and what each entry needs. */
-export function drachtioFaults(
-  values: unknown,
-  secretFaults: (secret: string, path: ConfigPath) => ValueFault[],
-): ValueFault[] {
+export function drachtioFaults(values: unknown): ValueFault[] {
   const has = (...path: ConfigPath): boolean => valueAt(values, path) !== undefined;
   const faults: ValueFault[] = [];
   const fault = (path: ConfigPath, text: string): void => void faults.push({ path, text });
@@ -33,20 +32,12 @@ export function drachtioFaults(
     fault(['registration', 'flowTimerSeconds'], text);
   }
   if (!has('sip', 'drachtio')) fault(['sip', 'drachtio'], 'is missing; expected a list of { host, port, secret }');
-  const entries = valueAt(values, ['sip', 'drachtio']);
   const places = new Set<string>();
-  for (const [at, entry] of (Array.isArray(entries) ? (entries as unknown[]) : []).entries()) {
-    faults.push(...entryFaults(entry, ['sip', 'drachtio', at], places, secretFaults));
-  }
+  for (const { value, path } of listAt(values, ['sip', 'drachtio'])) faults.push(...entryFaults(value, path, places));
   return [...faults, ...certificateFaults(values)];
 }
 
-function entryFaults(
-  entry: unknown,
-  path: ConfigPath,
-  places: Set<string>,
-  secretFaults: (secret: string, path: ConfigPath) => ValueFault[],
-): ValueFault[] {
+function entryFaults(entry: unknown, path: ConfigPath, places: Set<string>): ValueFault[] {
   if (typeof entry !== 'object' || entry === null) return [];
   const faults: ValueFault[] = [];
   const has = (...keys: string[]): boolean => valueAt(entry, keys) !== undefined;
@@ -69,57 +60,40 @@ function entryFaults(
   for (const key of isListen ? ['ca', 'servername'] : ['certificate', 'key']) {
     if (has('tls', key)) fault(['tls', key], `belongs to \`${isListen ? 'host' : 'listen'}\`, expected none here`);
   }
-  const listen = valueAt(entry, ['listen']);
-  const isTls = typeof listen === 'string' && parseListen(listen)?.transport === 'tls';
+  const isTls = parseListen(textAt(entry, ['listen']) ?? '')?.transport === 'tls';
   if (isTls && !(has('tls', 'certificate') && has('tls', 'key'))) {
     fault(['listen'], 'found a tls listener, expected `tls` with certificate and key');
   }
   if (isListen && !isTls && has('tls')) fault(['tls'], 'belongs to `listen: tls://`, expected that or none');
-  const trust = valueAt(entry, ['trust']);
-  const trusted: readonly unknown[] = Array.isArray(trust) ? (trust as unknown[]) : [];
+  const trusted = listAt(entry, ['trust']);
   if (isListen && trusted.length === 0) {
     fault(['trust'], 'is missing; expected the addresses of the drachtio servers that connect');
   }
   if (!isListen && trusted.length > 0) fault(['trust'], 'belongs to `listen`, expected none here');
-  for (const [at, address] of trusted.entries()) {
-    if (typeof address !== 'string' || parseCidr(address)?.bits !== 0) continue;
+  for (const { value, path: at } of trusted) {
+    if (typeof value !== 'string' || parseCidr(value)?.bits !== 0) continue;
     faults.push({
-      path: [...path, 'trust', at],
-      text: `found '${address}', which trusts everybody; expected the addresses of those servers`,
+      path: [...path, ...at],
+      text: `found '${value}', which trusts everybody; expected the addresses of those servers`,
     });
   }
-  const secret = valueAt(entry, ['secret']);
-  if (has('secret') === has('secretFile')) {
-    fault(
-      ['secret'],
-      has('secret')
-        ? 'found `secret` and `secretFile`, expected one of them'
-        : 'is missing; expected `secret` or `secretFile`',
-    );
-  }
-  if (typeof secret === 'string') faults.push(...secretFaults(secret, [...path, 'secret']));
-  return faults;
+  return [...faults, ...secretKeyFaults(entry, path)];
 }
 
 /** A drachtio server tells nobody what certificate a far end has shown. */
 function certificateFaults(values: unknown): ValueFault[] {
-  const listed = (key: string): unknown[] => {
-    const list = valueAt(values, [key]);
-    return Array.isArray(list) ? (list as unknown[]) : [];
-  };
-  const peers = listed('peers').flatMap((peer, at): ValueFault[] => {
-    if (valueAt(peer, ['security']) !== 'mutual-tls') return [];
+  const peers = listAt(values, ['peers']).flatMap(({ value, path }): ValueFault[] => {
+    if (valueAt(value, ['security']) !== 'mutual-tls') return [];
     const text =
       'found mutual-tls, expected tls or none and `trust`: a drachtio server does not tell whose certificate it was shown';
-    return [{ path: ['peers', at, 'security'], text }];
+    return [{ path: [...path, 'security'], text }];
   });
-  const domains = listed('domains').flatMap((own, at): ValueFault[] => {
-    const nextHop = valueAt(own, ['nextHop']);
-    const trust = valueAt(own, ['trust']);
-    if (typeof nextHop !== 'string' || !isOverTls(nextHop) || (Array.isArray(trust) && trust.length > 0)) return [];
+  const domains = listAt(values, ['domains']).flatMap(({ value, path }): ValueFault[] => {
+    const nextHop = textAt(value, ['nextHop']);
+    if (nextHop === undefined || !isOverTls(nextHop) || listAt(value, ['trust']).length > 0) return [];
     const text =
       'needs `trust` with the addresses of that core: a drachtio server does not tell whose certificate it was shown';
-    return [{ path: ['domains', at, 'nextHop'], text }];
+    return [{ path: [...path, 'nextHop'], text }];
   });
   return [...peers, ...domains];
 }

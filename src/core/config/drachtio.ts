@@ -1,11 +1,9 @@
 /** The keys `sip.engine` and `sip.drachtio`: SIP carried by drachtio servers. */
 import * as z from 'zod';
-import { parseCidr } from '../cidr.ts';
 import type { FileTexts } from './files.ts';
+import { addressBlocks, plain, port } from './kinds.ts';
 import { meta, text } from './meta.ts';
-import { parseListen } from './values.ts';
-
-const plain = z.string().min(1);
+import { parseStreamListen, type StreamListen } from './values.ts';
 
 export const engine = z
   .enum(['embedded', 'drachtio'])
@@ -17,9 +15,6 @@ export const engine = z
     }),
   );
 
-const listenForm = 'tcp|tls://address:port';
-const isControlListen = (value: string): boolean => ['tcp', 'tls'].includes(parseListen(value)?.transport ?? '');
-
 /** One entry of `sip.drachtio`. Which of its keys go together is a matter of `drachtioFaults`. */
 const server = z.strictObject({
   host: plain.optional().meta(
@@ -28,13 +23,8 @@ const server = z.strictObject({
       sample: '127.0.0.1',
     }),
   ),
-  port: z
-    .int()
-    .min(1)
-    .max(65_535)
-    .optional()
-    .meta(meta({ about: 'Its admin port; absent: 9022.', sample: 9022 })),
-  listen: text(listenForm, isControlListen)
+  port: port.optional().meta(meta({ about: 'Its admin port; absent: 9022.', sample: 9022 })),
+  listen: text('tcp|tls://address:port', (value) => parseStreamListen(value) !== undefined)
     .optional()
     .meta(
       meta({
@@ -43,17 +33,14 @@ const server = z.strictObject({
         commented: true,
       }),
     ),
-  trust: z
-    .array(text('an IP address or a block of them, 192.0.2.0/24', (value) => parseCidr(value) !== undefined))
-    .default([])
-    .meta(
-      meta({
-        about:
-          'With `listen`: the addresses of the drachtio servers. Whoever connects from there is told the secret, and believed where requests come from.',
-        sample: ['192.0.2.10'],
-        commented: true,
-      }),
-    ),
+  trust: addressBlocks.default([]).meta(
+    meta({
+      about:
+        'With `listen`: the addresses of the drachtio servers. Whoever connects from there is told the secret, and believed where requests come from.',
+      sample: ['192.0.2.10'],
+      commented: true,
+    }),
+  ),
   secret: text('text without | and line ends', (value) => !/[|\r\n]/.test(value))
     .optional()
     .meta(
@@ -124,7 +111,7 @@ export type DrachtioConfig =
       readonly tls?: { readonly ca?: string; readonly servername?: string };
     }
   | {
-      readonly listen: { readonly transport: 'tcp' | 'tls'; readonly address: string; readonly port: number };
+      readonly listen: StreamListen;
       /** Addresses and CIDR blocks of the servers that may connect. */
       readonly trust: readonly string[];
       readonly secret: string;
@@ -151,9 +138,8 @@ export function builtDrachtio(values: z.output<typeof drachtio>, files: FileText
         };
         return [{ host, port: port ?? DRACHTIO_PORT, ...common, ...(tls === undefined ? {} : { tls: trusted }) }];
       }
-      const place = listen === undefined ? undefined : parseListen(listen);
-      const { address = '', port: listenPort = 0, transport } = place ?? {};
-      if (transport !== 'tcp' && transport !== 'tls') return [];
+      const place = parseStreamListen(listen ?? '');
+      if (place === undefined) return [];
       const { certificate, key } = tls ?? {};
       const shown =
         certificate === undefined || key === undefined
@@ -164,7 +150,7 @@ export function builtDrachtio(values: z.output<typeof drachtio>, files: FileText
                 key: files.privateKey(key, [...path, 'tls', 'key']),
               },
             };
-      return [{ listen: { transport, address, port: listenPort }, trust, ...common, ...shown }];
+      return [{ listen: place, trust, ...common, ...shown }];
     },
   );
 }

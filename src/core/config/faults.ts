@@ -117,10 +117,7 @@ function unknownKey(path: ConfigPath, key: string, values: unknown): string {
   const moved = MOVED[[...path, key].join('.')];
   if (moved !== undefined) return moved;
   const keys = keysOf(schemaAt(path, values) ?? {}, valueAt(values, path));
-  const near = nearest(key, keys);
-  return near === undefined
-    ? `unknown key, expected one of ${keys.join(', ')}`
-    : `unknown key, expected one of ${keys.join(', ')}; did you mean ${near}?`;
+  return `unknown key, expected one of ${keys.join(', ')}${near(key, keys)}`;
 }
 
 /**
@@ -194,6 +191,12 @@ function shownPlace(value: string): string | undefined {
   if (place === null) return undefined;
   const [, where = ''] = place;
   return `'${value.slice(0, value.indexOf('://') + 3)}${value.includes('@') ? '...@' : ''}${where}'`;
+}
+
+/** The candidate that may have been meant, as the end of a fault; nothing where there is none. */
+export function near(word: string, candidates: readonly string[]): string {
+  const found = nearest(word, candidates);
+  return found === undefined ? '' : `; did you mean ${found}?`;
 }
 
 /** The candidate closest to `word`, when so close that it may have been meant: at most a third of its letters differ. */

@@ -1,5 +1,5 @@
-import { secretFaults, type ReadFile } from './checks.ts';
 import type { ConfigPath, ValueFault } from './faults.ts';
+import { secretFaults } from './secrets.ts';
 import { areAccountKeys, BEARER_TOKEN_FORM, isBearerToken } from './values.ts';
 
 /** PEM texts, read from the files that the configuration names. */
@@ -10,7 +10,8 @@ export type ConfigWorld = {
   /** Absolute path of the folder that relative paths in the file start from. */
   readonly baseFolder: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly readFile: ReadFile;
+  /** Reads a file of the configuration. @throws Error saying why it cannot be read. */
+  readonly readFile: (path: string) => string;
   readonly resolvePath: (folder: string, path: string) => string;
   /** Says why certificate, key and roots cannot be used together, undefined when they can; absent: nobody looks. */
   readonly tlsFault?: (tls: TlsConfig) => string | undefined;

@@ -1,22 +1,15 @@
 /** The `links` section of the configuration: ways to XMPP domains, by their type. */
 import * as z from 'zod';
+import { domain, plain, port } from './kinds.ts';
 import { meta, seconds, text } from './meta.ts';
-import { isFederationListen, parseDomain } from './values.ts';
-
-const plain = z.string().min(1);
-const domain = text('a domain name', (value) => parseDomain(value) !== undefined);
+import { parseStreamListen } from './values.ts';
 
 const xmppComponent = z.strictObject({
   type: z
     .literal('xmpp-component')
     .meta(meta({ about: 'An external component of an XMPP server (XEP-0114).', sample: 'xmpp-component' })),
   host: plain.meta(meta({ about: 'Where the XMPP server listens for components.', sample: '127.0.0.1' })),
-  port: z
-    .int()
-    .min(1)
-    .max(65_535)
-    .default(5347)
-    .meta(meta({ about: 'Its port for components.' })),
+  port: port.default(5347).meta(meta({ about: 'Its port for components.' })),
   name: domain.meta(meta({ about: 'Our address on the XMPP side.', sample: 'sip.xmpp.example' })),
   domain: domain.optional().meta(
     meta({
@@ -67,18 +60,13 @@ const xmppAccount = z.strictObject({
       commented: true,
     }),
   ),
-  port: z
-    .int()
-    .min(1)
-    .max(65_535)
-    .optional()
-    .meta(
-      meta({
-        about: 'The port at `host`; absent: 5222, or 5223 with `directTls`.',
-        sample: 5222,
-        commented: true,
-      }),
-    ),
+  port: port.optional().meta(
+    meta({
+      about: 'The port at `host`; absent: 5222, or 5223 with `directTls`.',
+      sample: 5222,
+      commented: true,
+    }),
+  ),
   directTls: z
     .boolean()
     .default(false)
@@ -134,7 +122,7 @@ const xmppS2s = z.strictObject({
     }),
   ),
   listen: z
-    .array(text('tcp|tls://address:port', isFederationListen))
+    .array(text('tcp|tls://address:port', (value) => parseStreamListen(value) !== undefined))
     .min(1)
     .meta(
       meta({

@@ -1,11 +1,11 @@
 /** The keys about telephone numbers, and about the other addresses that users have. */
 import * as z from 'zod';
 import { addressKey, parseAddress, type Address } from '../../cpim/address.ts';
+import { dnsServers, domain } from './kinds.ts';
 import { meta, text } from './meta.ts';
-import { isDnsServer, parseDomain } from './values.ts';
+import { parseDomain } from './values.ts';
 import { addressOfNumber, parsePhoneNumber } from '../phone-number.ts';
 
-const domain = text('a domain name', (value) => parseDomain(value) !== undefined);
 const isAlias = (value: string): boolean => parsePhoneNumber(value) !== undefined || isUserAddress(value);
 const isUserAddress = (value: string): boolean => value.includes('@') && parseAddress(value) !== undefined;
 
@@ -13,8 +13,7 @@ export const numbers = z.strictObject({
   zone: domain
     .default('e164.arpa')
     .meta(meta({ about: 'The apex below which numbers are looked up.', sample: 'e164.arpa' })),
-  servers: z
-    .array(text('an IP address, with :port where it is not 53', isDnsServer))
+  servers: dnsServers
     .default([])
     .meta(meta({ about: 'DNS servers to ask for numbers; empty: those of `dns.servers`.', sample: ['192.0.2.53'] })),
   domains: z
@@ -64,12 +63,12 @@ export type NumbersConfig = {
 export function builtNumbers(
   { zone, servers, domains }: z.output<typeof numbers>,
   own: readonly string[],
-  dnsServers: readonly string[],
+  general: readonly string[],
 ): NumbersConfig {
   const named = domains.map(parseDomain).filter((domain) => domain !== undefined);
   return {
     zone: parseDomain(zone) ?? zone,
-    servers: servers.length === 0 ? dnsServers : servers,
+    servers: servers.length === 0 ? general : servers,
     domains: named.length === 0 ? own : named,
   };
 }

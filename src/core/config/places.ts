@@ -1,11 +1,6 @@
 /** Looking at values of the configuration before it is known that they have the right types. */
-import { nearest, valueAt, type ConfigPath } from './faults.ts';
+import { valueAt, type ConfigPath } from './faults.ts';
 import { parseDomain } from './values.ts';
-
-export function near(word: string, candidates: readonly string[]): string {
-  const found = nearest(word, candidates);
-  return found === undefined ? '' : `; did you mean ${found}?`;
-}
 
 export function listAt(values: unknown, path: ConfigPath): ReadonlyArray<{ value: unknown; path: ConfigPath }> {
   const list = valueAt(values, path);

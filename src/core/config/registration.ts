@@ -1,6 +1,6 @@
 /** The `registration` section of the configuration. */
 import * as z from 'zod';
-import { parseCidr } from '../cidr.ts';
+import { addressBlocks } from './kinds.ts';
 import { expires, meta, seconds, text } from './meta.ts';
 import { isLooseRoute } from './values.ts';
 
@@ -33,15 +33,12 @@ export const registration = z.strictObject({
         commented: true,
       }),
     ),
-  edges: z
-    .array(text('an IP address or a block of them, 192.0.2.0/24', (value) => parseCidr(value) !== undefined))
-    .default([])
-    .meta(
-      meta({
-        about:
-          'IP addresses of proxies between phones and this server whose Path (RFC 3327) is taken whatever it names; that of others must name the address it comes from.',
-        sample: ['192.0.2.20'],
-        commented: true,
-      }),
-    ),
+  edges: addressBlocks.default([]).meta(
+    meta({
+      about:
+        'IP addresses of proxies between phones and this server whose Path (RFC 3327) is taken whatever it names; that of others must name the address it comes from.',
+      sample: ['192.0.2.20'],
+      commented: true,
+    }),
+  ),
 });

@@ -3,9 +3,9 @@
  * `docs/config.md` are made from it, and `z.infer` is never written down twice.
  */
 import * as z from 'zod';
-import { parseCidr } from '../cidr.ts';
 import { commands, directory } from './directory.ts';
 import { drachtio, engine } from './drachtio.ts';
+import { addressBlocks, dnsServers, domain, plain } from './kinds.ts';
 import { meta, seconds, text } from './meta.ts';
 import { accounts, link } from './links.ts';
 import { presence } from './presence.ts';
@@ -16,22 +16,14 @@ import { peerIdentity, peerSecurity, sipIdentity } from './trust.ts';
 import {
   BEARER_TOKEN_FORM,
   isBearerToken,
-  isDnsServer,
   isNodeName,
   parseAdvertise,
   isOrigin,
-  parseDomain,
   parseHostPort,
   parseListen,
   parseNextHop,
   parseXmppNextHop,
 } from './values.ts';
-
-const plain = z.string().min(1);
-const domain = text('a domain name', (value) => parseDomain(value) !== undefined);
-const trust = z.array(
-  text('an IP address or a block of them, 192.0.2.0/24', (value) => parseCidr(value) !== undefined),
-);
 
 const nextHop = text(
   'a SIP URI without user part, sip:host:port;transport=tcp',
@@ -47,7 +39,7 @@ const ownDomain = z.union([
   domain,
   z.strictObject({
     name: domain.meta(meta({ about: 'The domain.' })),
-    trust: trust.default([]).meta(
+    trust: addressBlocks.default([]).meta(
       meta({
         about:
           'IP addresses of a SIP core that has authenticated the users of this domain: its requests are taken as theirs.',
@@ -84,7 +76,7 @@ const peer = z.strictObject({
       commented: true,
     }),
   ),
-  trust: trust.default([]).meta(
+  trust: addressBlocks.default([]).meta(
     meta({
       about:
         'IP addresses its requests may come from (only with `link: sip`); a TLS certificate for the domain does as well.',
@@ -322,10 +314,7 @@ export const ConfigSchema = z.strictObject({
     ),
   dns: z
     .strictObject({
-      servers: z
-        .array(text('an IP address, with :port where it is not 53', isDnsServer))
-        .default([])
-        .meta(meta({ about: 'DNS servers to ask; empty: those of the system.' })),
+      servers: dnsServers.default([]).meta(meta({ about: 'DNS servers to ask; empty: those of the system.' })),
     })
     .prefault({})
     .meta(meta({ about: 'Finding SIP peers (RFC 3263).' })),

@@ -1,6 +1,7 @@
 /** The section `store` of the configuration: the Redis that keeps everything, in the place of the data folder. */
 import * as z from 'zod';
 import type { FileTexts } from './files.ts';
+import { plain } from './kinds.ts';
 import { meta, text } from './meta.ts';
 import { parseRedisUrl, REDIS_SERVER_FORM, REDIS_URL_FORM, type HostPort } from './values.ts';
 
@@ -9,7 +10,6 @@ const isServer = (value: string): boolean => {
   return url !== undefined && url.username === undefined && url.password === undefined && url.database === undefined;
 };
 const servers = z.array(text(REDIS_SERVER_FORM, isServer)).min(1);
-const plain = z.string().min(1);
 
 /** The section `store`. Which of its keys go together is a matter of `storeFaults`. */
 export const store = z.strictObject({

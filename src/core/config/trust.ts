@@ -1,6 +1,7 @@
 /** The keys about who is believed, and what is told to whom. */
 import * as z from 'zod';
 import type { FileTexts } from './files.ts';
+import { plain } from './kinds.ts';
 import { meta, text } from './meta.ts';
 
 /** What a SIP peer must offer at least. */
@@ -76,7 +77,6 @@ export function builtIdentity({ asserted, sign, verify }: NonNullable<z.output<t
   return { sign, verify, ...(asserted === undefined ? {} : { asserted }) };
 }
 
-const plain = z.string().min(1);
 const isHttpsUrl = (value: string): boolean => /^https:\/\/[^\s<>"]{1,1000}$/.test(value) && URL.canParse(value);
 const isUrl = (value: string): boolean => /^[a-z][a-z0-9+.-]*:[^\s<>"]{1,1000}$/i.test(value) && URL.canParse(value);
 const isHost = (value: string): boolean => /^[a-z0-9.-]{1,253}(:[0-9]{1,5})?$/i.test(value);

@@ -1,8 +1,8 @@
 import { domainInCanonicalForm } from '../../cpim/domain.ts';
 import { parseIpAddress } from '../cidr.ts';
 
-export const LISTEN_TRANSPORTS = ['udp', 'tcp', 'tls', 'ws', 'wss'] as const;
-export type ListenTransport = (typeof LISTEN_TRANSPORTS)[number];
+const LISTEN_TRANSPORTS = ['udp', 'tcp', 'tls', 'ws', 'wss'] as const;
+type ListenTransport = (typeof LISTEN_TRANSPORTS)[number];
 
 /** Where SIP is listened for. */
 export type SipListen = {
@@ -42,10 +42,14 @@ export function parseListen(text: string): SipListen | undefined {
   return where === undefined ? undefined : { transport, address: where.host, port: where.port };
 }
 
-/** Whether XMPP servers may be listened for there: `tcp://address:port`, or `tls://` for direct TLS. */
-export function isFederationListen(text: string): boolean {
+/** Where something else than SIP is listened for, over a stream. */
+export type StreamListen = SipListen & { readonly transport: 'tcp' | 'tls' };
+
+/** Reads `tcp|tls://host:port` as `parseListen` does. */
+export function parseStreamListen(text: string): StreamListen | undefined {
   const listen = parseListen(text);
-  return listen?.transport === 'tcp' || listen?.transport === 'tls';
+  const transport = listen?.transport;
+  return listen !== undefined && (transport === 'tcp' || transport === 'tls') ? { ...listen, transport } : undefined;
 }
 
 /** A place where others reach this server, `udp://sip.example:5060`: never over WebSocket, on which nobody is dialled. */

@@ -1,4 +1,5 @@
-import { valueAt, type ConfigPath, type ValueFault } from './faults.ts';
+import { valueAt, type ValueFault } from './faults.ts';
+import { listAt } from './places.ts';
 
 const PATH = ['sip', 'identity'];
 
@@ -12,17 +13,17 @@ export function identityFaults(values: unknown): ValueFault[] {
     const text = `lacks ${missing.join(' and ')}, expected certificate, key and info together`;
     faults.push({ path: PATH, text });
   }
-  const fetches = isFilled(valueAt(values, [...PATH, 'fetchFrom']));
+  const isFilled = (key: string): boolean => listAt(values, [...PATH, key]).length > 0;
+  const fetches = isFilled('fetchFrom');
   if (fetches && !has('ca')) {
     faults.push({
       path: [...PATH, 'fetchFrom'],
       text: 'needs `ca`, the roots that what is fetched is checked against',
     });
   }
-  const canVerify = fetches || isFilled(valueAt(values, [...PATH, 'certificates']));
-  const peers = valueAt(values, ['peers']);
-  for (const [at, peer] of (Array.isArray(peers) ? (peers as unknown[]) : []).entries()) {
-    const path: ConfigPath = ['peers', at, 'identity'];
+  const canVerify = fetches || isFilled('certificates');
+  for (const { value: peer, path: at } of listAt(values, ['peers'])) {
+    const path = [...at, 'identity'];
     if (valueAt(peer, ['identity', 'sign']) === true && missing.length > 0) {
       faults.push({ path: [...path, 'sign'], text: 'needs sip.identity with certificate, key and info' });
     }
@@ -33,8 +34,4 @@ export function identityFaults(values: unknown): ValueFault[] {
     }
   }
   return faults;
-}
-
-function isFilled(value: unknown): boolean {
-  return Array.isArray(value) && value.length > 0;
 }
