@@ -141,6 +141,25 @@ test('edge: a flow that is gone is 430, also after a restart; one over UDP outli
   assert.equal(udp.received.length, 1);
 });
 
+test('vulnerabilities: what only a trusted element may assert comes from no phone, however it is spelt', async () => {
+  const phone = await world.phone('zoe', 'tcp');
+  const asserted = [
+    'P-Asserted-Identity',
+    'p-served-user',
+    'P-SERVED-USER',
+    'p-asserted-Service',
+    'remote-party-id',
+    'y',
+    'IDENTITY',
+  ];
+  asserted.push('p-user-Database', 'service-ROUTE');
+  const fields = asserted.map((name): HeaderField => [name, '<sip:alice@sip.example>']);
+  const request = await registered(phone, [...fields, ['p-preferred-identity', '<sip:zoe@sip.example>']]);
+  const names = request.headers.fields.map(([name]) => name.toLowerCase());
+  for (const name of [...asserted, 'identity']) assert.equal(names.includes(name.toLowerCase()), false, name);
+  assert.ok(names.includes('p-preferred-identity'));
+});
+
 test('edge: a subscription of a phone is recorded, and goes on over its flow in both directions', async () => {
   const phone = await world.phone('vic', 'tcp');
   core.answer = (request) => ({

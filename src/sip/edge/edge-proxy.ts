@@ -31,10 +31,11 @@ export type EdgeProxyDeps = {
 
 /** Requests that phones send to the core and the core to phones; calls are not carried. */
 const CARRIED: ReadonlySet<string> = new Set(['REGISTER', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'OPTIONS']);
-/** What only somebody who is trusted may say: a phone that does would speak for others with our voice. */
+/** What only somebody who is trusted may say: a phone that does would speak for others with our voice. Lower case. */
 const NOT_FROM_PHONES: ReadonlySet<string> = new Set([
-  ...['P-Asserted-Identity', 'Remote-Party-ID', 'P-Served-User', 'P-Charging-Vector', 'Identity'],
-  ...['Path', 'Record-Route', 'Service-Route'],
+  ...['p-asserted-identity', 'remote-party-id', 'p-served-user', 'p-asserted-service', 'identity'],
+  ...['p-charging-vector', 'p-charging-function-addresses', 'p-visited-network-id', 'p-user-database', 'p-profile-key'],
+  ...['path', 'record-route', 'service-route'],
 ]);
 const NOTHING: ReadonlySet<string> = new Set();
 

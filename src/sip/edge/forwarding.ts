@@ -17,7 +17,7 @@ export type Forwarding = {
   readonly added: readonly HeaderField[];
   /** The topmost Route has led here, and goes no further. */
   readonly isRouteTaken: boolean;
-  /** Fields that are not handed on. */
+  /** Names of fields that are not handed on, in lower case: one that is not known here comes in any spelling. */
   readonly removed: ReadonlySet<string>;
 };
 
@@ -41,7 +41,7 @@ export function forwarded(request: SipRequest, hops: number | undefined, forward
   let isTaken = !isRouteTaken;
   for (const field of headers.fields) {
     const [name] = field;
-    if (OWN_OF_HOP.has(name) || removed.has(name)) continue;
+    if (OWN_OF_HOP.has(name) || removed.has(name.toLowerCase())) continue;
     if (name === 'Route' && !isTaken) isTaken = true;
     else fields.push(field);
   }
