@@ -23,17 +23,18 @@ export function createSuggestions(
 ): (name: string, user: Address, client: Jid, isKnown: (contact: Jid) => boolean) => void {
   const told = new RecentMap<true>({ keepMs: AGAIN_MS, max: CLIENTS_MAX });
   return (name, user, client, isKnown) => {
+    const key = `${name} ${formatJid(client)}`;
+    if (told.get(key, clock.nowMs()) !== undefined) return;
     const { xmpp } = presence();
     const found = links.get(name);
     const requests = xmpp.requestsOf(name);
     const from = found === undefined ? undefined : jidFromAddress(user, found.domains);
     if (found === undefined || requests === undefined || from === undefined) return;
-    const suggestions = xmpp.upstream.contactsOf(user, name).flatMap((contact) => {
+    const suggestions = xmpp.upstream.contacts.contactsOf(user, name).flatMap((contact) => {
       const jid = jidFromAddress(contact, found.domains);
       return jid === undefined || isKnown(jid) ? [] : [{ jid }];
     });
-    const key = `${name} ${formatJid(client)}`;
-    if (suggestions.length === 0 || told.get(key, clock.nowMs()) !== undefined) return;
+    if (suggestions.length === 0) return;
     told.set(key, true, clock.nowMs());
     const post = (stanza: Parameters<typeof found.link.post>[0]): void => found.link.post(stanza);
     void new RosterSuggestions({ requests, post, privileges: NONE, from, log }).suggest(client, suggestions);

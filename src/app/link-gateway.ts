@@ -30,7 +30,7 @@ export function createLinkGateway(
     records: store.records('gateway-user'),
     isService: (address) => commands.services.isService(address),
     service: commands.services.namedIn(domains.domain),
-    watchersOf: (contact) => xmpp.upstream.watchersOf(contact),
+    watchersOf: (contact) => xmpp.upstream.contacts.watchersOf(contact),
     nameFor: (asker, user) => contacts.desk.factsFor(asker, user, `link:${name}`).displayName,
     clock,
     log,

@@ -182,7 +182,7 @@ export function createPresence(parts: PresenceParts, options: AppOptions): Prese
     upstreamOf: ({ kind }) => (kind === 'sip' ? sip.upstream : xmpp.upstream),
     notifierOf: (via) => (via === 'sip' ? sip.notifier : xmpp.notifier),
     permissions: {
-      owners: () => [...xmpp.upstream.watchers(), ...(parts.accounts?.users() ?? [])],
+      owners: () => [...xmpp.upstream.contacts.watchers(), ...(parts.accounts?.users() ?? [])],
       forget: (watcherKey) => xmpp.upstream.endAll(watcherKey),
       // An account before what is watched over it: its roster stays as it is.
       leave: (watcherKey) => parts.accounts?.removeAll(watcherKey),

@@ -1,9 +1,9 @@
 /** Things by keys that several of them may share, in the order in which they were added. */
 export class Groups<T> {
-  readonly #byKey = new Map<string, readonly T[]>();
+  readonly #byKey = new Map<string, Set<T>>();
 
   of(key: string): readonly T[] {
-    return this.#byKey.get(key) ?? [];
+    return [...(this.#byKey.get(key) ?? [])];
   }
 
   /** Of those that there are things of. */
@@ -12,12 +12,13 @@ export class Groups<T> {
   }
 
   add(key: string, thing: T): void {
-    this.#byKey.set(key, [...this.of(key), thing]);
+    const group = this.#byKey.get(key);
+    if (group === undefined) this.#byKey.set(key, new Set([thing]));
+    else group.add(thing);
   }
 
   remove(key: string, thing: T): void {
-    const others = this.of(key).filter((other) => other !== thing);
-    if (others.length > 0) this.#byKey.set(key, others);
-    else this.#byKey.delete(key);
+    const group = this.#byKey.get(key);
+    if (group?.delete(thing) === true && group.size === 0) this.#byKey.delete(key);
   }
 }

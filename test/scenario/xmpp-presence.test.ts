@@ -63,7 +63,7 @@ class World {
       notifierOf: (via) => (via === 'sip' ? sip : this.xmpp.notifier),
       isOwn: (domain) => domain === 'sip.example',
       permissions: {
-        owners: () => this.xmpp.upstream.watchers(),
+        owners: () => this.xmpp.upstream.contacts.watchers(),
         forget: (watcherKey) => this.xmpp.upstream.endAll(watcherKey),
       },
       newToken,

@@ -1,4 +1,4 @@
-import { addressKey, type Address } from '../../cpim/address.ts';
+import type { Address } from '../../cpim/address.ts';
 import { pauseMs } from '../../core/backoff.ts';
 import { DueList, LOOK_MS } from '../../core/due-list.ts';
 import { GatewayError } from '../../core/errors.ts';
@@ -28,6 +28,7 @@ import { type PresenceFetch, PresenceFetches } from './presence-fetches.ts';
 import { meaningOfSubscribeError } from './subscribe-error.ts';
 import { type UpstreamRecord, upstreamRecordFrom } from './upstream-record.ts';
 import { WatchedContact } from './watched-contact.ts';
+import { WatchedContacts } from './watched-contacts.ts';
 
 export type XmppUpstreamDeps = {
   /** A link by its name in the configuration. */
@@ -82,7 +83,8 @@ type Due =
 export class XmppUpstream implements Upstream {
   readonly #deps: XmppUpstreamDeps;
   readonly #stanzas: ContactStanzas;
-  readonly #contacts = new Map<string, WatchedContact>();
+  /** Those whose presence somebody has asked for. */
+  readonly contacts = new WatchedContacts();
   readonly #directed = new RecentMap<KnownResources>({ keepMs: DIRECTED_MS, max: DIRECTED_MAX });
   readonly #fetches = new PresenceFetches();
   readonly #due: DueList<Due>;
@@ -97,23 +99,18 @@ export class XmppUpstream implements Upstream {
     for (const [key, value] of deps.records.all()) {
       const record = upstreamRecordFrom(value);
       if (record === undefined) deps.log.warn({ key }, 'record of a contact cannot be read');
-      else this.#contacts.set(key, new WatchedContact(record));
+      else this.contacts.add(new WatchedContact(record));
     }
-  }
-
-  /** Contacts whose presence somebody has asked for. */
-  get size(): number {
-    return this.#contacts.size;
   }
 
   async watch(pair: Pair, route: UpstreamRoute): Promise<void> {
     if (route.kind !== 'link') throw new GatewayError('internal', 'route does not lead over a link');
     const key = pairKey(pair);
-    const known = this.#contacts.get(key);
+    const known = this.contacts.get(key);
     if (known === undefined) return this.#begin(key, pair, route.link);
     if (known.isWatched && known.link === route.link && known.permission !== 'ending') return known.stored;
     known.isWatched = true;
-    known.link = route.link;
+    this.contacts.move(known, route.link);
     if (known.permission === 'ending') known.permission = 'asked';
     known.stored = this.#deps.records.put(key, known.record);
     await known.stored;
@@ -121,7 +118,7 @@ export class XmppUpstream implements Upstream {
   }
 
   rest(pair: Pair): void {
-    const contact = this.#contacts.get(pairKey(pair));
+    const contact = this.contacts.of(pair);
     if (contact?.isWatched !== true) return;
     contact.isWatched = false;
     this.#deps.records.putLater(contact.key, contact.record);
@@ -132,7 +129,7 @@ export class XmppUpstream implements Upstream {
   }
 
   end(pair: Pair): void {
-    const contact = this.#contacts.get(pairKey(pair));
+    const contact = this.contacts.of(pair);
     if (contact === undefined) return;
     contact.permission = 'ending';
     contact.isWatched = false;
@@ -140,41 +137,16 @@ export class XmppUpstream implements Upstream {
     this.#unsubscribe(contact);
   }
 
-  /** Address keys of our users who have asked to see a contact. */
-  *watchers(): Iterable<string> {
-    for (const { watcher } of this.#contacts.values()) yield addressKey(watcher);
-  }
-
-  /** Users of ours who have asked to see a contact, whatever he has answered. */
-  watchersOf(contact: Address): readonly Address[] {
-    const key = addressKey(contact);
-    const asking = [...this.#contacts.values()].filter(
-      ({ presentity, permission }) => permission !== 'ending' && addressKey(presentity) === key,
-    );
-    return asking.map(({ watcher }) => watcher);
-  }
-
-  /** XMPP users whom a user of ours has asked to see over other links than this one, whatever they have answered. */
-  contactsOf(watcher: Address, link: string): readonly Address[] {
-    const key = addressKey(watcher);
-    const asked = [...this.#contacts.values()].filter(
-      (contact) => contact.permission !== 'ending' && contact.link !== link && addressKey(contact.watcher) === key,
-    );
-    return asked.map(({ presentity }) => presentity);
-  }
-
   /** As `end`, for all contacts of one who is a user of ours no more. */
   endAll(watcherKey: string): void {
-    for (const contact of [...this.#contacts.values()]) {
-      if (addressKey(contact.watcher) === watcherKey) this.end(contact);
-    }
+    for (const contact of this.contacts.ofWatcher(watcherKey)) this.end(contact);
   }
 
   fetch(pair: Pair, route: UpstreamRoute): Promise<UpstreamReport> {
     const key = pairKey(pair);
     const under = this.#fetches.get(key);
     if (under !== undefined) return under.answer;
-    const contact = this.#contacts.get(key);
+    const contact = this.contacts.get(key);
     const isKnown =
       contact === undefined
         ? this.#directedOf(key)?.isAnyAvailable === true
@@ -189,14 +161,14 @@ export class XmppUpstream implements Upstream {
   }
 
   reportOf(pair: Pair): UpstreamReport | undefined {
-    const contact = this.#contacts.get(pairKey(pair));
+    const contact = this.contacts.of(pair);
     return contact === undefined || contact.permission === 'ending' ? undefined : contact.report;
   }
 
   /** What a contact lets a user of ours know of his resources, asked for or not. */
   resourcesOf(pair: Pair): readonly KnownResource[] {
     const key = pairKey(pair);
-    return (this.#contacts.get(key)?.resources ?? this.#directedOf(key))?.all ?? [];
+    return (this.contacts.get(key)?.resources ?? this.#directedOf(key))?.all ?? [];
   }
 
   /** The pair's contact has sent its user presence of any kind but `probe`, `subscribe` and `unsubscribe`. */
@@ -224,7 +196,7 @@ export class XmppUpstream implements Upstream {
 
   /** The account of the pair's contact tells of a mood, an activity, a place. */
   told(pair: Pair, event: PepEvent): void {
-    const contact = this.#contacts.get(pairKey(pair));
+    const contact = this.contacts.of(pair);
     if (contact?.permission !== 'active') return;
     contact.told(event);
     this.#changed(contact);
@@ -233,7 +205,7 @@ export class XmppUpstream implements Upstream {
   /** What is owed goes, then everybody who is watched is probed. */
   linkUp(name: string): void {
     this.#times.set(name, this.#timeOf(name) + 1);
-    const contacts = [...this.#contacts.values()].filter(({ link }) => link === name);
+    const contacts = this.contacts.over(name);
     const owed = contacts.filter(
       ({ permission, isWatched }) => permission === 'ending' || (permission === 'asked' && isWatched),
     );
@@ -252,8 +224,7 @@ export class XmppUpstream implements Upstream {
   forgetLink(name: string): void {
     this.linkDown(name);
     this.#paced.delete(name);
-    for (const contact of [...this.#contacts.values()]) {
-      if (contact.link !== name) continue;
+    for (const contact of this.contacts.over(name)) {
       this.#forget(contact);
       this.#deps.onReport(contact.pair, { state: { at: 'ended', reason: 'noresource' } });
     }
@@ -282,10 +253,10 @@ export class XmppUpstream implements Upstream {
       this.#deps.onReport(contact.pair, { state: { at: 'ended', reason: 'noresource' } });
       return;
     }
-    this.#contacts.set(key, contact);
+    this.contacts.add(contact);
     contact.stored = this.#deps.records.put(key, contact.record);
     await contact.stored.catch((thrown: unknown) => {
-      if (this.#contacts.get(key) === contact) this.#contacts.delete(key);
+      this.contacts.remove(contact);
       throw new GatewayError('store-unavailable', 'contact cannot be stored', { cause: thrown });
     });
     this.#directed.delete(key);
@@ -294,7 +265,7 @@ export class XmppUpstream implements Upstream {
 
   /** Asks the contact's side for what is not known, or takes back what was asked. */
   #goOn(contact: WatchedContact): void {
-    if (this.#contacts.get(contact.key) !== contact) return;
+    if (!this.contacts.has(contact)) return;
     if (contact.permission === 'ending') this.#unsubscribe(contact);
     else if (contact.isWatched && contact.permission === 'asked') this.#subscribe(contact);
     else if (contact.isWatched) this.#probe(contact);
@@ -318,7 +289,7 @@ export class XmppUpstream implements Upstream {
   #wantCard(contact: WatchedContact): void {
     const { watcher, presentity, link } = contact;
     this.#deps.cards?.want({ watcher, presentity, link }, (card) => {
-      if (this.#contacts.get(contact.key) === contact && contact.permission === 'active' && contact.carded(card)) {
+      if (this.contacts.has(contact) && contact.permission === 'active' && contact.carded(card)) {
         this.#changed(contact);
       }
     });
@@ -338,7 +309,7 @@ export class XmppUpstream implements Upstream {
 
   #heard(pair: Pair, stanza: PresenceStanza): void {
     const key = pairKey(pair);
-    const contact = this.#contacts.get(key);
+    const contact = this.contacts.get(key);
     const nowMs = this.#deps.clock.nowMs();
     if (contact === undefined) {
       const directed = this.#directedOf(key) ?? new KnownResources();
@@ -359,7 +330,7 @@ export class XmppUpstream implements Upstream {
   }
 
   #allowed(key: string): Promise<void> | undefined {
-    const contact = this.#contacts.get(key);
+    const contact = this.contacts.get(key);
     if (contact?.permission !== 'asked') return undefined;
     contact.permission = 'active';
     contact.failedSinceMs = undefined;
@@ -376,7 +347,7 @@ export class XmppUpstream implements Upstream {
 
   #refused(pair: Pair): void {
     const key = pairKey(pair);
-    const contact = this.#contacts.get(key);
+    const contact = this.contacts.get(key);
     // It answers the probe of one who only looked, and says nothing about what was asked meanwhile.
     const isForFetch = this.#fetches.settle(key, { state: { at: 'ended', reason: 'rejected' } });
     if (contact === undefined || (isForFetch && contact.permission === 'asked')) return;
@@ -385,7 +356,7 @@ export class XmppUpstream implements Upstream {
   }
 
   #failed(pair: Pair, { id, error }: PresenceStanza): void {
-    const contact = this.#contacts.get(pairKey(pair));
+    const contact = this.contacts.of(pair);
     if (error === undefined) return;
     const { condition } = error;
     this.#fetches.settle(pairKey(pair), this.#known(pair));
@@ -424,7 +395,7 @@ export class XmppUpstream implements Upstream {
       return;
     }
     const { contact, asking } = due;
-    if (contact.asking !== asking || this.#contacts.get(contact.key) !== contact) return;
+    if (contact.asking !== asking || !this.contacts.has(contact)) return;
     if (due.kind === 'retry') {
       this.#goOn(contact);
     } else if (due.time === this.#timeOf(contact.link)) {
@@ -452,14 +423,12 @@ export class XmppUpstream implements Upstream {
   }
 
   #forget(contact: WatchedContact): void {
-    if (this.#contacts.get(contact.key) !== contact) return;
-    this.#contacts.delete(contact.key);
-    this.#deps.records.removeLater(contact.key);
+    if (this.contacts.remove(contact)) this.#deps.records.removeLater(contact.key);
   }
 
   #known(pair: Pair): UpstreamReport {
     const key = pairKey(pair);
-    const contact = this.#contacts.get(key);
+    const contact = this.contacts.get(key);
     if (contact !== undefined) return contact.report;
     const resources = this.#directedOf(key)?.all ?? [];
     if (resources.length === 0) return { state: { at: 'asked' } };

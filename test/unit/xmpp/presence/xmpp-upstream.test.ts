@@ -146,14 +146,17 @@ test('upstream: whoever is a user no more takes back all he has asked for, looke
   await world.presence.upstream.watch(others, ROUTE);
   world.presence.upstream.rest(ROMEO_WATCHES);
   world.link.take();
-  assert.deepEqual([...new Set(world.presence.upstream.watchers())].sort(), ['paris@sip.example', 'romeo@sip.example']);
+  assert.deepEqual([...new Set(world.presence.upstream.contacts.watchers())].sort(), [
+    'paris@sip.example',
+    'romeo@sip.example',
+  ]);
   world.presence.upstream.endAll('romeo@sip.example');
   assert.deepEqual(world.link.take().sort(), [
     out('unsubscribe', 'unsubscribe'),
     out('unsubscribe', 'unsubscribe').replace('juliet@', 'tybalt@'),
   ]);
   await settled();
-  assert.deepEqual([...world.presence.upstream.watchers()], ['paris@sip.example']);
+  assert.deepEqual([...world.presence.upstream.contacts.watchers()], ['paris@sip.example']);
 });
 
 test('upstream: pending + subscribed: one report with the document where it is known already', async () => {
@@ -552,7 +555,7 @@ for (const record of [null, 'x', {}, { watcher: 'a b', presentity: 'x', link: 'o
     const world = new XmppPresenceWorld();
     await world.store.records<unknown>('xmpp-upstream').put('k', record);
     const again = world.restarted();
-    assert.equal(again.presence.upstream.size, 0);
+    assert.equal(again.presence.upstream.contacts.size, 0);
     assert.deepEqual(again.log.at('warn'), ['record of a contact cannot be read']);
   });
 } // prettier-ignore
