@@ -10,11 +10,14 @@ import type { RedisConnection } from './redis-connection.ts';
 import { RedisEar } from './redis-ear.ts';
 
 /**
- * One hash holds it all, so that a cluster has it in one place: `member:<name>`, `lease:<name>` and `fence`, the last
- * number given. Times are those of the server, one for all nodes.
+ * One hash holds it all, so that a cluster has it in one place: `member:<name>`, `lease:<name>`, `fence`, the last number
+ * given, and `lostUntil`, for a term after the ledger was found to have lost what it had. Times are those of the server,
+ * one for all nodes.
  */
 const TICK = `
 local key = KEYS[1] .. 'nodes'
+-- A Redis that is full refuses a script its first write, if that may need memory, and then no other: leases go on.
+redis.call('HDEL', key, '')
 local asked = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -32,8 +35,11 @@ local function read(kind, name, text)
   return type(entry.fence) == 'number' and type(entry.node) == 'string' and entry or nil
 end
 local unreadable = 0
+local given, lostUntil = 0, 0
 local all = redis.call('HGETALL', key)
 for i = 1, #all, 2 do
+  if all[i] == 'fence' then given = tonumber(all[i + 1]) or 0 end
+  if all[i] == 'lostUntil' then lostUntil = tonumber(all[i + 1]) or 0 end
   local field, kind, name = all[i], string.match(all[i], '^(%a+):(.*)$')
   if kind == 'member' or kind == 'lease' then
     local entry = read(kind, name, all[i + 1])
@@ -48,6 +54,18 @@ for i = 1, #all, 2 do
 end
 local known = members[me.name]
 if known and known.run ~= me.run then return cjson.encode({ taken = known }) end
+-- Whoever knows of a higher number than was ever given has it from before: of that term others may have to say, too.
+local highest, isElsewhere = given, {}
+for _, hold in ipairs(asked.holds) do highest = math.max(highest, hold.fence) end
+for _, lease in ipairs(asked.seen or {}) do
+  highest = math.max(highest, lease.fence)
+  isElsewhere[lease.name] = true
+end
+if highest > given then
+  lostUntil = now + asked.termMs
+  redis.call('HSET', key, 'fence', highest, 'lostUntil', lostUntil)
+end
+local isLost = lostUntil > now
 for _, hold in ipairs(asked.releases) do
   local lease = leases[hold.name]
   if lease and lease.run == me.run and lease.fence == hold.fence then
@@ -69,6 +87,7 @@ local function keep(lease)
 end
 for _, hold in ipairs(asked.holds) do
   local lease = leases[hold.name]
+  if not lease and isLost then lease = { name = hold.name, node = me.name, run = me.run, fence = hold.fence } end
   if lease and lease.run == me.run and lease.fence == hold.fence then
     lease.note = hold.note
     lease.untilMs = now + asked.termMs
@@ -90,7 +109,9 @@ if not asked.isLast and not me.isLeaving then
   for _, name in ipairs(me.wants) do
     local lease = leases[name]
     -- What is its own and was not named as held is held by it anew.
-    local isFree = not lease or lease.untilMs <= now or (lease.run == me.run and not kept[name])
+    local isFree
+    if lease then isFree = lease.untilMs <= now or (lease.run == me.run and not kept[name])
+    else isFree = not (isLost and isElsewhere[name]) end
     if isFree then
       local mine = held[me.run] or 0
       local isFewest = true

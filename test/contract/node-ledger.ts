@@ -8,6 +8,8 @@ export interface LedgerWorld {
   ledger(): NodeLedger;
   pass(ms: number): Promise<void>;
   setAway(isAway: boolean): Promise<void>;
+  /** It loses all it had. */
+  lose(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -18,6 +20,7 @@ class Node {
   readonly self: NodeView;
   readonly #ledger: NodeLedger;
   holds: LedgerRequest['holds'] = [];
+  seen: LedgerRequest['seen'] = [];
 
   constructor(ledger: NodeLedger, name: string, wants: readonly string[], more: Partial<NodeView> = {}) {
     this.#ledger = ledger;
@@ -38,11 +41,19 @@ class Node {
     const answer = await this.ask(more);
     if (answer.kind !== 'done') throw new Error('the name is taken');
     this.holds = answer.leases.filter(({ run }) => run === this.self.run).map(({ name, fence }) => ({ name, fence }));
+    this.seen = answer.leases.filter(({ run }) => run !== this.self.run).map(({ name, fence }) => ({ name, fence }));
     return answer;
   }
 
   ask(more: Partial<LedgerRequest> = {}): Promise<LedgerAnswer> {
-    return this.#ledger.tick({ self: this.self, termMs: TERM_MS, holds: this.holds, releases: [], ...more });
+    return this.#ledger.tick({
+      self: this.self,
+      termMs: TERM_MS,
+      holds: this.holds,
+      seen: this.seen,
+      releases: [],
+      ...more,
+    });
   }
 
   get names(): readonly string[] {
@@ -185,7 +196,35 @@ export function nodeLedgerContract(name: string, make: () => Promise<LedgerWorld
       assert.equal(nodes.filter(({ names }) => names.length === 1).length, 1);
     });
 
-    promise('8: a medium that is away is said to be, and works again', async (world) => {
+    promise('8: a ledger that loses what it had takes nothing from whoever holds it', async (world) => {
+      const [a, b, c] = ['a', 'b', 'c'].map((name) => new Node(world.ledger(), name, ['one', 'two', 'three']));
+      assert.ok(a !== undefined && b !== undefined && c !== undefined);
+      for (const node of [a, b, c, a, b, c]) await node.look();
+      const held = [a, b, c].map(({ holds }) => holds);
+      const fences = new Set(held.flat().map(({ fence }) => fence));
+      assert.equal(fences.size, 3);
+      await world.lose();
+      for (const node of [c, b, a, c, b, a]) await node.look();
+      assert.deepEqual(
+        [a, b, c].map(({ holds }) => holds),
+        held,
+      );
+      // What nobody says is his goes to another, as ever, after the term, with a number above all that were given.
+      await world.lose();
+      await b.look();
+      await c.look();
+      await world.pass(TERM_MS + 50);
+      b.seen = [];
+      await b.look();
+      await c.look();
+      await b.look();
+      await c.look();
+      const others = [...b.holds, ...c.holds];
+      assert.deepEqual(new Set(others.map(({ name }) => name)), new Set(['one', 'two', 'three']));
+      assert.ok(Math.max(...others.map(({ fence }) => fence)) > Math.max(...fences));
+    });
+
+    promise('9: a medium that is away is said to be, and works again', async (world) => {
       const a = new Node(world.ledger(), 'a', ['link:x']);
       await a.look();
       await world.setAway(true);

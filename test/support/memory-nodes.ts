@@ -17,6 +17,7 @@ export class MemoryNodes implements NodeLedger {
   readonly #leases = new Map<string, LeaseView & { untilMs: number }>();
   readonly #listeners = new Map<string, WireEvents>();
   #fence = 0;
+  #lostUntilMs = 0;
   /** No ledger and no wire. */
   isAway = false;
   /** Says which texts get lost on the way, by whom they are for. */
@@ -26,13 +27,17 @@ export class MemoryNodes implements NodeLedger {
     this.#clock = clock;
   }
 
-  tick({ self, termMs, holds, releases, isLast }: LedgerRequest): Promise<LedgerAnswer> {
+  tick({ self, termMs, holds, seen, releases, isLast }: LedgerRequest): Promise<LedgerAnswer> {
     if (this.isAway) return Promise.reject(new GatewayError('store-unavailable', 'away'));
     const nowMs = this.#clock.nowMs();
     const untilMs = nowMs + termMs;
     for (const [name, member] of this.#members) if (member.untilMs <= nowMs) this.#members.delete(name);
     const known = this.#members.get(self.name);
     if (known !== undefined && known.run !== self.run) return Promise.resolve({ kind: 'taken', by: known });
+    const highest = Math.max(this.#fence, ...[...holds, ...seen].map(({ fence }) => fence));
+    if (highest > this.#fence) this.#lostUntilMs = untilMs;
+    this.#fence = highest;
+    const isLost = this.#lostUntilMs > nowMs;
     const isOwn = ({ name, fence }: { name: string; fence: number }): boolean => {
       const lease = this.#leases.get(name);
       return lease?.run === self.run && lease.fence === fence;
@@ -42,7 +47,7 @@ export class MemoryNodes implements NodeLedger {
     else this.#members.set(self.name, { ...self, untilMs });
     const kept = new Set<string>();
     for (const hold of holds) {
-      if (!isOwn(hold)) continue;
+      if (!isOwn(hold) && !(isLost && !this.#leases.has(hold.name))) continue;
       kept.add(hold.name);
       this.#leases.set(hold.name, { ...hold, node: self.name, run: self.run, untilMs });
     }
@@ -50,7 +55,10 @@ export class MemoryNodes implements NodeLedger {
       [...this.#leases.values()].filter((lease) => lease.run === run && lease.untilMs > nowMs).length;
     for (const name of isLast === true || self.isLeaving ? [] : self.wants) {
       const lease = this.#leases.get(name);
-      const isFree = lease === undefined || lease.untilMs <= nowMs || (lease.run === self.run && !kept.has(name));
+      const isFree =
+        lease === undefined
+          ? !(isLost && seen.some((other) => other.name === name))
+          : lease.untilMs <= nowMs || (lease.run === self.run && !kept.has(name));
       const mine = countOf(self.run);
       const isFewest = [...this.#members.values()].every(
         ({ run, wants, isLeaving }) => isLeaving || !wants.includes(name) || countOf(run) >= mine,
@@ -93,6 +101,14 @@ export class MemoryNodes implements NodeLedger {
         return Promise.resolve();
       },
     };
+  }
+
+  /** The ledger loses what it had. */
+  lose(): void {
+    this.#members.clear();
+    this.#leases.clear();
+    this.#fence = 0;
+    this.#lostUntilMs = 0;
   }
 
   interrupt(run: string): void {

@@ -55,6 +55,8 @@ export class Membership {
   readonly #termMs: number;
   readonly #everyMs: number;
   readonly #wants = new Map<string, Want>();
+  /** In other hands when last heard of: by name, its fence, and until when its term lasts. */
+  readonly #elsewhere = new Map<string, { readonly fence: number; readonly untilMs: number }>();
   readonly #listeners = new Set<() => void>();
   /** Gained by a request that was under way when they were given up. */
   #strays: LedgerRequest['releases'] = [];
@@ -209,8 +211,14 @@ export class Membership {
       if (fence !== undefined) holds.push({ name: lease, fence, ...(note === undefined ? {} : { note }) });
     }
     const wants = this.#isLeaving ? [] : [...this.#wants.keys()];
+    const seen = wants.flatMap((lease) => this.#seenElsewhere(lease));
     const self = { name, run, startedAtMs, version, addresses: this.#addresses, isLeaving: this.#isLeaving, wants };
-    return { self, termMs: this.#termMs, holds, releases: [...releases, ...this.#strays] };
+    return { self, termMs: this.#termMs, holds, seen, releases: [...releases, ...this.#strays] };
+  }
+
+  #seenElsewhere(name: string): LedgerRequest['seen'] {
+    const last = this.#elsewhere.get(name);
+    return last !== undefined && last.untilMs > this.#deps.clock.nowMs() ? [{ name, fence: last.fence }] : [];
   }
 
   async #tick(releases: LedgerRequest['releases'] = []): Promise<void> {
@@ -289,6 +297,11 @@ export class Membership {
     this.#leases = new Map(leases.map((lease) => [lease.name, lease]));
     this.#strays = leases.filter(({ name, run }) => run === this.run && !this.#wants.has(name));
     let hasGained = false;
+    const untilMs = this.#deps.clock.nowMs() + this.#termMs;
+    for (const { name, run, fence } of leases) {
+      if (run === this.run) this.#elsewhere.delete(name);
+      else this.#elsewhere.set(name, { fence, untilMs });
+    }
     for (const want of [...this.#wants.values()]) {
       const lease = this.#leases.get(want.name);
       const fence = lease?.run === this.run ? lease.fence : undefined;

@@ -37,6 +37,8 @@ export type LedgerRequest = {
   readonly termMs: number;
   /** What it holds, to be kept for another term. */
   readonly holds: readonly HeldLease[];
+  /** What it has seen others hold within the last term. */
+  readonly seen: ReadonlyArray<{ readonly name: string; readonly fence: number }>;
   /** What it holds and gives up. */
   readonly releases: readonly HeldLease[];
   /** It ends: its entry goes, too. */
@@ -65,7 +67,9 @@ export type LedgerAnswer =
  *    has taken it. What is not its own any more is missing in the answer, or has another fence.
  * 6. `releases` frees at once; `isLast` takes the node out as well.
  * 7. All of a request happens at once or not at all. Time is that of the medium, one for all nodes.
- * 8. When the medium cannot be had it rejects with GatewayError('store-unavailable'); whether it was done is then not known.
+ * 8. Should the ledger lose what it had, whoever holds something keeps it, with its fence, and no node that has `seen` it
+ *    in other hands gets it for a term.
+ * 9. When the medium cannot be had it rejects with GatewayError('store-unavailable'); whether it was done is then not known.
  */
 export interface NodeLedger {
   tick(request: LedgerRequest): Promise<LedgerAnswer>;

@@ -30,6 +30,9 @@ nodeLedgerContract(
     return {
       ledger: () => new RedisLedger(connection),
       pass: (ms) => pause(ms),
+      lose: async () => {
+        await connection.client.flushall();
+      },
       setAway: async (isAway) => {
         if (isAway) return redis?.stop();
         await redis?.start();
@@ -126,7 +129,7 @@ test('The ledger in Redis: what somebody else writes there keeps no node from an
       wants: ['presence'],
     };
     const ledger = new RedisLedger(connection);
-    const request = { self, termMs: 1_000, holds: [], releases: [] };
+    const request = { self, termMs: 1_000, holds: [], seen: [], releases: [] };
     const answer = await ledger.tick(request);
     assert.deepEqual(answer, {
       kind: 'done',

@@ -10,6 +10,7 @@ nodeLedgerContract('The ledger in memory', async () => {
     ledger: () => medium,
     pass: (ms) => clock.advanceAsync(ms),
     setAway: async (isAway) => void (medium.isAway = isAway),
+    lose: async () => medium.lose(),
     close: async () => undefined,
   };
 });
