@@ -16,6 +16,11 @@ export class RedisCommands {
     return this.#connection.isReady;
   }
 
+  /** See `RedisConnection.interruptions`. */
+  get interruptions(): number {
+    return this.#connection.interruptions;
+  }
+
   key(name: string): string {
     return this.#connection.key(`queue:${name}`);
   }

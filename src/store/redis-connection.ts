@@ -58,6 +58,7 @@ export class RedisConnection extends EventEmitter<Events> {
   readonly #others = new Set<RedisClient>();
   #isReady = false;
   #isClosed = false;
+  #interruptions = 0;
   /** What the connection itself says, where a command says only that it is closed. */
   #lastError: Error | undefined;
 
@@ -93,6 +94,14 @@ export class RedisConnection extends EventEmitter<Events> {
   /** Whether a command would be sent now. */
   get isReady(): boolean {
     return this.#isReady;
+  }
+
+  /**
+   * Grows whenever a command had no answer, or was refused. Whoever answers the next may be another server, and not have all that was
+   * confirmed before.
+   */
+  get interruptions(): number {
+    return this.#interruptions;
   }
 
   /** Whether it is a Cluster, where a server knows only its own listeners. */
@@ -151,6 +160,7 @@ export class RedisConnection extends EventEmitter<Events> {
     try {
       return await ask(this.client);
     } catch (error) {
+      this.#interruptions += 1;
       throw redisFailure(error);
     }
   }

@@ -22,17 +22,26 @@ export type RedisProcessesOptions = {
 };
 
 const LANES_PER_LOOK = 500;
+/** Until then the answer by which a lane was granted may be on its way: a command has one within three seconds, or none. */
+const ON_ITS_WAY_MS = 3_500;
 
 /**
  * Who attempts lanes under tokens of his own, and what becomes of the lanes of those that are gone.
  *
  * Each process says several times in `lockSeconds` that it is there. Lanes whose token has no process, or no job of
  * BullMQ, are given out anew by whoever finds them.
+ *
+ * After a failover Redis may not have what it had confirmed last: that a lane was done with, that it was given to a job, or
+ * woken. So whenever an answer was missing all lanes are looked at, and those are attempted that stand under a token of this
+ * process and that it is not at.
  */
 export class RedisProcesses {
   readonly #options: RedisProcessesOptions;
   /** Tokens of our own that Redis may have granted although we were not told. */
   readonly #doubtful = new Map<string, Token>();
+  /** By lane: a token of our own under which we were not at it, and since when that is known. */
+  readonly #unattended = new Map<string, { readonly token: string; readonly sinceMs: number }>();
+  #interruptions = 0;
   #tokens = 0;
   #isStopped = false;
   #isClosed = false;
@@ -55,6 +64,7 @@ export class RedisProcesses {
   /** @param former a process that is known to be gone, or '' */
   async start(former: string): Promise<void> {
     await this.#beat(former);
+    this.#interruptions = this.#options.commands.interruptions;
     await this.sweep(true);
     this.#beatLater();
   }
@@ -77,18 +87,24 @@ export class RedisProcesses {
 
   /** Finds lanes that nobody will attempt. At the start also those whose wake may have gone to a process that is gone. */
   async sweep(isStart: boolean): Promise<void> {
-    const { commands } = this.#options;
+    const { commands, name } = this.#options;
     let cursor = '0';
     do {
-      const [next, ...suspects] = rowsOf(await commands.run('suspects', cursor, LANES_PER_LOOK, isStart ? 1 : 0));
+      const [next, ...suspects] = rowsOf(await commands.run('suspects', cursor, LANES_PER_LOOK, isStart ? 1 : 0, name));
       cursor = String(next);
       await Promise.all(suspects.map((suspect) => this.#rescue(rowsOf(suspect).map(String), isStart)));
     } while (cursor !== '0');
   }
 
   async #rescue([lane = '', token = '']: readonly string[], isStart: boolean): Promise<void> {
-    const { commands, tokens, isAt, send } = this.#options;
+    const { commands, tokens, isAt, send, name } = this.#options;
     if (isAt(lane)) return;
+    if (token.startsWith(`${name}.`)) {
+      if (this.#unattended.get(lane)?.token !== token) {
+        this.#unattended.set(lane, { token, sinceMs: performance.now() });
+      }
+      return;
+    }
     if (token !== '' && !token.includes('.') && (await tokens.isAlive(token))) return;
     const job = tokens.newJob(lane);
     const granted = await commands.run('grant', lane, job, token, isStart ? 1 : 0);
@@ -112,9 +128,30 @@ export class RedisProcesses {
     if (this.#isStopped) return;
     for (const [token, lane] of this.#doubtful) attempt(token, lane);
     this.#doubtful.clear();
+    await this.#takeUp();
+    const { interruptions } = commands;
+    if (interruptions !== this.#interruptions) {
+      await this.sweep(true);
+      this.#interruptions = interruptions;
+    }
     if (gone.length === 0) return;
     if (former === '') log.warn({ processes: gone.length }, 'lanes of a process that is gone are taken over');
     await this.sweep(false);
     for (const process of gone) await commands.run('leave', process);
+  }
+
+  /** Attempts what has stood under a token of ours for so long that nobody will. */
+  async #takeUp(): Promise<void> {
+    const { commands, isAt, attempt, log } = this.#options;
+    const nowMs = performance.now();
+    const due = [...this.#unattended].filter(([, { sinceMs }]) => nowMs - sinceMs > ON_ITS_WAY_MS);
+    for (let from = 0; from < due.length; from += LANES_PER_LOOK) {
+      const lanes = due.slice(from, from + LANES_PER_LOOK);
+      const stand = rowsOf(await commands.run('tokens', ...lanes.map(([lane]) => lane)));
+      const left = lanes.filter(([lane, { token }], at) => stand[at] === token && !isAt(lane));
+      for (const [lane, { token }] of left) attempt(token, { lane, hop: '' });
+      for (const [lane] of lanes) this.#unattended.delete(lane);
+      if (left.length > 0) log.warn({ lanes: left.length }, 'lanes that redis has as not done with are taken up again');
+    }
   }
 }

@@ -219,6 +219,12 @@ for n, lane in ipairs(call('ZRANGEBYSCORE', p .. 'waiting:' .. hop, '-inf', ARGV
 end
 return granted
 `,
+  /** lane... -> of each its token, or '' */
+  tokens: `
+local found = {}
+for at = 1, #ARGV do found[at] = call('HGET', p .. 'state:' .. ARGV[at], 'token') or '' end
+return found
+`,
   /** lane job expected isForced -> 1 | 0: a new token in the place of one that has no job any more */
   grant: `
 local lane, force = ARGV[1], ARGV[4] == '1'
@@ -309,10 +315,10 @@ call('ZREM', p .. 'processes', ARGV[1])
 call('SREM', p .. 'dead-processes', ARGV[1])
 `,
   /**
-   * cursor count isStart -> cursor { lane token }...
+   * cursor count isStart own -> cursor { lane token }...
    *
-   * Lanes of a part of all lanes whose token has no process that is there: those of a BullMQ job, to be asked after there,
-   * and those of a process that is gone. At a start also lanes that wait with no token.
+   * Lanes of a part of all lanes whose token has no other process that is there: those of a BullMQ job, to be asked after
+   * there, those of a process that is gone, and those of the own one. At a start also lanes that wait with no token.
    */
   suspects: `
 local found = call('SSCAN', p .. 'lanes', ARGV[1], 'COUNT', ARGV[2])
@@ -320,7 +326,7 @@ local answer = { found[1] }
 for _, lane in ipairs(found[2]) do
   local s = call('HMGET', p .. 'state:' .. lane, 'token', 'waiting')
   local process = s[1] and string.match(s[1], '^(.+)%.%d+$')
-  local isThere = process and call('ZSCORE', p .. 'processes', process)
+  local isThere = process and process ~= ARGV[4] and call('ZSCORE', p .. 'processes', process)
   if not isThere and (s[1] or not s[2] or ARGV[3] == '1') then answer[#answer + 1] = { lane, s[1] or '' } end
 end
 return answer

@@ -159,6 +159,43 @@ test('redis has lost the last changes: they are written again, over nothing newe
 });
 
 test(
+  'redis has lost that a lane was done with: it is taken up again by whoever was at it',
+  needs('redis'),
+  async (t) => {
+    const redis = await startRedis();
+    t.after(() => redis.stop());
+    const world = new RedisWorld(redis.config);
+    t.after(() => world.close());
+    const store = await world.open();
+    const attempts: string[] = [];
+    let deliver = (): void => undefined;
+    await store.queue.start(
+      async ({ id, maybeSent }) => {
+        attempts.push(`${id} ${maybeSent}`);
+        if (id === 'done' && !maybeSent) await new Promise<void>((resolve) => (deliver = resolve));
+        return { kind: 'delivered' };
+      },
+      () => 8,
+    );
+    await store.queue.add(anEntry({ id: 'done' }, Date.now()));
+    await until(() => attempts.length === 1, { what: 'it is under way' });
+    await redis.stop();
+    const goBack = redis.keep();
+    await redis.start();
+    deliver();
+    await until(() => store.queue.figures().live === 0, { what: 'it is noted as delivered' });
+    await redis.stop();
+    goBack();
+    await redis.start();
+    const isAdded = async (): Promise<boolean> =>
+      (await store.queue.add(anEntry({ id: 'next' }, Date.now()))) === 'added';
+    await until(isAdded, { what: 'the next is taken' });
+    await until(() => attempts.length === 3, { what: 'the lane goes on' });
+    assert.deepEqual(attempts, ['done false', 'done true', 'next false']);
+  },
+);
+
+test(
   'redis without persistence, or with eviction, is warned about; what is survived is said',
   needs('redis'),
   async (t) => {
