@@ -304,6 +304,22 @@ Example:
       await showAccounts(options.config, user, options);
     });
 
+  withConfig(root.command('peers').description('show how links and peers stand, and why one cannot be reached'))
+    .option('--json', 'as JSON')
+    .addHelpText(
+      'after',
+      `
+Asks the running server. What each reason means, and what to do: docs/federation.md.
+
+Examples:
+  interpres peers --config interpres.yaml
+  interpres peers --json --config interpres.yaml`,
+    )
+    .action(async (options: WithConfig & { json?: true }) => {
+      const { listPeers } = await import('./cli/peers.ts');
+      await listPeers(options.config, options);
+    });
+
   withConfig(root.command('nodes').description('list the nodes on one Redis, and what each of them owns'))
     .option('--json', 'as JSON')
     .addHelpText(

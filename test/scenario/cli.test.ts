@@ -28,6 +28,7 @@ const HELPS: ReadonlyArray<readonly [args: string, says: RegExp]> = [
   ['queue show --help', /<id>/],
   ['queue retry --help', /dead letter/],
   ['queue drop --help', /not told/],
+  ['peers --help', /--json[\s\S]*interpres peers --config/],
   ['demo --help', /ends by itself/],
   ['--version', /^\d+\.\d+\.\d+\n$/],
 ];
