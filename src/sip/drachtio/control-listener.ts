@@ -1,11 +1,11 @@
-import { once } from 'node:events';
-import { createServer, isIP, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 
 import { isAmong, parseCidrs, type Cidr } from '../../core/cidr.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock } from '../../core/ports.ts';
 import { canonicalAddress } from '../engine/certificate-names.ts';
+import { listenAt } from '../engine/listening.ts';
 import type { SipServerState } from '../stack.ts';
 import type { DrachtioSession } from '../stack-drachtio-session.ts';
 
@@ -82,11 +82,9 @@ export class ControlListener {
       this.#log.info({ peer: socket.remoteAddress ?? 'gone', error }, 'tls handshake of a drachtio server failed');
       socket.destroy();
     });
-    server.listen({ host: address, port, ipv6Only: isIP(address) === 6 });
-    await once(server, 'listening');
-    server.on('error', (error) => this.#log.warn({ error }, 'control listener failed'));
-    const at = server.address();
-    this.#port = typeof at === 'object' && at !== null ? at.port : port;
+    this.#port = await listenAt(server, { address, port }, (error) => {
+      this.#log.warn({ error }, 'control listener failed');
+    });
     this.#server = server;
     this.#sinceMs = clock.nowMs();
   }

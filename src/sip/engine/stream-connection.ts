@@ -2,10 +2,11 @@ import type { Socket } from 'node:net';
 
 import type { Log } from '../../core/log.ts';
 import type { SipFlow } from '../message.ts';
-import type { Channel, MessageSink, Rider } from './channel.ts';
+import type { MessageSink } from './channel.ts';
+import { Connection } from './connection.ts';
 import type { EngineLimits } from './limits.ts';
 import { StreamFramer, type StreamFrame } from './stream-framer.ts';
-import { Timed, type TimerWheel } from './timer-wheel.ts';
+import type { TimerWheel } from './timer-wheel.ts';
 
 /** What is written in answer to a keep-alive (RFC 5626, section 4.4.1). */
 const PONG = Buffer.from('\r\n');
@@ -35,13 +36,11 @@ type CloseReason =
  * What is sent in one turn of the event loop leaves as one write. What is sent before an outgoing connection is open
  * and its certificate verified waits here, and is lost with it.
  */
-export class StreamConnection extends Timed implements Channel {
-  readonly isReliable = true;
+export class StreamConnection extends Connection {
   readonly #socket: Socket;
   readonly #context: StreamContext;
   readonly #isInbound: boolean;
   readonly #framer: StreamFramer;
-  readonly #riders = new Set<Rider>();
   #flow: SipFlow;
   #state: 'opening' | 'open' | 'closing' | 'closed' = 'opening';
   #early: Buffer[] = [];
@@ -56,10 +55,7 @@ export class StreamConnection extends Timed implements Channel {
   #silenceMaxMs: number | undefined;
   /** Since when a message has been unfinished. */
   #partialSinceMs: number | undefined;
-  /** Called once when nothing can be sent any more. */
-  onGone: (() => void) | undefined;
-  /** Resolves once the system has let go of the connection. */
-  readonly closed: Promise<void>;
+  override readonly closed: Promise<void>;
 
   constructor(socket: Socket, flow: SipFlow, isInbound: boolean, context: StreamContext) {
     super();
@@ -80,11 +76,11 @@ export class StreamConnection extends Timed implements Channel {
     context.wheel.arm(this, isInbound ? context.limits.silentMs : context.limits.connectMs);
   }
 
-  get flow(): SipFlow {
+  override get flow(): SipFlow {
     return this.#flow;
   }
 
-  get isUsable(): boolean {
+  override get isUsable(): boolean {
     return this.#state === 'opening' || this.#state === 'open';
   }
 
@@ -100,7 +96,7 @@ export class StreamConnection extends Timed implements Channel {
     for (const bytes of early) this.#write(bytes);
   }
 
-  send(bytes: Buffer): boolean {
+  override send(bytes: Buffer): boolean {
     if (this.#state === 'open') return this.#write(bytes);
     if (this.#state !== 'opening') return false;
     this.#earlyBytes += bytes.length;
@@ -114,16 +110,7 @@ export class StreamConnection extends Timed implements Channel {
     this.#context.wheel.arm(this, this.#nextLookMs());
   }
 
-  board(rider: Rider): void {
-    this.#riders.add(rider);
-  }
-
-  leave(rider: Rider): void {
-    this.#riders.delete(rider);
-  }
-
-  /** Sends what waits, then closes; at once for the one who asks. */
-  close(): void {
+  override close(): void {
     if (this.#state === 'closing' || this.#state === 'closed') return;
     this.#flush();
     this.#toldGone();
@@ -132,7 +119,7 @@ export class StreamConnection extends Timed implements Channel {
     this.#context.wheel.arm(this, FAREWELL_MS);
   }
 
-  destroy(): void {
+  override destroy(): void {
     this.#socket.destroy();
     this.#lost();
   }
@@ -158,7 +145,7 @@ export class StreamConnection extends Timed implements Channel {
     const partialMs = this.#partialSinceMs === undefined ? 0 : wheel.elapsedMs - this.#partialSinceMs;
     if (partialMs >= limits.partialMs) return 'message unfinished';
     if (wheel.elapsedMs - this.#heardAtMs >= (this.#silenceMaxMs ?? Infinity)) return 'no sign of life';
-    return wheel.elapsedMs - this.#activeAtMs >= limits.idleMs && this.#riders.size === 0 ? 'idle' : undefined;
+    return wheel.elapsedMs - this.#activeAtMs >= limits.idleMs && !this.isBoarded ? 'idle' : undefined;
   }
 
   #nextLookMs(): number {
@@ -247,9 +234,6 @@ export class StreamConnection extends Timed implements Channel {
     if (!this.isUsable) return;
     const wasOpen = this.#state === 'open';
     this.#state = 'closing';
-    this.onGone?.();
-    const riders = [...this.#riders];
-    this.#riders.clear();
-    for (const rider of riders) rider.connectionLost(wasOpen);
+    this.tellGone(wasOpen);
   }
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { connect, createServer, isIP, type Server, type Socket } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 
@@ -7,6 +6,8 @@ import type { SipFlow } from '../message.ts';
 import { canonicalAddress, certificateIsFor, sipIdentities } from './certificate-names.ts';
 import { ConnectionAliases } from './connection-aliases.ts';
 import type { ConnectionGate } from './connection-gate.ts';
+import { listenAt } from './listening.ts';
+import { closeAll, OpenConnections } from './open-connections.ts';
 import { StreamConnection, type StreamContext } from './stream-connection.ts';
 import { targetKey, type Target } from './targets.ts';
 import { secureContextOptions, type TlsFiles } from './tls-settings.ts';
@@ -39,20 +40,17 @@ export class StreamTransport {
   readonly #tls: TlsFiles | undefined;
   readonly #gate: ConnectionGate;
   readonly #servers: Server[] = [];
-  readonly #byId = new Map<string, StreamConnection>();
+  readonly #open: OpenConnections<StreamConnection>;
   readonly #pool = new Map<string, StreamConnection>();
   readonly #aliases = new ConnectionAliases();
   /** Sockets inside their TLS handshake, which are nobody's connection yet. */
   readonly #handshakes = new Set<Socket>();
-  readonly #idPrefix: string;
-  #made = 0;
 
   constructor(context: StreamContext, tls: TlsFiles | undefined, tokens: TokenSource, gate: ConnectionGate) {
     this.#context = context;
     this.#tls = tls;
     this.#gate = gate;
-    // Unguessable and of this process: a name kept from an earlier one finds nothing here.
-    this.#idPrefix = tokens.token();
+    this.#open = new OpenConnections(tokens);
   }
 
   /** Starts to listen; gives the port in use. */
@@ -61,17 +59,16 @@ export class StreamTransport {
       throw new GatewayError('internal', 'a TLS listener needs a certificate and its key');
     }
     const server = place.transport === 'tcp' ? this.#tcpServer() : this.#tlsServer();
-    server.listen({ host: place.address, port: place.port, ipv6Only: isIP(place.address) === 6, backlog: 1_024 });
-    await once(server, 'listening');
-    server.on('error', (error) => this.#context.log.warn({ error }, 'stream listener failed'));
+    const port = await listenAt(server, place, (error) => {
+      this.#context.log.warn({ error }, 'stream listener failed');
+    });
     this.#servers.push(server);
-    const address = server.address();
-    return typeof address === 'object' && address !== null ? address.port : place.port;
+    return port;
   }
 
   /** An open connection by its flow id. */
   byId(flowId: string): StreamConnection | undefined {
-    return this.#byId.get(flowId);
+    return this.#open.get(flowId);
   }
 
   /** The connection for this route: one that is there, or a new one that is being opened. */
@@ -85,7 +82,7 @@ export class StreamTransport {
     const connection = target.transport === 'tls' ? this.#openTls(route) : this.#openTcp(route);
     this.#pool.set(key, connection);
     connection.onGone = () => {
-      this.#byId.delete(connection.flow.id);
+      this.#open.delete(connection.flow.id);
       if (this.#pool.get(key) === connection) this.#pool.delete(key);
     };
     return connection;
@@ -105,14 +102,7 @@ export class StreamTransport {
   async close(graceMs: number): Promise<void> {
     this.stopListening();
     for (const socket of this.#handshakes) socket.destroy();
-    const open = new Set([...this.#byId.values(), ...this.#pool.values()]);
-    for (const connection of open) connection.close();
-    if (open.size > 0 && graceMs > 0) await Promise.race([this.#allClosed(open), pause(graceMs)]);
-    for (const connection of open) connection.destroy();
-  }
-
-  async #allClosed(open: ReadonlySet<StreamConnection>): Promise<void> {
-    await Promise.all([...open].map((connection) => connection.closed));
+    await closeAll(new Set([...this.#open.all(), ...this.#pool.values()]), graceMs);
   }
 
   #tcpServer(): Server {
@@ -147,11 +137,11 @@ export class StreamTransport {
   }
 
   #welcome(socket: Socket, transport: 'tcp' | 'tls', peerNames: readonly string[] | undefined): void {
-    const flow = this.#flowOf(socket, transport, peerNames);
+    const flow = this.#open.flowOf(socket, transport, peerNames);
     const connection = new StreamConnection(socket, flow, true, this.#context);
-    this.#byId.set(flow.id, connection);
+    this.#open.add(flow.id, connection);
     connection.onGone = () => {
-      this.#byId.delete(flow.id);
+      this.#open.delete(flow.id);
       this.#aliases.remove(connection);
     };
     connection.opened(flow);
@@ -201,21 +191,9 @@ export class StreamTransport {
     transport: 'tcp' | 'tls',
     peerNames: readonly string[] | undefined,
   ): void {
-    const flow = this.#flowOf(socket, transport, peerNames);
-    this.#byId.set(flow.id, connection);
+    const flow = this.#open.flowOf(socket, transport, peerNames);
+    this.#open.add(flow.id, connection);
     connection.opened(flow);
-  }
-
-  #flowOf(socket: Socket, transport: 'tcp' | 'tls', peerNames: readonly string[] | undefined): SipFlow {
-    return {
-      transport,
-      localAddress: socket.localAddress ?? '',
-      localPort: socket.localPort ?? 0,
-      remoteAddress: canonicalAddress(socket.remoteAddress ?? ''),
-      remotePort: socket.remotePort ?? 0,
-      id: `${transport},${this.#idPrefix},${++this.#made}`,
-      ...(peerNames === undefined ? {} : { peerNames }),
-    };
   }
 
   #flowBefore(target: Target): SipFlow {
@@ -233,8 +211,4 @@ export class StreamTransport {
 /** The names of the far end's certificate, if its chain was verified; without a certificate undefined. */
 function verifiedNames(socket: TLSSocket): readonly string[] | undefined {
   return socket.authorized ? sipIdentities(socket.getPeerCertificate()) : undefined;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -3,9 +3,8 @@ import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 
 import type { SipFlow } from '../message.ts';
-import type { Channel, Rider } from './channel.ts';
+import { Connection } from './connection.ts';
 import type { StreamContext } from './stream-connection.ts';
-import { Timed } from './timer-wheel.ts';
 
 /** After this long without a word from the far end it is asked whether it is still there, and how long it may take; ms. */
 const PING_AFTER_MS = 25_000;
@@ -27,13 +26,11 @@ const LF = 0x0a;
  * A far end that is silent is pinged, and one that does not answer is gone. One that does not read what it is sent is
  * cut off before much of it piles up here.
  */
-export class WsConnection extends Timed implements Channel {
-  readonly flow: SipFlow;
-  readonly isReliable = true;
+export class WsConnection extends Connection {
+  override readonly flow: SipFlow;
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;
   readonly #context: StreamContext;
-  readonly #riders = new Set<Rider>();
   #state: 'open' | 'closing' | 'closed' = 'open';
   #hasSpoken = false;
   #isAsked = false;
@@ -41,10 +38,7 @@ export class WsConnection extends Timed implements Channel {
   /** When the far end sent anything, and when a message last went either way. */
   #heardAtMs: number;
   #activeAtMs: number;
-  /** Called once when nothing can be sent any more. */
-  onGone: (() => void) | undefined;
-  /** Resolves once the connection is gone. */
-  readonly closed: Promise<void>;
+  override readonly closed: Promise<void>;
 
   constructor(webSocket: WebSocket, socket: Socket, flow: SipFlow, context: StreamContext) {
     super();
@@ -66,33 +60,24 @@ export class WsConnection extends Timed implements Channel {
     this.#arm();
   }
 
-  get isUsable(): boolean {
+  override get isUsable(): boolean {
     return this.#state === 'open';
   }
 
-  send(bytes: Buffer): boolean {
+  override send(bytes: Buffer): boolean {
     if (this.#state !== 'open') return false;
     this.#activeAtMs = this.#context.wheel.elapsedMs;
     return this.#write(bytes, !isUtf8(bytes));
   }
 
-  board(rider: Rider): void {
-    this.#riders.add(rider);
-  }
-
-  leave(rider: Rider): void {
-    this.#riders.delete(rider);
-  }
-
-  /** Sends what waits and says goodbye; at once for the one who asks. */
-  close(code = GOING_AWAY): void {
+  override close(code = GOING_AWAY): void {
     if (this.#state !== 'open') return;
     this.#toldGone();
     this.#webSocket.close(code);
     this.#context.wheel.arm(this, FAREWELL_MS);
   }
 
-  destroy(): void {
+  override destroy(): void {
     this.#webSocket.terminate();
     this.#lost();
   }
@@ -107,7 +92,7 @@ export class WsConnection extends Timed implements Channel {
       this.#giveUp('silent');
     } else if (this.#isAsked && wheel.elapsedMs - this.#heardAtMs >= PING_AFTER_MS + PONG_WITHIN_MS) {
       this.#giveUp('no answer to a ping');
-    } else if (wheel.elapsedMs - this.#activeAtMs >= limits.idleMs && this.#riders.size === 0) {
+    } else if (wheel.elapsedMs - this.#activeAtMs >= limits.idleMs && !this.isBoarded) {
       this.#giveUp('idle');
     } else {
       if (!this.#isAsked && wheel.elapsedMs - this.#heardAtMs >= PING_AFTER_MS) {
@@ -170,10 +155,7 @@ export class WsConnection extends Timed implements Channel {
   #toldGone(): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    this.onGone?.();
-    const riders = [...this.#riders];
-    this.#riders.clear();
-    for (const rider of riders) rider.connectionLost(true);
+    this.tellGone(true);
   }
 }
 

@@ -1,13 +1,12 @@
-import { once } from 'node:events';
 import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { isIP, Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { WebSocketServer } from 'ws';
 
 import { GatewayError } from '../../core/errors.ts';
-import type { SipFlow } from '../message.ts';
-import { canonicalAddress } from './certificate-names.ts';
 import type { ConnectionGate } from './connection-gate.ts';
+import { listenAt } from './listening.ts';
+import { closeAll, OpenConnections } from './open-connections.ts';
 import { isAllowedOrigin } from './origins.ts';
 import type { StreamContext } from './stream-connection.ts';
 import { secureContextOptions, type TlsFiles } from './tls-settings.ts';
@@ -36,9 +35,7 @@ export class WsTransport {
   readonly #origins: readonly string[];
   readonly #handshakes: WebSocketServer;
   readonly #servers: Server[] = [];
-  readonly #byId = new Map<string, WsConnection>();
-  readonly #idPrefix: string;
-  #made = 0;
+  readonly #open: OpenConnections<WsConnection>;
 
   /** @param origins pages whose scripts may connect, `https://chat.example`; `*`: any */
   constructor(
@@ -52,7 +49,7 @@ export class WsTransport {
     this.#tls = tls;
     this.#gate = gate;
     this.#origins = origins;
-    this.#idPrefix = tokens.token();
+    this.#open = new OpenConnections(tokens);
     const { headerBytesMax, bodyBytesMax } = context.limits;
     const options = {
       noServer: true,
@@ -98,27 +95,22 @@ export class WsTransport {
       if (socket instanceof Socket) this.#upgrade(request, socket, head, transport);
       else socket.destroy();
     });
-    server.listen({ host: address, port, ipv6Only: isIP(address) === 6, backlog: 1_024 });
-    await once(server, 'listening');
-    server.on('error', (error) => this.#context.log.warn({ error }, 'websocket listener failed'));
+    const bound = await listenAt(server, { address, port }, (error) => {
+      this.#context.log.warn({ error }, 'websocket listener failed');
+    });
     this.#servers.push(server);
-    const bound = server.address();
-    return typeof bound === 'object' && bound !== null ? bound.port : port;
+    return bound;
   }
 
   /** An open connection by its flow id. */
   byId(flowId: string): WsConnection | undefined {
-    return this.#byId.get(flowId);
+    return this.#open.get(flowId);
   }
 
   /** Closes every connection: what waits to be sent has `graceMs` of the system's time to leave. */
   async close(graceMs: number): Promise<void> {
     for (const server of this.#servers) server.close();
-    const open = [...this.#byId.values()];
-    for (const connection of open) connection.close();
-    const gone = Promise.all(open.map(({ closed }) => closed));
-    if (open.length > 0 && graceMs > 0) await Promise.race([gone, pause(graceMs)]);
-    for (const connection of open) connection.destroy();
+    await closeAll(new Set(this.#open.all()), graceMs);
     for (const server of this.#servers) server.closeAllConnections();
   }
 
@@ -140,17 +132,10 @@ export class WsTransport {
     }
     this.#handshakes.handleUpgrade(request, socket, head, (webSocket) => {
       socket.setTimeout(0);
-      const flow: SipFlow = {
-        transport,
-        localAddress: socket.localAddress ?? '',
-        localPort: socket.localPort ?? 0,
-        remoteAddress: canonicalAddress(socket.remoteAddress ?? ''),
-        remotePort: socket.remotePort ?? 0,
-        id: `${transport},${this.#idPrefix},${++this.#made}`,
-      };
+      const flow = this.#open.flowOf(socket, transport);
       const connection = new WsConnection(webSocket, socket, flow, this.#context);
-      this.#byId.set(flow.id, connection);
-      connection.onGone = () => this.#byId.delete(flow.id);
+      this.#open.add(flow.id, connection);
+      connection.onGone = () => this.#open.delete(flow.id);
     });
   }
 }
@@ -164,8 +149,4 @@ function refuse(socket: Socket, status: number): void {
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () =>
     socket.destroy(),
   );
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }
