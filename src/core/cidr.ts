@@ -47,6 +47,16 @@ export function cidrHolds(cidr: Cidr, address: readonly number[]): boolean {
   return ((cidr.octets[whole] ?? 0) & mask) === ((address[whole] ?? 0) & mask);
 }
 
+/**
+ * What one host has of addresses: one of IPv4, a /64 of IPv6, in which it takes another one whenever it likes (RFC 4862,
+ * section 5.5). Who counts what comes from an address counts by this. Of a text that is no address, the text.
+ */
+export function hostNetwork(text: string): string {
+  const octets = parseIpAddress(text);
+  if (octets === undefined) return text;
+  return octets.length === 4 ? octets.join('.') : `${octets.slice(0, 8).join('.')}/64`;
+}
+
 function parseIpv4(text: string): number[] | undefined {
   const parts = text.split('.');
   if (parts.length !== 4) return undefined;

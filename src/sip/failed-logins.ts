@@ -1,3 +1,4 @@
+import { hostNetwork } from '../core/cidr.ts';
 import type { Clock } from '../core/ports.ts';
 
 type Failures = { count: number; readonly sinceMs: number };
@@ -5,7 +6,7 @@ type Failures = { count: number; readonly sinceMs: number };
 const WINDOW_MS = 60_000;
 const ENTRIES_MAX = 20_000;
 
-/** Wrong passwords within a minute from one address. */
+/** Wrong passwords within a minute from one host. */
 const PER_SOURCE_MAX = 100;
 /** The same for one user: enough for a phone with an old password, too few to guess one. */
 const PER_SOURCE_AND_USER_MAX = 10;
@@ -25,11 +26,13 @@ export class FailedLogins {
   }
 
   /** Seconds until this source may try again for this user; 0 when it may now. */
-  pauseSeconds(source: string, userKey: string): number {
+  pauseSeconds(address: string, userKey: string): number {
+    const source = hostNetwork(address);
     return Math.max(this.#pause(source, PER_SOURCE_MAX), this.#pause(key(source, userKey), PER_SOURCE_AND_USER_MAX));
   }
 
-  add(source: string, userKey: string): void {
+  add(address: string, userKey: string): void {
+    const source = hostNetwork(address);
     this.#count(source);
     this.#count(key(source, userKey));
   }

@@ -168,7 +168,7 @@ const xmppS2s = z.strictObject({
     .min(1)
     .max(100_000)
     .default(50)
-    .meta(meta({ about: 'Streams opened to us from one IP address at once.' })),
+    .meta(meta({ about: 'Streams opened to us from one IPv4 address, or one /64 of IPv6, at once.' })),
   streams: z
     .int()
     .min(1)

@@ -12,7 +12,7 @@ export type S2sListen = { readonly transport: 'tcp' | 'tls'; readonly address: s
 export type S2sPeer = { readonly domain: string; readonly security: PeerSecurity; readonly nextHop?: NextHop };
 
 export type S2sBounds = S2sLimits & {
-  /** Streams opened to us from one address, from all, and such on which nobody has proved who he is. */
+  /** Streams opened to us from one host (an IPv4 address, a /64 of IPv6), from all, and such on which nobody has proved who he is. */
   readonly streamsPerAddress: number;
   readonly streams: number;
   readonly unproved: number;

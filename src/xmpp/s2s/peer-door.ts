@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import { hostNetwork } from '../../core/cidr.ts';
 import type { Log } from '../../core/log.ts';
 import type { S2sBounds, S2sListen } from './federation-options.ts';
 import type { TlsDoor } from './tls-door.ts';
@@ -60,7 +61,8 @@ export class PeerDoor {
     const { limits, tls, log, take, refuse } = this.#deps;
     socket.on('error', () => socket.destroy());
     const address = socket.remoteAddress ?? '';
-    const sameAddress = this.#perAddress.get(address) ?? 0;
+    const host = hostNetwork(address);
+    const sameAddress = this.#perAddress.get(host) ?? 0;
     const { incoming, unproved } = this.#deps.count();
     const isFull =
       sameAddress >= limits.streamsPerAddress ||
@@ -75,11 +77,11 @@ export class PeerDoor {
       refuse(socket, 'too many streams');
       return;
     }
-    this.#perAddress.set(address, sameAddress + 1);
+    this.#perAddress.set(host, sameAddress + 1);
     socket.once('close', () => {
-      const left = (this.#perAddress.get(address) ?? 1) - 1;
-      if (left > 0) this.#perAddress.set(address, left);
-      else this.#perAddress.delete(address);
+      const left = (this.#perAddress.get(host) ?? 1) - 1;
+      if (left > 0) this.#perAddress.set(host, left);
+      else this.#perAddress.delete(host);
     });
     if (transport === 'tcp') {
       take(socket);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { cidrHolds, parseCidr, parseIpAddress } from '../../../src/core/cidr.ts';
+import { hostNetwork, cidrHolds, parseCidr, parseIpAddress } from '../../../src/core/cidr.ts';
 
 const HOLDS: ReadonlyArray<readonly [block: string, address: string, holds: boolean]> = [
   ['192.0.2.1', '192.0.2.1', true],
@@ -55,4 +55,16 @@ for (const text of [
   '1'.repeat(100),
 ]) {
   test(`cidr: "${text.slice(0, 20)}" is none`, () => assert.equal(parseCidr(text), undefined));
+}
+
+for (const [one, other, isSame] of [
+  ['192.0.2.1', '::ffff:192.0.2.1', true],
+  ['192.0.2.1', '192.0.2.2', false],
+  ['2001:db8:0:1::1', '2001:db8:0:1:ffff:ffff:ffff:ffff', true],
+  ['2001:db8:0:1::1', '2001:DB8::1:0:0:0:2%eth0', true],
+  ['2001:db8:0:1::1', '2001:db8:0:2::1', false],
+  ['not known', 'gone', false],
+] as const) {
+  test(`cidr: ${one} and ${other} are ${isSame ? 'one host' : 'two hosts'}`, () =>
+    assert.equal(hostNetwork(one) === hostNetwork(other), isSame));
 }

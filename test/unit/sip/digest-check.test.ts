@@ -218,6 +218,21 @@ test('digest: the eleventh wrong password waits, even if it were right', () => {
   assert.equal(check.check(aRegister(authorization({ nonce })), REALM).kind, 'proved');
 });
 
+test('digest: who takes another address of IPv6 for each guess guesses no more often', () => {
+  const { check } = aCheck();
+  const nonce = nonceOf(check.check(aRegister(undefined), REALM));
+  const from = (remoteAddress: string, password: string): DigestOutcome => {
+    const request = aRegister(authorization({ nonce, password }));
+    return check.check({ ...request, flow: { ...request.flow, remoteAddress } }, REALM);
+  };
+  for (let i = 0; i < 10; i++) from(`2001:db8:0:1:${i}::1`, `guess ${i}`);
+  assert.throws(
+    () => from('2001:db8:0:1:a::1', 'secret'),
+    (thrown: GatewayError) => thrown.code === 'rate-exceeded',
+  );
+  assert.equal(from('2001:db8:0:2::1', 'secret').kind, 'proved');
+});
+
 for (const [agent, algorithms] of [
   ['baresip v1.0.0 (x86_64/linux)', ['MD5']],
   ['baresip v2.9.0 (x86_64/Linux)', ['MD5']],
