@@ -16,7 +16,6 @@ import {
   type Pair,
   type Subscription,
   type Upstream,
-  type UpstreamReport,
   type UpstreamRoute,
 } from './subscription.ts';
 import { SubscriptionAdmission, type SubscriptionAdmissionDeps } from './subscription-admission.ts';
@@ -25,6 +24,7 @@ import { stepSubscription, type SubscriptionEvent } from './subscription-machine
 import { SubscriptionRegister } from './subscription-register.ts';
 import type { PresenceRoute } from './subscription-table.ts';
 import type { FetchRequest, Granted, RefreshRequest, SubscribeRequest, Subscriptions } from './subscriptions.ts';
+import { UpstreamWatches } from './upstream-watches.ts';
 import { Views } from './views.ts';
 import type { StoredSubscription, Watched, Watching } from './watched.ts';
 import { entryEventOf } from './watcher-list.ts';
@@ -48,7 +48,6 @@ export type SubscriptionServiceDeps = Omit<SubscriptionAdmissionDeps, 'reportOf'
 
 /** Longer than any transaction: what was accepted so shortly before a crash may not have been told. */
 const UNTOLD_MS = 35_000;
-const NOTHING_YET: UpstreamReport = { state: { at: 'asked' } };
 
 /**
  * The subscriptions of all watchers here: who may watch whom, until when, and what each is to be told. Durable: what was
@@ -60,6 +59,7 @@ export class SubscriptionService implements Subscriptions {
   readonly #views: Views;
   readonly #telling: NotificationService;
   readonly #register: SubscriptionRegister;
+  readonly #upstreams: UpstreamWatches;
   /** Told by whoever knows what watchers see. */
   readonly changes: SubscriptionChanges;
   /** Numbers the records of those who only looked once. */
@@ -67,7 +67,8 @@ export class SubscriptionService implements Subscriptions {
 
   constructor(deps: SubscriptionServiceDeps) {
     this.#deps = deps;
-    const reportOf = (upstream: NonNullable<Watched['upstream']>): UpstreamReport => this.#reportOf(upstream);
+    const upstreams = (this.#upstreams = new UpstreamWatches(deps));
+    const reportOf = upstreams.reportOf.bind(upstreams);
     this.#views = new Views({ ...deps, reportOf });
     this.#admission = new SubscriptionAdmission({
       ...deps,
@@ -114,7 +115,7 @@ export class SubscriptionService implements Subscriptions {
         if (!watching.isLive() || isFresh || watched.isUnsettled) this.#telling.mark(watching, false);
       }
       if (watched.upstream === undefined) this.changes.rulesChanged(watched.key);
-      else this.changes.follow(watched, this.#reportOf(watched.upstream));
+      else this.changes.follow(watched, this.#upstreams.reportOf(watched.upstream));
       this.#telling.settleIfTold(watched);
     }
     for (const key of keys) unsettled.removeLater(key);
@@ -124,7 +125,9 @@ export class SubscriptionService implements Subscriptions {
   start(): void {
     this.#telling.start();
     for (const { upstream, presence } of this.#register.table.all()) {
-      if (upstream !== undefined && presence.some((watching) => watching.isLive())) this.#watchUpstream(upstream);
+      if (upstream !== undefined && presence.some((watching) => watching.isLive())) {
+        this.#upstreams.watchAgain(upstream);
+      }
     }
   }
 
@@ -258,8 +261,7 @@ export class SubscriptionService implements Subscriptions {
     const { record, watched } = watching;
     this.#telling.announce(watching, 'timeout', 'terminated');
     this.#takeOut(watching);
-    const { upstream } = watched;
-    if (upstream !== undefined) this.#deps.upstreamOf(upstream.route).end(upstream.pair);
+    this.#upstreams.end(watched);
     this.#deps.log.info(fieldsOf(record), 'subscription given up by its watcher');
   }
 
@@ -269,8 +271,8 @@ export class SubscriptionService implements Subscriptions {
     watching.isThere = isThere;
     const { upstream } = watching.watched;
     if (upstream === undefined) return;
-    if (isThere) this.#watchUpstream(upstream);
-    else this.#restUpstream(watching.watched);
+    if (isThere) this.#upstreams.watchAgain(upstream);
+    else this.#upstreams.rest(watching.watched);
   }
 
   tellAgain(id: string): void {
@@ -369,14 +371,10 @@ export class SubscriptionService implements Subscriptions {
 
   async #store(watching: Watching): Promise<void> {
     const { upstream } = watching.watched;
-    const { upstreamOf } = this.#deps;
     try {
-      await this.#register.store(
-        watching,
-        upstream === undefined ? undefined : upstreamOf(upstream.route).watch(upstream.pair, upstream.route),
-      );
+      await this.#register.store(watching, upstream === undefined ? undefined : this.#upstreams.watch(upstream));
     } finally {
-      if (!watching.isStored) this.#restUpstream(watching.watched);
+      if (!watching.isStored) this.#upstreams.rest(watching.watched);
     }
   }
 
@@ -384,16 +382,12 @@ export class SubscriptionService implements Subscriptions {
   #over(watching: Watching): void {
     if (watching.record.state.at === 'waiting') this.#register.keepWaiting(watching);
     else this.#takeOut(watching);
-    this.#restUpstream(watching.watched);
+    this.#upstreams.rest(watching.watched);
   }
 
   #takeOut(watching: Watching): void {
     this.#telling.drop(watching);
     this.#register.remove(watching);
-  }
-
-  #reportOf({ pair, route }: NonNullable<Watched['upstream']>): UpstreamReport {
-    return this.#deps.upstreamOf(route).reportOf(pair) ?? NOTHING_YET;
   }
 
   /** RFC 3857, section 4.7.1: a new subscription makes one that waits redundant. */
@@ -432,21 +426,6 @@ export class SubscriptionService implements Subscriptions {
   /** What he is shown at present, as far as he may see anything. */
   #shownTo(watching: Watching): NotifyBody | undefined {
     return this.#views.notificationOf(watching).body;
-  }
-
-  #watchUpstream({ pair, route }: NonNullable<Watched['upstream']>): void {
-    const { upstreamOf, log } = this.#deps;
-    upstreamOf(route)
-      .watch(pair, route)
-      .catch((thrown: unknown) => {
-        log.error({ ...pair, error: thrown }, 'presentity elsewhere could not be watched again');
-      });
-  }
-
-  /** Lets a presentity elsewhere be when nobody here is left to see it. */
-  #restUpstream({ upstream, presence }: Watched): void {
-    if (upstream === undefined || presence.some((watching) => watching.isLive() && watching.isThere)) return;
-    this.#deps.upstreamOf(upstream.route).rest(upstream.pair);
   }
 }
 
