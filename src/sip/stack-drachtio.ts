@@ -1,3 +1,4 @@
+import { atMost } from '../core/at-most.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock, Random } from '../core/ports.ts';
@@ -146,12 +147,10 @@ class DrachtioStack implements SipStack {
     this.#isRefusing = true;
     this.#servers.leave();
     if (this.#underWay > 0) {
-      let cancel: (() => void) | undefined;
-      await new Promise<void>((resolve) => {
+      const idle = new Promise<void>((resolve) => {
         this.#onIdle = resolve;
-        cancel = this.#options.clock.after(graceMs, resolve);
       });
-      cancel?.();
+      await atMost(idle, graceMs, this.#options.clock);
     }
     this.#isStopped = true;
     this.#servers.stop(new GatewayError('shutting-down', 'the SIP engine stops'));

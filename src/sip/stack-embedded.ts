@@ -1,3 +1,4 @@
+import { atMost } from '../core/at-most.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock, Random } from '../core/ports.ts';
@@ -155,13 +156,7 @@ class EmbeddedStack implements SipStack, MessageSink {
   async stop(graceMs: number): Promise<void> {
     if (this.#running === undefined || this.#isStopped) return;
     const { servers, clients } = this.#running;
-    const idle = servers.refuse();
-    let cancel: (() => void) | undefined;
-    const over = new Promise<void>((resolve) => {
-      cancel = this.#options.clock.after(graceMs, resolve);
-    });
-    await Promise.race([idle, over]);
-    cancel?.();
+    await atMost(servers.refuse(), graceMs, this.#options.clock);
     this.#isStopped = true;
     clients.stop();
     await this.#closeTransports();

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 
+import { atMost } from '../../core/at-most.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Clock, Random } from '../../core/ports.ts';
@@ -75,12 +76,7 @@ export class DrachtioServers {
   async start(): Promise<void> {
     for (const door of this.#doors) await door.start();
     const tried = Promise.all(this.#links.map((link) => link.start()));
-    let cancel: (() => void) | undefined;
-    const over = new Promise<void>((resolve) => {
-      cancel = this.#options.clock.after(START_MS, resolve);
-    });
-    await Promise.race([tried, over]);
-    cancel?.();
+    await atMost(tried, START_MS, this.#options.clock);
   }
 
   get states(): Readonly<Record<string, SipServerState>> {

@@ -13,6 +13,7 @@ import {
   type LinkedAccount,
   linkedAccount,
 } from '../../core/commands/account-links.ts';
+import { atMost } from '../../core/at-most.ts';
 import type { AccountLinkConfig } from '../../core/config.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { Groups } from '../../core/groups.ts';
@@ -199,7 +200,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
       const account = this.#make(record, jid);
       this.#deps.log.info({ aor: user, jid: base.jid, link }, 'account linked');
       this.#deps.follow(addressKey(user));
-      await this.#patiently(this.#start(account));
+      await atMost(this.#start(account), FIRST_TRY_MS, this.#deps.clock);
       return lineOf(account);
     });
   }
@@ -218,7 +219,7 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
         'password of an account changed',
       );
       delete account.fault;
-      await this.#patiently(account.link.changePassword(password));
+      await atMost(account.link.changePassword(password), FIRST_TRY_MS, this.#deps.clock);
       return lineOf(account);
     });
   }
@@ -302,13 +303,6 @@ export class Accounts implements AccountWays, AccountAdministration, AccountLink
         session.hideFrom(contact);
       }
     }
-  }
-
-  async #patiently(work: Promise<void>): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const cancel = this.#deps.clock.after(FIRST_TRY_MS, resolve);
-      work.then(resolve, reject).finally(cancel);
-    });
   }
 
   #checkUser(user: Address): void {
