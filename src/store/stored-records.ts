@@ -50,10 +50,11 @@ export abstract class StoredRecords<T> implements Records<T> {
   protected abstract writeLater(key: string, text: string | undefined): void;
 }
 
-/** @returns undefined for what is no JSON, which somebody else's hand may leave */
+/** @returns undefined for what is no JSON, or null, which is no record of any kind: somebody else's hand may leave both */
 function readJson(text: string): { readonly value: unknown } | undefined {
   try {
-    return { value: JSON.parse(text) };
+    const value: unknown = JSON.parse(text);
+    return value === null ? undefined : { value };
   } catch {
     return undefined;
   }

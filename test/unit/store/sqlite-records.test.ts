@@ -69,6 +69,18 @@ test('sqlite records: what cannot be read is left out, and said in one line', as
   await store.close();
 });
 
+test('sqlite records: null is no record of anything, and ends nobody who reads them', async () => {
+  const folder = temporaryFolder('records');
+  const log = new RecordingLog();
+  const store = await openSqliteStore({ folder, clock: new FakeClock(), log, bounds: NO_BOUNDS, commits: 'here' });
+  const records = store.records('rules');
+  await records.put('a', null);
+  await records.put('b', { rules: {} });
+  assert.deepEqual([...records.all()], [['b', { rules: {} }]]);
+  assert.deepEqual(log.said('error'), ['stored records cannot be read and are left out']);
+  await store.close();
+});
+
 test('sqlite records: what is left to write is written when the store is closed', async () => {
   const folder = temporaryFolder('records');
   const options = { folder, clock: new FakeClock(), log: silentLog, bounds: NO_BOUNDS } as const;
