@@ -33,6 +33,7 @@ import { RegistrationService } from './core/registration-service.ts';
 import { Router } from './core/router.ts';
 import { UserTable } from './core/user-table.ts';
 import type { Health } from './http/routes-health.ts';
+import type { NodesReport } from './http/routes-nodes.ts';
 import { OperatorDoor } from './http/server.ts';
 import { senderProof, sipApplication, type SipApplication } from './sip/application.ts';
 import { Gruus } from './sip/registrar/gruu.ts';
@@ -262,13 +263,18 @@ export class App {
       queue: { queue },
       watchers: { watchers: this.#presence.watchers },
       profiles: { profiles: this.#presence.profiles },
-      nodes: { nodes: () => (nodes === undefined ? undefined : nodesReport(nodes)) },
+      nodes: { nodes: () => this.nodes },
       ...(this.#accounts === undefined ? {} : { accounts: { accounts: this.#accounts } }),
     });
   }
 
   get listeners(): readonly SipListener[] {
     return this.#listeners;
+  }
+
+  /** The nodes on its store, as it sees them; undefined: the store is its own. */
+  get nodes(): NodesReport | undefined {
+    return this.#nodes === undefined ? undefined : nodesReport(this.#nodes);
   }
 
   /**

@@ -84,6 +84,7 @@ export function createFederations(
                 name: pair,
                 create,
                 isWanted,
+                canReach: () => federation.canReach(peer),
                 listen: (face) => federation.listen(ends, face),
                 answer: (stanza) => federation.answer(ends, stanza),
                 clock,

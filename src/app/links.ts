@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import type { DeliveryService } from '../core/delivery-service.ts';
 import type { MessageService } from '../core/message-service.ts';
 import type { PeerTable } from '../core/peers.ts';
@@ -13,6 +14,9 @@ import type { CommandSide } from './commands.ts';
 import type { AppOptions } from './options.ts';
 import type { Nodes } from './nodes.ts';
 import type { PresenceFace } from './presence-face.ts';
+
+/** How long looking whether a server can be reached may take, ms. */
+const REACH_MS = 5_000;
 
 /** A way to XMPP domains, and the names under which it stands for ours. */
 export type NamedLink = {
@@ -45,10 +49,26 @@ export function createLinks(
         limits: { stanzaBytesMax: config.limits.stanzaBytes },
       });
     // Of several nodes one runs it: an XMPP server takes a component's name once.
-    const link = nodes === undefined ? create() : new OwnedLink({ ...nodes, name, create, clock, log });
+    const canReach = (): Promise<boolean> => canConnect(domains.host, domains.port);
+    const link = nodes === undefined ? create() : new OwnedLink({ ...nodes, name, create, canReach, clock, log });
     links.set(name, { link, domains });
   }
   return links;
+}
+
+/** Whether a connection can be had at a place; it says nothing and ends. */
+function canConnect(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: REACH_MS });
+    const end = (isConnected: boolean): void => {
+      socket.destroy();
+      resolve(isConnected);
+    };
+    socket
+      .once('connect', () => end(true))
+      .once('timeout', () => end(false))
+      .once('error', () => end(false));
+  });
 }
 
 export type LinkServices = {

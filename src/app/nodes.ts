@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { isNodeName, parseListen } from '../core/config/values.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { DeliveryElsewhere, DeliveryService } from '../core/delivery-service.ts';
+import { LeaseSpread } from '../core/nodes/lease-spread.ts';
 import { Membership } from '../core/nodes/membership.ts';
 import { NodeBus } from '../core/nodes/node-bus.ts';
 import { errorFrom, plainError, type PlainError } from '../core/nodes/plain-error.ts';
@@ -12,17 +13,23 @@ import type { NodesReport } from '../http/routes-nodes.ts';
 import type { NonceOptions, NonceUse } from '../sip/nonces.ts';
 import type { SipListener } from '../sip/stack.ts';
 import type { RedisConnection } from '../store/redis-connection.ts';
+import { isLinkLease } from '../xmpp/owned-link.ts';
 import type { AppOptions } from './options.ts';
+import { PRESENCE_LEASE } from './presence-keeper.ts';
 
 const RUN_BYTES = 9;
 const SECRET_BYTES = 32;
 /** A sender waits no longer for the outcome; he is told otherwise then. */
 const SETTLE_MS = 2_000;
+/** Links are spread no sooner than this after a node has come or gone, and one after the other with a pause between, ms. */
+const SPREAD = { quietMs: 30_000, pauseMs: 5_000 };
 
 /** This node and the way to the others. */
 export type Nodes = {
   readonly members: Membership;
   readonly bus: NodeBus;
+  /** Lets links go to nodes that have fewer. */
+  readonly spread: LeaseSpread;
   /** Of all nodes: each takes a nonce that another has issued, and knows the device that another has given a GRUU. */
   readonly secrets: { readonly nonce: Uint8Array; readonly gruu: Uint8Array };
   close(): Promise<void>;
@@ -33,7 +40,7 @@ export type Nodes = {
  *
  * @throws GatewayError 'conflict' when a node of this name runs already, 'store-unavailable'.
  */
-export async function joinNodes({ config, version, clock, log }: AppOptions): Promise<Nodes | undefined> {
+export async function joinNodes({ config, version, clock, log, spread: pace }: AppOptions): Promise<Nodes | undefined> {
   if (config.store === undefined) return undefined;
   // Loaded when wanted: a server on the embedded store does not pay for it at its start.
   const [{ RedisConnection }, { RedisLedger, RedisWire }] = await Promise.all([
@@ -62,23 +69,37 @@ export async function joinNodes({ config, version, clock, log }: AppOptions): Pr
     clock,
     log,
   });
+  const spread = new LeaseSpread({
+    members,
+    bus,
+    // There is one at a time, and it is known to all who that is.
+    decides: () => members.holderOf(PRESENCE_LEASE)?.run === members.run,
+    isMovable: isLinkLease,
+    ...(pace ?? SPREAD),
+    clock,
+    log,
+  });
   try {
     await bus.open();
     await members.join();
+    spread.start();
     members.onChange(() => bus.nodesChanged(new Set(members.nodes.map(({ run }) => run))));
     const secrets = { nonce: await sharedSecret(connection, 'nonce'), gruu: await sharedSecret(connection, 'gruu') };
     log.info({ node: self.name, nodes: members.nodes.length }, 'node has joined');
     return {
       members,
       bus,
+      spread,
       secrets,
       close: async () => {
+        spread.stop();
         await members.leave();
         await bus.close();
         connection.close();
       },
     };
   } catch (thrown) {
+    spread.stop();
     members.abandon();
     await bus.close();
     connection.close();
@@ -87,10 +108,12 @@ export async function joinNodes({ config, version, clock, log }: AppOptions): Pr
 }
 
 /** What `interpres nodes` and `GET /nodes` show. */
-export function nodesReport({ members }: Nodes): NodesReport {
+export function nodesReport({ members, spread }: Nodes): NodesReport {
+  const { count, last } = spread.report;
   return {
     node: members.name,
     isHeard: members.isHeard,
+    handOvers: { count, ...(last === undefined ? {} : { last }) },
     nodes: members.nodes.map(({ name, startedAtMs, version, addresses, isLeaving, run }) => ({
       name,
       startedAtMs,

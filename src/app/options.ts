@@ -10,4 +10,6 @@ export type AppOptions = {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Of several nodes: how long none must have come or gone, and between two hand-overs of links, ms; absent: as usual. */
+  readonly spread?: { readonly quietMs: number; readonly pauseMs: number };
 };

@@ -21,8 +21,19 @@ export async function listNodes(configPath: string, options: { json?: true }): P
     process.stdout.write(`${printableJson(report)}\n`);
     return;
   }
-  process.stdout.write(table(HEAD, report.nodes.map(rowOf)));
-  if (!report.isHeard) process.stdout.write('Redis does not answer: this is as it was when it last did\n');
+  process.stdout.write(nodesText(report));
+}
+
+/** As an operator reads it: a line for each node, then what else there is to say. */
+export function nodesText({ nodes, handOvers, isHeard }: NodesReport): string {
+  let text = table(HEAD, nodes.map(rowOf));
+  const last = handOvers?.last;
+  if (last !== undefined) {
+    const when = new Date(last.atMs).toISOString();
+    text += `last handed over: ${last.lease} from ${last.from} to ${last.to}, ${when}: ${last.reason}\n`;
+  }
+  if (!isHeard) text += 'Redis does not answer: this is as it was when it last did\n';
+  return text;
 }
 
 function rowOf(node: NodesReport['nodes'][number]): string[] {

@@ -6,6 +6,18 @@ export type NodesReport = {
   readonly node: string;
   /** Whether the store answered this node when it was last asked; where not, what it says may be old. */
   readonly isHeard: boolean;
+  /** Leases that went from a node that had more than its share to another one, as far as the one that is asked has
+   * heard; absent where that is of a version that knows of none. */
+  readonly handOvers?: {
+    readonly count: number;
+    readonly last?: {
+      readonly lease: string;
+      readonly from: string;
+      readonly to: string;
+      readonly atMs: number;
+      readonly reason: string;
+    };
+  };
   readonly nodes: ReadonlyArray<{
     readonly name: string;
     readonly startedAtMs: number;

@@ -66,11 +66,28 @@ if highest > given then
   redis.call('HSET', key, 'fence', highest, 'lostUntil', lostUntil)
 end
 local isLost = lostUntil > now
-for _, hold in ipairs(asked.releases) do
-  local lease = leases[hold.name]
-  if lease and lease.run == me.run and lease.fence == hold.fence then
-    leases[hold.name] = nil
-    redis.call('HDEL', key, 'lease:' .. hold.name)
+local function keep(lease)
+  leases[lease.name] = lease
+  redis.call('HSET', key, 'lease:' .. lease.name, cjson.encode(lease))
+end
+local function isWantedBy(member, name)
+  if member.isLeaving then return false end
+  for _, want in ipairs(member.wants) do
+    if want == name then return true end
+  end
+  return false
+end
+for _, release in ipairs(asked.releases) do
+  local lease = leases[release.name]
+  if lease and lease.run == me.run and lease.fence == release.fence then
+    leases[release.name] = nil
+    redis.call('HDEL', key, 'lease:' .. release.name)
+    for _, member in pairs(members) do
+      if member.run == release.to and isWantedBy(member, release.name) then
+        local fence = redis.call('HINCRBY', key, 'fence', 1)
+        keep({ name = release.name, node = member.name, run = member.run, fence = fence, untilMs = now + asked.termMs })
+      end
+    end
   end
 end
 if asked.isLast then
@@ -80,10 +97,6 @@ else
   me.untilMs = now + asked.termMs
   members[me.name] = me
   redis.call('HSET', key, 'member:' .. me.name, cjson.encode(me))
-end
-local function keep(lease)
-  leases[lease.name] = lease
-  redis.call('HSET', key, 'lease:' .. lease.name, cjson.encode(lease))
 end
 for _, hold in ipairs(asked.holds) do
   local lease = leases[hold.name]
@@ -97,13 +110,6 @@ for _, hold in ipairs(asked.holds) do
 end
 for name, lease in pairs(leases) do
   if lease.untilMs > now then held[lease.run] = (held[lease.run] or 0) + 1 end
-end
-local function isWantedBy(member, name)
-  if member.isLeaving then return false end
-  for _, want in ipairs(member.wants) do
-    if want == name then return true end
-  end
-  return false
 end
 if not asked.isLast and not me.isLeaving then
   for _, name in ipairs(me.wants) do

@@ -97,6 +97,8 @@ export class ComponentLink implements XmppLink {
   readonly #hold: ReadingHold;
   #firstTryEnded: () => void = () => undefined;
   #drained: () => void = () => undefined;
+  /** Ends the patience of `stop`. */
+  #hurry: () => void = () => undefined;
   #cancelPause: () => void = () => undefined;
   #cancelStep: () => void = () => undefined;
   #lastReason: string | undefined;
@@ -161,17 +163,22 @@ export class ComponentLink implements XmppLink {
   }
 
   async stop(graceMs: number): Promise<void> {
-    if (this.#stopping) return;
+    if (this.#stopping) {
+      if (graceMs === 0) this.#hurry();
+      return;
+    }
     this.#stopping = true;
     this.#cancelPause();
     this.#flush(false);
     if (this.#standing.at === 'up' && this.#owes()) {
       await new Promise<void>((resolve) => {
         const cancel = this.#options.clock.after(graceMs, resolve);
-        this.#drained = () => {
-          if (this.#standing.at === 'up' && this.#owes()) return;
+        this.#hurry = () => {
           cancel();
           resolve();
+        };
+        this.#drained = () => {
+          if (this.#standing.at !== 'up' || !this.#owes()) this.#hurry();
         };
       });
     }

@@ -13,7 +13,7 @@ import { peerTargets } from './s2s/peer-targets.ts';
 import { pairKey, type StanzaStream, type StreamDeps, unreachable } from './s2s/stanza-stream.ts';
 import { type PingHabit, runOfPing } from './s2s/stream-sender.ts';
 import { TlsDoor } from './s2s/tls-door.ts';
-import type { StreamEnd } from './s2s/wire.ts';
+import { connectTo, type StreamEnd } from './s2s/wire.ts';
 import { NS } from './s2s/stream-elements.ts';
 import { stanzaText } from './outgoing-stanza.ts';
 import { errorAnswer } from './stanza.ts';
@@ -27,6 +27,8 @@ export type PairFace = Pick<LinkEvents, 'onStanza'> & Pick<XmppLink, 'post'>;
 
 /** Lost streams of one pair that wait to be taken up again. */
 const LOST_MAX = 8;
+/** How long looking whether a peer can be reached may take, ms. */
+const REACH_MS = 5_000;
 /** Steps in which the time of streams is counted, ms. */
 const STEP_MS = 100;
 
@@ -130,7 +132,7 @@ export class S2sFederation {
       log,
       isWanted,
       open: (link) => this.#open(link),
-      release: (link, stream) => this.#release(link, stream),
+      release: (link, stream, isGoingOn) => this.#release(link, stream, isGoingOn),
       recheck: (link) => this.#recheck(link.ends),
     });
     this.#pairs.set(pairKey(ends), pair);
@@ -158,6 +160,23 @@ export class S2sFederation {
     }
     stream.holdOrRead();
     return true;
+  }
+
+  /** Whether this node can connect to a peer's server: TCP, and TLS where it begins with that. */
+  async canReach(peer: string): Promise<boolean> {
+    const { dns, random, clock } = this.#options;
+    const nextHop = this.#peers.get(peer)?.nextHop;
+    const targets = await peerTargets(peer, { dns, random, ...(nextHop === undefined ? {} : { nextHop }) }).catch(
+      () => [],
+    );
+    const until = AbortSignal.timeout(REACH_MS);
+    for (const target of targets) {
+      const how = { context: this.#tls.context, clock, timeoutMs: REACH_MS, signal: until };
+      const socket = await connectTo(target, peer, how).catch(() => undefined);
+      socket?.destroy();
+      if (socket !== undefined) return true;
+    }
+    return false;
   }
 
   /** An answer to a ping, from whom it was sent to. @returns false where it is the answer to no ping of this node's */
@@ -396,10 +415,13 @@ export class S2sFederation {
     stream.sender.rejectAll(error);
   }
 
-  #release(pair: PairLink, stream: StanzaStream | undefined): void {
+  #release(pair: PairLink, stream: StanzaStream | undefined, isGoingOn: boolean): void {
     if (stream === undefined || stream.isOver) return;
     const isUsed = [...this.#pairs.values()].some((other) => other !== pair && other.stream === stream);
-    if (!isUsed) stream.shutDown();
+    if (isUsed) return;
+    if (!isGoingOn) stream.shutDown();
+    // What the peer writes is taken here as before, until it has nothing to say for long or closes the stream.
+    else if (stream instanceof OutgoingStream && !stream.isBothWays) stream.close('another node goes on');
   }
 
   #step(): void {

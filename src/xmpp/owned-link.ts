@@ -1,14 +1,20 @@
 import type { XmlElement } from '../cpim/xml.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import { type HandOverAnswer, type LeaseSpread, refused } from '../core/nodes/lease-spread.ts';
 import type { LeaseWish, Membership } from '../core/nodes/membership.ts';
 import type { NodeBus } from '../core/nodes/node-bus.ts';
+import type { NodeView } from '../core/nodes/node-ports.ts';
 import type { Clock } from '../core/ports.ts';
 import type { LinkEvents, LinkState, XmppLink } from './link.ts';
 import { sendAtNode } from './send-at-node.ts';
 
-/** A link that may say when so much waits to be written that whoever answers should wait. */
-export type OwnableLink = XmppLink & { room?(): Promise<void> };
+export type OwnableLink = XmppLink & {
+  /** Resolves when no more waits to be written than whoever answers may add to. */
+  room?(): Promise<void>;
+  /** As `stop`, where another node goes on with it: what the far side has opened, or may still write to, stays open. */
+  letGo?(graceMs: number): Promise<void>;
+};
 
 export type OwnedLinkDeps = {
   readonly name: string;
@@ -20,6 +26,10 @@ export type OwnedLinkDeps = {
   readonly answer?: (stanza: XmlElement) => boolean;
   /** Whether something waits for it. Given, an owner that has it down for long passes it on to a node that may do better. */
   readonly isWanted?: () => boolean;
+  /** Whether its far side can be connected to from this node; absent: always. */
+  readonly canReach?: () => Promise<boolean>;
+  /** Asks this node to hand it over to another one, so that links spread; absent: nobody does. */
+  readonly spread?: Pick<LeaseSpread, 'own'> | undefined;
   readonly members: Pick<Membership, 'want' | 'holderOf' | 'onChange' | 'name' | 'run' | 'nodes'>;
   readonly bus: Pick<NodeBus, 'call' | 'serve' | 'tell'>;
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
@@ -35,6 +45,14 @@ const SEND_MS = 60_000;
 const PATIENCE_MS = { first: 15_000, max: 600_000 };
 /** Whoever has passed it on takes it again when nobody has taken it within this time, ms. */
 const OTHERS_FIRST_MS = 3_000;
+/** What is under way may take so long to be confirmed before it is handed over; below the term of a lease, ms. */
+const HAND_OVER_MS = 2_000;
+/** How long the next owner may take to say whether it can have it, ms. */
+const ASK_MS = 10_000;
+/** A node to which it was handed over, and that has it not up within this time, gives it back; ms. */
+const GIVE_BACK_MS = 15_000;
+/** And does not take it again for so long, ms. */
+const UNFIT_MS = 600_000;
 
 /**
  * A link that one node at a time runs, the one that holds its lease, and all nodes send over: what is sent on another
@@ -62,6 +80,12 @@ export class OwnedLink implements XmppLink {
   #endListening: (() => void) | undefined;
   #patienceMs = PATIENCE_MS.first;
   #cancelPatience: () => void = () => undefined;
+  /** While it is being handed over. */
+  #handingOver: Promise<void> | undefined;
+  /** Who has offered it, and until when that counts. */
+  #offer: { readonly fromRun: string; readonly untilMs: number } | undefined;
+  #unfitUntilMs = 0;
+  #cancelGivingBack: () => void = () => undefined;
 
   constructor(deps: OwnedLinkDeps) {
     this.name = deps.name;
@@ -70,6 +94,8 @@ export class OwnedLink implements XmppLink {
     this.#sinceMs = deps.clock.nowMs();
     deps.bus.serve(this.#lease, (stanza) => this.#sendOwn(stanza as XmlElement));
     deps.bus.serve(`${this.#lease}:post`, (stanza) => this.#postOwn(stanza as XmlElement));
+    deps.bus.serve(`${this.#lease}:take`, (fromRun) => this.#canTake(String(fromRun)));
+    deps.spread?.own(this.#lease, (to) => this.#handOverTo(to));
   }
 
   /** Wishes to own it; resolves at once where another node does, else when the first try to connect has ended. */
@@ -134,6 +160,8 @@ export class OwnedLink implements XmppLink {
     this.#sinceMs = this.#deps.clock.nowMs();
     this.#endListening?.();
     this.#cancelPatience();
+    this.#cancelGivingBack();
+    await this.#handingOver;
     const own = this.#own;
     await own?.stop(graceMs);
     this.#own = undefined;
@@ -177,7 +205,8 @@ export class OwnedLink implements XmppLink {
     const own = create();
     this.#own = own;
     log.info({ link: this.name, node: members.name }, 'link is run by this node');
-    const isOwn = (): boolean => this.#own === own;
+    const isOwn = (): boolean => this.#own === own && this.#handingOver === undefined;
+    this.#awaitUp(own);
     await own.start({
       // Also what was on its way when the lease ended: the far side will not send it again.
       onStanza: (stanza) => this.#events?.onStanza(stanza),
@@ -211,7 +240,7 @@ export class OwnedLink implements XmppLink {
   /** It may be this node alone that cannot have it. */
   async #passOn(own: OwnableLink): Promise<void> {
     const { members, isWanted, clock } = this.#deps;
-    if (this.#own !== own || this.#isStopped || own.state().at === 'up') return;
+    if (!this.#isDown(own)) return;
     const hasOthers = members.nodes.some(({ run, isLeaving }) => run !== members.run && !isLeaving);
     if (!hasOthers || isWanted?.() !== true) {
       this.#wait(own);
@@ -225,11 +254,81 @@ export class OwnedLink implements XmppLink {
     });
   }
 
+  /** Whether this node runs it, has it not up, and does nothing about it yet. */
+  #isDown(own: OwnableLink): boolean {
+    return this.#own === own && !this.#isStopped && this.#handingOver === undefined && own.state().at !== 'up';
+  }
+
+  /** Another node would hand it over to this one. */
+  async #canTake(fromRun: string): Promise<boolean> {
+    const { clock, canReach } = this.#deps;
+    if (this.#isStopped || this.#events === undefined || clock.nowMs() < this.#unfitUntilMs) return false;
+    if (canReach !== undefined && !(await canReach())) return false;
+    this.#offer = { fromRun, untilMs: clock.nowMs() + GIVE_BACK_MS };
+    return true;
+  }
+
+  async #handOverTo({ name, run }: NodeView): Promise<HandOverAnswer> {
+    const own = this.#own;
+    const isFit = (): boolean =>
+      own !== undefined &&
+      this.#own === own &&
+      !this.#isStopped &&
+      this.#handingOver === undefined &&
+      own.state().at === 'up';
+    if (!isFit()) return refused('the link is not up at its node');
+    const { bus, members } = this.#deps;
+    const canTake = await bus.call(name, `${this.#lease}:take`, members.run, ASK_MS);
+    if (canTake !== true) return refused(`node ${name} cannot connect to its far side, or could not a short time ago`);
+    if (own === undefined || !isFit()) return refused('the link is not up at its node any more');
+    return (await this.#handOver(own, run, `node ${name} takes it over`))
+      ? { kind: 'done' }
+      : refused('the lease was lost meanwhile');
+  }
+
+  /** @returns whether it was still this node's to be handed over in the end */
+  async #handOver(own: OwnableLink, toRun: string, reason: string): Promise<boolean> {
+    let handedOver: () => void = () => undefined;
+    this.#handingOver = new Promise((resolve) => (handedOver = resolve));
+    this.#cancelPatience();
+    this.#cancelGivingBack();
+    // All nodes keep what they have for it from now on; what is on its way is refused by the link, and comes again.
+    this.#wish?.note({ at: 'connecting', sinceMs: this.#deps.clock.nowMs(), reason } satisfies LinkNote);
+    this.#set(undefined, reason);
+    await (own.letGo?.(HAND_OVER_MS) ?? own.stop(HAND_OVER_MS));
+    const isStillOwn = this.#own === own;
+    if (isStillOwn) {
+      this.#own = undefined;
+      this.#deps.log.info({ link: this.name, reason }, 'link is handed over to another node');
+      await this.#wish?.release(toRun);
+      if (!this.#isStopped) this.#want();
+    }
+    this.#handingOver = undefined;
+    handedOver();
+    this.#look();
+    return isStillOwn;
+  }
+
+  /** One that was handed over to this node, and does not come up here, goes back to where it was up. */
+  #awaitUp(own: OwnableLink): void {
+    const { clock, members } = this.#deps;
+    const offer = this.#offer;
+    this.#offer = undefined;
+    if (offer === undefined || offer.untilMs < clock.nowMs()) return;
+    this.#cancelGivingBack = clock.after(GIVE_BACK_MS, () => {
+      const from = members.nodes.find(({ run, isLeaving }) => run === offer.fromRun && !isLeaving);
+      if (from === undefined || !this.#isDown(own)) return;
+      this.#unfitUntilMs = clock.nowMs() + UNFIT_MS;
+      void this.#handOver(own, from.run, `it does not come up here, node ${from.name} had it up`);
+    });
+  }
+
   #end(reason: string): void {
     const own = this.#own;
     if (own === undefined) return;
     this.#own = undefined;
     this.#cancelPatience();
+    this.#cancelGivingBack();
     this.#deps.log.warn({ link: this.name, reason }, 'link is not run by this node any more');
     this.#set(undefined, reason);
     void own.stop(0);
@@ -237,7 +336,7 @@ export class OwnedLink implements XmppLink {
 
   /** Follows what the owner says, where that is another node. */
   #look(): void {
-    if (this.#own !== undefined || this.#isStopped) return;
+    if (this.#own !== undefined || this.#isStopped || this.#handingOver !== undefined) return;
     const holder = this.#holder();
     const isUp = (holder?.note as LinkNote | undefined)?.at === 'up';
     if (!isUp || holder === undefined) this.#set(undefined, 'the node that runs the link says so');
@@ -262,6 +361,11 @@ export class OwnedLink implements XmppLink {
 /** The lease of whoever runs the link of this name. */
 export function linkLease(name: string): string {
   return `link:${name}`;
+}
+
+/** Whether a lease is that of whoever runs a link. */
+export function isLinkLease(lease: string): boolean {
+  return lease.startsWith(linkLease(''));
 }
 
 /** Not what has an order among others, as presence and messages have. */

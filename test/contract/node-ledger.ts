@@ -190,6 +190,44 @@ export function nodeLedgerContract(name: string, make: () => Promise<LedgerWorld
       assert.deepEqual(b.names.toSorted(), ['link:x', 'presence']);
     });
 
+    promise(
+      '6: what is given to a node goes to it, with a higher fence, where it is there and wants it',
+      async (world) => {
+        const a = new Node(world.ledger(), 'a', ['link:x', 'link:y', 'link:z']);
+        const b = new Node(world.ledger(), 'b', ['link:x', 'link:y', 'link:z']);
+        const c = new Node(world.ledger(), 'c', ['link:x']);
+        const leaving = new Node(world.ledger(), 'd', ['link:z'], { isLeaving: true });
+        for (const node of [a, b, c, leaving]) await node.look();
+        assert.deepEqual(a.names.toSorted(), ['link:x', 'link:y', 'link:z']);
+        let self = a.self;
+        const give = (lease: string, to: string): ReturnType<Node['look']> => {
+          const given = a.holds.filter(({ name: held }) => held === lease).map((held) => ({ ...held, to }));
+          self = { ...self, wants: self.wants.filter((want) => want !== lease) };
+          return a.look({ self, holds: a.holds.filter(({ name: held }) => held !== lease), releases: given });
+        };
+        const fences = a.holds.map(({ fence }) => fence);
+        const seen = await give('link:x', 'run-of-b');
+        assert.equal(seen.leases.find(({ name: lease }) => lease === 'link:x')?.node, 'b');
+        await c.look();
+        await b.look();
+        assert.deepEqual([b.names, c.names], [['link:x'], []]);
+        assert.ok(fences.every((fence) => (b.holds[0]?.fence ?? 0) > fence));
+        // Who is not there, does not want it or leaves does not get it.
+        const free = await give('link:y', 'run-of-c');
+        const left = await give('link:z', 'run-of-d');
+        assert.equal(
+          free.leases.find(({ name: lease }) => lease === 'link:y'),
+          undefined,
+        );
+        assert.equal(
+          left.leases.find(({ name: lease }) => lease === 'link:z'),
+          undefined,
+        );
+        await b.look();
+        assert.deepEqual(b.names.toSorted(), ['link:x', 'link:y', 'link:z']);
+      },
+    );
+
     promise('7: of twenty nodes that want it at once one has it', async (world) => {
       const nodes = Array.from({ length: 20 }, (_, n) => new Node(world.ledger(), `n${n}`, ['presence']));
       await Promise.all(nodes.map((node) => node.look()));

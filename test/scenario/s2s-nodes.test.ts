@@ -52,3 +52,59 @@ test('s2s: a stream to a node that does not run its pair: stanzas are taken, the
   const answer = { name: 'iq', attrs: { type: 'result', from: OWN, to: FAR, id: 'i1' }, children: [] };
   assert.equal(world.federation.answer(ends, answer), false);
 });
+
+for (const bidi of [true, false]) {
+  const what = bidi ? 'stays open, what comes over it is taken here' : 'is closed in good order';
+  test(`s2s: a pair goes over to another node: a stream used ${bidi ? 'both ways' : 'one way'} ${what}`, async (t) => {
+    const world = await s2sWorld({ script: { bidi, sm: !bidi } });
+    t.after(() => world.end());
+    const { federation, link, peer } = world;
+    const taken: string[] = [];
+    const take = (stanza: XmlElement): void => void taken.push(stanza.attrs['id'] ?? '');
+    federation.listen({ own: OWN, peer: FAR }, { onStanza: take, post: () => undefined });
+    await link.start({ onStanza: take, onUp: () => undefined, onDown: () => undefined });
+    assert.equal(await federation.canReach(FAR), true);
+    const stanza = (id: string): XmlElement => ({
+      name: 'message',
+      attrs: { id, from: `romeo@${OWN}`, to: `juliet@${FAR}` },
+      children: [],
+    });
+    const back = (id: string): XmlElement => ({
+      name: 'message',
+      attrs: { id, from: `juliet@${FAR}`, to: `romeo@${OWN}` },
+      children: [],
+    });
+    await link.send(stanza('before'));
+    peer.answering(false);
+    const sent = link.send(stanza('under way'));
+    await until(() => peer.received.some(({ attrs }) => attrs['id'] === 'under way'), { what: 'it is written' });
+    const letGo = link.letGo(5_000);
+    if (bidi) {
+      peer.send(back('meanwhile'));
+      await until(() => taken.includes('meanwhile'), { what: 'what comes meanwhile is taken' });
+    }
+    peer.answering(true);
+    await Promise.all([letGo, sent]);
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([link.state().at, peer.streamErrors], ['stopped', []]);
+    assert.equal(federation.streamCount, bidi ? 1 : 0);
+    if (!bidi) return;
+    peer.send(back('afterwards'));
+    await until(() => taken.includes('afterwards'), { what: 'what comes afterwards is taken' });
+    // And it is used again when the pair comes back.
+    const again = federation.link({ own: OWN, peer: FAR }, link.name, () => true);
+    await again.start({ onStanza: take, onUp: () => undefined, onDown: () => undefined });
+    await again.send(stanza('again'));
+    assert.deepEqual([peer.handshakes, federation.streamCount], [1, 1]);
+    const stopped = again.stop(0);
+    await world.clock.advanceAsync(1);
+    await stopped;
+  });
+}
+
+test('s2s: a peer to whose server no connection can be had is out of reach', async (t) => {
+  const world = await s2sWorld();
+  t.after(() => world.end());
+  await world.peer.stop();
+  assert.equal(await world.federation.canReach(FAR), false);
+});

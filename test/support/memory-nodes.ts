@@ -42,7 +42,14 @@ export class MemoryNodes implements NodeLedger {
       const lease = this.#leases.get(name);
       return lease?.run === self.run && lease.fence === fence;
     };
-    for (const released of releases) if (isOwn(released)) this.#leases.delete(released.name);
+    for (const released of releases) {
+      if (!isOwn(released)) continue;
+      const { name, to } = released;
+      this.#leases.delete(name);
+      const next = [...this.#members.values()].find(({ run }) => run === to);
+      if (next === undefined || next.isLeaving || !next.wants.includes(name)) continue;
+      this.#leases.set(name, { name, node: next.name, run: next.run, fence: ++this.#fence, untilMs });
+    }
     if (isLast === true) this.#members.delete(self.name);
     else this.#members.set(self.name, { ...self, untilMs });
     const kept = new Set<string>();

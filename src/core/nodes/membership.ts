@@ -16,8 +16,12 @@ export type LeaseWish = {
   readonly fence: () => number | undefined;
   /** Says something about the thing to all nodes; kept for as long as the lease is held. */
   note(note: unknown): void;
-  /** Gives it up, when nothing is done by it any more, and wants it no longer. */
-  release(): Promise<void>;
+  /**
+   * Gives it up, when nothing is done by it any more, and wants it no longer.
+   *
+   * @param to the run of the node that is to have it, where it is there and wants it; absent: whoever wants it
+   */
+  release(to?: string): Promise<void>;
 };
 
 export type MembershipDeps = {
@@ -122,7 +126,7 @@ export class Membership {
         want.note = note;
         if (want.fence !== undefined) void this.look().then(() => this.#deps.nudge());
       },
-      release: () => this.#release(want),
+      release: (to) => this.#release(want, to),
     };
   }
 
@@ -193,13 +197,14 @@ export class Membership {
     this.#cancelDeadline?.();
   }
 
-  async #release(want: Want): Promise<void> {
+  async #release(want: Want, to?: string): Promise<void> {
     if (this.#wants.get(want.name) !== want) return;
     this.#wants.delete(want.name);
     const { name, fence } = want;
     want.fence = undefined;
     if (fence === undefined || this.#isEnded) return;
-    this.#turn = this.#turn.then(() => this.#tick([{ name, fence }]));
+    const given = { name, fence, ...(to === undefined ? {} : { to }) };
+    this.#turn = this.#turn.then(() => this.#tick([given]));
     await this.#turn;
     this.#deps.nudge();
   }

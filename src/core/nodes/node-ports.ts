@@ -32,6 +32,9 @@ export type LeaseView = {
 
 export type HeldLease = { readonly name: string; readonly fence: number; readonly note?: unknown };
 
+/** One that is given up: to whoever wants it, or to the node of one run. */
+export type GivenLease = HeldLease & { readonly to?: string };
+
 export type LedgerRequest = {
   readonly self: NodeView;
   readonly termMs: number;
@@ -40,7 +43,7 @@ export type LedgerRequest = {
   /** What it has seen others hold within the last term. */
   readonly seen: ReadonlyArray<{ readonly name: string; readonly fence: number }>;
   /** What it holds and gives up. */
-  readonly releases: readonly HeldLease[];
+  readonly releases: readonly GivenLease[];
   /** It ends: its entry goes, too. */
   readonly isLast?: true;
 };
@@ -65,7 +68,8 @@ export type LedgerAnswer =
  * 4. A free lease goes to that node among those who want it and do not leave that holds the fewest.
  * 5. `holds` keeps what is still the node's own, with its fence, for another term; also when the term was over and nobody
  *    has taken it. What is not its own any more is missing in the answer, or has another fence.
- * 6. `releases` frees at once; `isLast` takes the node out as well.
+ * 6. `releases` frees at once; `isLast` takes the node out as well. With `to` the lease goes to the node of that run, with
+ *    a fence above every earlier one, where that is there, wants it and does not leave; else it is free.
  * 7. All of a request happens at once or not at all. Time is that of the medium, one for all nodes.
  * 8. Should the ledger lose what it had, whoever holds something keeps it, with its fence, and no node that has `seen` it
  *    in other hands gets it for a term.

@@ -81,6 +81,11 @@ export class OutgoingStream extends StanzaStream {
     return this.#stage === 'up' || this.#stage === 'resuming';
   }
 
+  /** Whether the peer may write stanzas to us over it (XEP-0288). */
+  get isBothWays(): boolean {
+    return this.#established?.isBidi === true;
+  }
+
   /** Whether more pairs of domains may be proved on it. */
   get mayMultiplex(): boolean {
     return this.#stage === 'up' && this.#established?.mayMultiplex === true;

@@ -24,8 +24,8 @@ export type PairDeps = Ends & {
   readonly isWanted: () => boolean;
   /** Finds or opens a stream; `opened` or `failed` is called later, or at once. */
   readonly open: (pair: PairLink) => void;
-  /** This pair sends nothing more. */
-  readonly release: (pair: PairLink, stream: StanzaStream | undefined) => void;
+  /** This pair sends nothing more; `isGoingOn`: but another node does. */
+  readonly release: (pair: PairLink, stream: StanzaStream | undefined, isGoingOn: boolean) => void;
   /** What waits to be written has become more or less. */
   readonly recheck: (pair: PairLink) => void;
 };
@@ -57,9 +57,13 @@ export class PairLink implements XmppLink {
   #upSinceMs = 0;
   #downSinceMs = 0;
   #isStopping = false;
+  /** At another node. */
+  #isGoingOn = false;
   #lastReason: string | undefined;
   #firstTryEnded: () => void = () => undefined;
   #drained: () => void = () => undefined;
+  /** Ends the patience of `stop`. */
+  #hurry: () => void = () => undefined;
   #waitingForRoom: Array<() => void> = [];
   #cancelPause: () => void = () => undefined;
 
@@ -149,34 +153,45 @@ export class PairLink implements XmppLink {
   }
 
   async stop(graceMs: number): Promise<void> {
-    if (this.#isStopping) return;
+    if (this.#isStopping) {
+      if (graceMs === 0) this.#hurry();
+      return;
+    }
     this.#isStopping = true;
     this.#cancelPause();
     this.#stream?.sender.flushNow();
     if (this.#standing.at === 'up' && this.#owes()) {
       await new Promise<void>((resolve) => {
         const cancel = this.#deps.clock.after(graceMs, resolve);
-        this.#drained = () => {
-          if (this.#standing.at === 'up' && this.#owes()) return;
+        this.#hurry = () => {
           cancel();
           resolve();
+        };
+        this.#drained = () => {
+          if (this.#standing.at !== 'up' || !this.#owes()) this.#hurry();
         };
       });
     }
     const wasUp = this.#standing.at === 'up';
     const stream = this.#stream;
     this.#stream = undefined;
-    this.#deps.release(this, stream);
-    this.#rejectWaiting('this server stops');
+    this.#deps.release(this, stream, this.#isGoingOn);
+    this.#rejectWaiting(this.#isGoingOn ? 'another node goes on with it' : 'this server stops');
     this.#become('stopped', 'stopped');
     this.#firstTryEnded();
     if (wasUp) this.#listener.tell((events) => events.onDown('stopped'));
   }
 
+  /** As `stop`, where another node goes on: a stream over which the peer may write to us stays open for it. */
+  letGo(graceMs: number): Promise<void> {
+    this.#isGoingOn = true;
+    return this.stop(graceMs);
+  }
+
   /** A stream is there. */
   opened(stream: StanzaStream): void {
     if (this.#standing.at === 'stopped') {
-      this.#deps.release(this, stream);
+      this.#deps.release(this, stream, this.#isGoingOn);
       return;
     }
     this.#isOpening = false;
