@@ -63,7 +63,10 @@ test('account: whom its user watches from his phones is suggested to a client th
     `<iq type='result'><query xmlns='http://jabber.org/protocol/disco#info'><feature var='http://jabber.org/protocol/rosterx'/></query></iq>`,
   );
   const side = {
-    xmpp: { requestsOf: () => ({ ask: () => Promise.resolve(takes) }), upstream: { contactsOf: () => contacts } },
+    xmpp: {
+      requestsOf: () => ({ ask: () => Promise.resolve(takes) }),
+      upstream: { contacts: { contactsOf: () => contacts } },
+    },
   } as unknown as PresenceSide;
   const suggest = createSuggestions(new Map([['public/a', { link, domains: DOMAINS }]]), () => side, {
     clock,
