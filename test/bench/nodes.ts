@@ -47,7 +47,7 @@ for (const nodes of [1, 2, 3]) {
   };
   await send(WARM_UP);
   const pids = cluster.nodes.map((node) => node.process().pid);
-  const used = (): readonly number[] => [...pids, cluster.redis.pid()].map((pid) => cpuSeconds(pid));
+  const used = (): readonly number[] => [...pids, cluster.redis?.pid() ?? 0].map((pid) => cpuSeconds(pid));
   const before = used();
   const perSecond = await send(messages);
   const per1000 = used().map((seconds, n) => Math.round(((seconds - before[n]!) * 1_000_000) / messages) / 1_000);

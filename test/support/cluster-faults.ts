@@ -3,6 +3,7 @@ import { startCluster, type Cluster } from './cluster.ts';
 import { Ledger, type LedgerFigures } from './counting-ledger.ts';
 import { CountingSipSender } from './counting-sip-sender.ts';
 import { CountingXmppClient } from './counting-xmpp-client.ts';
+import { startRedisCluster } from './redis-topologies.ts';
 import { settleLedger, SIP_TO_XMPP, XMPP_USERS } from './faults.ts';
 
 export type ClusterFaultReport = LedgerFigures & {
@@ -17,11 +18,23 @@ export type ClusterFaultReport = LedgerFigures & {
 
 /** A cluster under load from SIP, each request to the next node; what is done to it meanwhile is the caller's. */
 export async function underLoad(
-  options: { readonly name: string; readonly fault: string; readonly rate: number; readonly transport: 'udp' | 'tcp' },
+  options: {
+    readonly name: string;
+    readonly fault: string;
+    readonly rate: number;
+    readonly transport: 'udp' | 'tcp';
+    /** The section `store`, where it is not one Redis of its own. */
+    readonly store?: Readonly<Record<string, unknown>>;
+  },
   body: (cluster: Cluster, linkBack: (askedAt: number, among: readonly number[]) => Promise<void>) => Promise<void>,
 ): Promise<ClusterFaultReport> {
-  const { name, fault, rate, transport } = options;
-  const cluster = await startCluster({ name, nodes: 3, xmppUsers: XMPP_USERS });
+  const { name, fault, rate, transport, store } = options;
+  const cluster = await startCluster({
+    name,
+    nodes: 3,
+    xmppUsers: XMPP_USERS,
+    ...(store === undefined ? {} : { store }),
+  });
   const ledger = new Ledger({ stamped: true });
   const receivers = XMPP_USERS.map((user) => new CountingXmppClient({ server: cluster.xmpp, user, received: ledger }));
   const sender = new CountingSipSender({ ledger, transport, port: cluster.ports, pairs: SIP_TO_XMPP, rate });
@@ -106,11 +119,30 @@ export function rollingRestart({ rate, transport, betweenMs }: Run): Promise<Clu
 export function redisAway({ rate, transport, betweenMs }: Run): Promise<ClusterFaultReport> {
   return underLoad({ name: 'nodes-redis', fault: 'redis away', rate, transport }, async (cluster, linkBack) => {
     await pause(betweenMs);
-    await cluster.redis.stop();
+    await cluster.redis?.stop();
     // Longer than a term: whoever owned something has let go of it.
     await pause(5_000);
-    await cluster.redis.start();
+    await cluster.redis?.start();
     await linkBack(0, [0, 1, 2]);
     await pause(betweenMs);
   });
+}
+
+/** The store is a Redis Cluster, and the master with its slot is killed; what was confirmed its replica has. */
+export async function redisClusterFailover({ rate, transport, betweenMs }: Run): Promise<ClusterFaultReport> {
+  const redis = await startRedisCluster({ replicas: true });
+  const store = { type: 'redis', cluster: redis.servers.slice(0, 2).map(({ port }) => `redis://127.0.0.1:${port}`) };
+  const run = { name: 'nodes-failover', fault: 'master of the Redis Cluster killed', rate, transport, store };
+  try {
+    return await underLoad(run, async (_cluster, linkBack) => {
+      await pause(betweenMs);
+      const killed = await redis.failOver('{interpres}:');
+      await linkBack(0, [0, 1, 2]);
+      await pause(betweenMs);
+      await redis.servers[killed]?.start();
+      await pause(betweenMs);
+    });
+  } finally {
+    await redis.stop();
+  }
 }

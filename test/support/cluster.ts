@@ -14,6 +14,8 @@ export type ClusterOptions = {
   readonly sipUsers?: readonly string[];
   /** Merged over the configuration of each node, key by key. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** The section `store`; absent: a Redis of its own, which ends with it. */
+  readonly store?: Readonly<Record<string, unknown>>;
 };
 
 /** What `interpres nodes --json` says. */
@@ -28,7 +30,8 @@ export type NodesSeen = {
 
 /** Several nodes of ours on one Redis, named n0, n1 and so on, with one component link to an XMPP server. */
 export type Cluster = {
-  readonly redis: RedisServer;
+  /** Where that is its own. */
+  readonly redis: RedisServer | undefined;
   readonly xmpp: XmppServer;
   readonly nodes: readonly InterpresProcess[];
   readonly ports: readonly number[];
@@ -43,7 +46,7 @@ export type Cluster = {
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const folder = temporaryFolder(options.name);
   const [redis, xmpp] = await Promise.all([
-    startRedis(),
+    options.store === undefined ? startRedis() : undefined,
     startProsody({
       folder,
       domain: XMPP_DOMAIN,
@@ -62,7 +65,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
           domains: [{ name: SIP_DOMAIN, trust: ['127.0.0.1'] }],
           rateLimits: 'off',
           ...options.config,
-          store: { type: 'redis', url: redis.url },
+          store: options.store ?? { type: 'redis', url: redis?.url },
           node: `n${n}`,
         },
         start: false,
@@ -101,7 +104,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     async stop() {
       await Promise.all(nodes.map((node) => node.stop().catch(() => undefined)));
       await xmpp.kill();
-      await redis.stop();
+      await redis?.stop();
       await pause(0);
     },
   };

@@ -19,6 +19,11 @@ export type RedisCluster = RedisTopology & {
   readonly servers: readonly RedisServer[];
   /** Which of them has the slot of a key. */
   ownerOf(key: string): Promise<number>;
+  /**
+   * Kills the master that has the slot of a key, when its replica has all that was confirmed; resolves when the replica is
+   * master. @returns which one was killed
+   */
+  failOver(key: string): Promise<number>;
   /** Sends a command to all. */
   command(...words: string[]): Promise<void>;
 };
@@ -58,10 +63,27 @@ export async function startRedisCluster({ replicas = false } = {}): Promise<Redi
       ),
     { what: 'the replicas have what their masters have' },
   );
-  return {
+  const slotOf = async (key: string): Promise<number> => {
+    const slots = servers.map((server) => server.call('CLUSTER', 'KEYSLOT', key).then(Number));
+    return Promise.any(slots);
+  };
+  const cluster: RedisCluster = {
     servers,
+    failOver: async (key) => {
+      const owner = await cluster.ownerOf(key);
+      const master = servers[owner]!;
+      await master.command('CLIENT', 'PAUSE', '10000', 'WRITE');
+      const hasAll = async (): Promise<boolean> => {
+        const info = String(await master.call('INFO', 'replication'));
+        return /,offset=([0-9]+),/.exec(info)?.[1] === /^master_repl_offset:([0-9]+)/m.exec(info)?.[1];
+      };
+      await until(hasAll, { what: 'the replica has all' });
+      await master.kill();
+      await until(async () => ![-1, owner].includes(await cluster.ownerOf(key)), { what: 'the replica is master' });
+      return owner;
+    },
     ownerOf: async (key) => {
-      const slot = Number(await servers[0]!.call('CLUSTER', 'KEYSLOT', key));
+      const slot = await slotOf(key);
       const views = await Promise.all(servers.map((server) => seen(server).catch(() => '')));
       return views.findIndex((view) =>
         [...(/^.*myself,master.*$/m.exec(view)?.[0] ?? '').matchAll(/ ([0-9]+)(?:-([0-9]+))?(?= |$)/g)]
@@ -85,6 +107,7 @@ export async function startRedisCluster({ replicas = false } = {}): Promise<Redi
       await Promise.all(servers.map((server) => server.stop()));
     },
   };
+  return cluster;
 }
 
 /** A master with a replica, and a Sentinel that makes the replica master when the master is gone for half a second. */
