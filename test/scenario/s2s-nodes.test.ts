@@ -108,3 +108,18 @@ test('s2s: a peer to whose server no connection can be had is out of reach', asy
   await world.peer.stop();
   assert.equal(await world.federation.canReach(FAR), false);
 });
+
+test('s2s: a stop without grace ends a hand-over that is still waiting, as when the lease is lost in it', async (t) => {
+  const world = await s2sWorld();
+  t.after(() => world.end());
+  const { link, peer } = world;
+  await link.start({ onStanza: () => undefined, onUp: () => undefined, onDown: () => undefined });
+  peer.answering(false);
+  const attrs = { from: `romeo@${OWN}`, to: `juliet@${FAR}` };
+  void link.send({ name: 'message', attrs, children: [] }).catch(() => undefined);
+  const letGo = link.letGo(5_000);
+  await link.stop(0);
+  // No time has passed.
+  await letGo;
+  assert.equal(link.state().at, 'stopped');
+});

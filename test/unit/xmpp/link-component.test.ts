@@ -50,3 +50,20 @@ test('component: answers that wait are bounded by their bytes, not by their char
     await end();
   }
 });
+
+test('component: a stop without grace ends one that is still waiting, as when its lease is lost in a hand-over', async () => {
+  const { link, server, end } = await componentWorld();
+  try {
+    await link.start({ onUp: () => undefined, onDown: () => undefined, onStanza: () => undefined });
+    server.answering(false);
+    const attrs = { from: 'romeo@sip.xmpp.example', to: 'juliet@xmpp.example' };
+    const lost = assert.rejects(link.send({ name: 'message', attrs, children: [] }));
+    const stopped = link.stop(5_000);
+    await link.stop(0);
+    // No time has passed.
+    await Promise.all([stopped, lost]);
+    assert.equal(link.state().at, 'stopped');
+  } finally {
+    await end();
+  }
+});
