@@ -59,7 +59,7 @@ export type SipApplicationDeps = {
 
 /** What the edge of a core needs beside. */
 export type EdgeParts = {
-  /** Stays the same over restarts. */
+  /** Of the tokens of flows alone; stays the same over restarts. */
   readonly flowTokenKey: Uint8Array;
   readonly stack: Pick<SipStack, 'isFlowOpen' | 'reachableAt'>;
   /** Whether a user of ours is served here rather than by the core of his domain. */

@@ -101,7 +101,7 @@ export class ContactDesk {
 }
 
 /** The card of the person, what it leaves out from those of his services. */
-export function cardIn(document: PresenceDocument): ContactCard | undefined {
+function cardIn(document: PresenceDocument): ContactCard | undefined {
   const cards = [...document.persons, ...document.tuples].flatMap(({ card }) => card ?? []);
   return cards.length === 0 ? undefined : (Object.assign({}, ...cards.toReversed()) as ContactCard);
 }

@@ -134,7 +134,7 @@ export class Directory implements ProfileAdministration {
 }
 
 /** What of a profile belongs into presence. */
-export function cardFromProfile({ displayName, homepage, avatar }: Profile): ContactCard {
+function cardFromProfile({ displayName, homepage, avatar }: Profile): ContactCard {
   return {
     ...(displayName === undefined ? {} : { displayName }),
     ...(homepage === undefined ? {} : { homepage }),

@@ -24,8 +24,7 @@ export type Avatar = {
   readonly sha1: string;
 };
 
-export const AVATAR_TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'] as const;
-export type AvatarType = (typeof AVATAR_TYPES)[number];
+export type AvatarType = 'image/png' | 'image/jpeg' | 'image/gif' | 'image/webp';
 
 /** What is to be changed: a text sets, `null` takes away, what is absent stays. */
 export type ProfileChange = Readonly<Partial<Record<TextField, string | null>>> & {
