@@ -266,6 +266,11 @@ export class DrachtioSession {
 
   #take({ fields, text }: ControlMessage, isCut: boolean): void {
     const { log } = this.#options;
+    // The library ends the fields at it, and would take what follows for the message.
+    if (fields.some((field) => field.includes('\r'))) {
+      log.warn({ kind: fields[1] ?? '' }, 'drachtio server sent fields that are no line');
+      return;
+    }
     if (fields[1] === 'response') {
       // The server closes the connection after it, which must not be what is said.
       if (!this.#isOpen && fields[3] === 'NO') {
@@ -279,11 +284,13 @@ export class DrachtioSession {
       log.debug({ kind: fields[1] ?? '' }, 'drachtio server sent what is not asked for');
       return;
     }
-    // The library's header lines are lines: folded ones are made one (RFC 3261, section 7.3.1).
-    const head = text.indexOf('\r\n\r\n');
-    const unfolded = /\r\n[ \t]/.test(text.slice(0, head))
-      ? text.slice(0, head).replace(/[ \t]*\r\n[ \t]+/g, ' ') + text.slice(head)
-      : text;
+    // The library prints what it cannot parse, body and all. A message begins behind line ends (RFC 3261, section 7.5), and
+    // its header lines are lines: folded ones are made one (section 7.3.1).
+    const message = text.replace(/^(?:\r\n)+/, '');
+    const head = message.indexOf('\r\n\r\n');
+    const unfolded = /\r\n[ \t]/.test(message.slice(0, head))
+      ? message.slice(0, head).replace(/[ \t]*\r\n[ \t]+/g, ' ') + message.slice(head)
+      : message;
     const parsed = parseSipMessage(Buffer.from(unfolded, 'latin1'), LIMITS);
     if (parsed.kind === 'malformed' || (isCut && parsed.kind === 'request')) {
       log.debug(

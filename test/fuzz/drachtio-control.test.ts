@@ -37,6 +37,12 @@ const FRAMES: ReadonlyArray<() => string> = [
   () => '1|what is this',
 ];
 
+/** What mutations have found. */
+const FOUND: readonly string[] = [
+  `1|sip|network|300|udp|127.0.0.1|5999|10:00:00.000000|t5||127.0.0.1|5060|\r\n\r\n\r\n${request()}`,
+  `1|sip|network|300|udp|127.0.0.1|5999|10:00:00.000000|t6||127.0\r.0.1|5060|\r\n${request()}`,
+];
+
 function broken(text: string, below: (bound: number) => number): Buffer {
   const bytes = Buffer.from(text, 'latin1');
   switch (below(7)) {
@@ -108,7 +114,8 @@ test(`drachtio control connection: ${run.title}`, async (t) => {
   await stack.start(async () => ({ status: 200 }));
   for (const number of run.numbers()) {
     const below = caseNumbers(run.seed, number);
-    const frame = broken(FRAMES[below(FRAMES.length)]!(), below);
+    const found = FOUND[number];
+    const frame = found === undefined ? broken(FRAMES[below(FRAMES.length)]!(), below) : Buffer.from(found, 'latin1');
     const id = `good${number}`;
     const good = rawRequest({ callId: id }).toString('latin1');
     const next = `1|sip|network|300|udp|127.0.0.1|5999|10:00:00.0|${id}||127.0.0.1|5060|\r\n${good}`;
