@@ -19,7 +19,10 @@ const WRITER_KEPT_SECONDS = 7 * 86_400;
 
 export const CHANGE_SCRIPTS = {
   /**
-   * writer epoch batch guard fence { op kind key value }... -> barred | fenced | done version results
+   * writer epoch previous batch guard fence { op kind key value }... -> barred | fenced | done version results
+   *
+   * `previous` is the batch of the writer that was confirmed last: where that is not the last there is, a failover has
+   * lost some, and the writer is to ask.
    *
    * The op is + (put) or - (remove). `=<version>` behind it: only if the record is of that version, 0: not there;
    * `<<version>`: only if it is of none later. `results`: for each change x where it was not done for that, else 1 where
@@ -28,17 +31,19 @@ export const CHANGE_SCRIPTS = {
   apply: `
 local p, call = KEYS[1], redis.call
 local writer = p .. 'writer:' .. ARGV[1]
-if ARGV[4] ~= '' and tonumber(call('HGET', p .. 'fences', ARGV[4]) or 0) > tonumber(ARGV[5]) then return { 'barred' } end
+local previous, batch, guard, fence = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+if guard ~= '' and tonumber(call('HGET', p .. 'fences', guard) or 0) > fence then return { 'barred' } end
 local known = call('HMGET', writer, 'epoch', 'batch', 'version', 'results')
 if known[1] ~= ARGV[2] then return { 'fenced' } end
-if known[2] == ARGV[3] then return { 'done', tonumber(known[3]), known[4] } end
+if known[2] == batch then return { 'done', tonumber(known[3]), known[4] } end
+if (known[2] or '0') ~= previous then return { 'fenced' } end
 -- First what is refused when memory is full, so that the rest is not begun.
-call('HSET', writer, 'batch', ARGV[3])
+call('HSET', writer, 'batch', batch)
 local version = call('INCR', p .. 'version')
 local entry = { 'version', version, 'writer', ARGV[1] }
 local results, kinds = {}, {}
-local isListed = (#ARGV - 5) / 4 <= ${LISTED_MAX}
-for at = 6, #ARGV, 4 do
+local isListed = (#ARGV - 6) / 4 <= ${LISTED_MAX}
+for at = 7, #ARGV, 4 do
   local op, kind, key = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local hash = p .. 'kind:' .. kind
   local how, limit = string.sub(op, 2, 2), tonumber(string.sub(op, 3))

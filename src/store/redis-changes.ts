@@ -11,10 +11,15 @@ export type RedisChangesOptions = {
   readonly replica: RedisReplica;
   readonly clock: Clock;
   readonly log: Log;
-  /** Whose changes come into the replica by another way. */
-  readonly writer: string;
+  readonly writer: OwnWriter;
+};
+
+/** One whose changes come into the replica by another way. */
+export type OwnWriter = {
+  readonly id: string;
+  hasConfirmed(version: number): boolean;
   /** Redis seems to have lost something. */
-  readonly onSuspicion: () => void;
+  suspect(): void;
 };
 
 const BLOCK_MS = 1_000;
@@ -46,18 +51,18 @@ export class RedisChanges {
   #isClosed = false;
   /** The version up to which everything is in the replica. */
   #applied = 0;
-  readonly #own: Set<string>;
+  readonly #own: Map<string, OwnWriter>;
   #client: RedisClient | undefined;
   #ended: Promise<void> = Promise.resolve();
 
   constructor(options: RedisChangesOptions) {
     this.#options = options;
-    this.#own = new Set([options.writer]);
+    this.#own = new Map([[options.writer.id, options.writer]]);
   }
 
   /** The changes of a further writer of this process come into the replica by another way, too. */
-  addWriter(id: string): void {
-    this.#own.add(id);
+  addWriter(writer: OwnWriter): void {
+    this.#own.set(writer.id, writer);
   }
 
   /** Resolves when everything that was stored before the call is known here. @throws GatewayError 'store-unavailable' */
@@ -147,7 +152,7 @@ export class RedisChanges {
   }
 
   async #hear(client: RedisClient): Promise<void> {
-    const { connection, onSuspicion } = this.#options;
+    const { connection } = this.#options;
     const stream = connection.key('changes');
     const answer = await client.xread('COUNT', BATCHES_PER_READ, 'BLOCK', BLOCK_MS, 'STREAMS', stream, this.#id);
     const entries = answer?.[0]?.[1] ?? [];
@@ -161,12 +166,13 @@ export class RedisChanges {
     this.#birth ??= birth ?? undefined;
     if (!isOther && Number(version ?? 0) >= this.#version) return;
     this.#birth = birth ?? undefined;
-    onSuspicion();
+    this.#suspect();
     this.#mustRead = true;
   }
 
   async #take(entries: ReadonlyArray<readonly [id: string, fields: readonly string[]]>): Promise<void> {
     const changed = new Map<string, Map<string, number>>();
+    const writers = [...this.#own.values()];
     let isGap = false;
     let isAmiss = false;
     for (const [, fields] of entries) {
@@ -174,6 +180,8 @@ export class RedisChanges {
       if (version !== this.#version + 1) isAmiss = true;
       this.#version = version;
       if (this.#own.has(fields[3] ?? '')) continue;
+      // A number that was confirmed to this process has been used again: its own change was lost.
+      if (writers.some((writer) => writer.hasConfirmed(version))) isAmiss = true;
       for (let at = 4; at + 1 < fields.length; at += 2) {
         const [kind = '', key = ''] = [fields[at], fields[at + 1]];
         if (key === '*') isGap = true;
@@ -182,7 +190,7 @@ export class RedisChanges {
     }
     this.#id = entries.at(-1)?.[0] ?? this.#id;
     // Trimmed while we were away, or counted anew by a store that was emptied.
-    if (isAmiss) this.#options.onSuspicion();
+    if (isAmiss) this.#suspect();
     if (isGap || isAmiss) {
       this.#mustRead = true;
       return;
@@ -195,6 +203,10 @@ export class RedisChanges {
       this.#mustRead = true;
       throw error;
     }
+  }
+
+  #suspect(): void {
+    for (const writer of this.#own.values()) writer.suspect();
   }
 
   async #readKeys(kind: string, keys: ReadonlyMap<string, number>): Promise<void> {

@@ -84,7 +84,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
         await changes.catchUp();
         const guard = { name: lease, fence };
         const owned = new RedisWriter({ connection, replica, clock, log, onLoss: () => changes.readAgain(), guard });
-        changes.addWriter(owned.id);
+        changes.addWriter(owned);
         owned.begin(changes.birth, changes.version);
         return {
           records: <T>(kind: string) => new RedisRecords<T>(replica, owned, kind, log),
@@ -132,13 +132,6 @@ const STORED_AS: Readonly<Record<string, string>> = { bindings: BINDING_KIND, cr
 function recordParts(connection: RedisConnection, clock: Clock, log: Log) {
   const replica = new RedisReplica(() => clock.nowMs());
   const writer = new RedisWriter({ connection, replica, clock, log, onLoss: () => changes.readAgain() });
-  const changes: RedisChanges = new RedisChanges({
-    connection,
-    replica,
-    clock,
-    log,
-    writer: writer.id,
-    onSuspicion: () => writer.suspect(),
-  });
+  const changes: RedisChanges = new RedisChanges({ connection, replica, clock, log, writer });
   return { replica, writer, changes };
 }

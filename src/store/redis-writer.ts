@@ -41,6 +41,8 @@ const WAIT_MS = 3_000;
 /** As in the embedded store: writes nobody waits for that are kept while Redis is away. */
 const KEPT_MAX = 200_000;
 const THINNED_FROM = 50_000;
+/** So many batches a failover may lose and have written again in any case. */
+const RECENT_MAX = 5_000;
 
 /**
  * The one way by which a process changes records in Redis: a group commit, one script for all that has gathered.
@@ -60,6 +62,8 @@ export class RedisWriter {
   #batches = 0;
   /** Confirmed last: by this process, and of the whole store. */
   #confirmed = { batch: 0, version: 0 };
+  /** Batches confirmed of late, in their order: since when Redis is another one, should it know only the earlier ones. */
+  #recent: Array<{ readonly batch: number; readonly version: number }> = [];
   #birth: string | undefined;
   #epoch = 0;
   #isRecovered = false;
@@ -114,8 +118,14 @@ export class RedisWriter {
     else this.#later ??= setTimeout(() => void this.#run(), LATER_MS);
   }
 
+  /** Whether a batch of this writer was confirmed with this version, as far as that is remembered. */
+  hasConfirmed(version: number): boolean {
+    return this.#recent.findLast((confirmed) => confirmed.version <= version)?.version === version;
+  }
+
   /** Redis may have lost something: asks it now. */
   suspect(): void {
+    if (this.#isClosed || this.#isBarred) return;
     this.#isRecovered = false;
     void this.#run();
   }
@@ -176,7 +186,8 @@ export class RedisWriter {
     try {
       const { guard, connection } = this.#options;
       const by = [guard?.name ?? '', guard?.fence ?? 0] as const;
-      answer = await connection.run('store-apply', this.id, this.#epoch, batch.number, ...by, args);
+      const numbers = [this.#epoch, this.#confirmed.batch, batch.number];
+      answer = await connection.run('store-apply', this.id, ...numbers, ...by, args);
     } catch (error) {
       if (wasRefused(error)) this.#putBack(batch);
       else this.#keepUnknown(batch);
@@ -187,7 +198,7 @@ export class RedisWriter {
       return false;
     }
     if (!Array.isArray(answer) || answer[0] !== 'done') {
-      // Redis does not know us any more, so it has not done it.
+      // Redis does not know us any more, or not what it had confirmed to us, so it has not done it.
       this.#isRecovered = false;
       this.#unknown = batch;
       return true;
@@ -232,7 +243,9 @@ export class RedisWriter {
     const answer = await connection.run('store-recover', this.id, this.#epoch, birth);
     if (!Array.isArray(answer)) throw unavailable('its answer is not in our form');
     const [batch, version, results, isBorn, storeVersion] = answer as unknown[];
-    const stands = Number(storeVersion);
+    const has = Number(batch);
+    // A failover may have lost changes whose numbers others have used again since.
+    const stands = Math.min(Number(storeVersion), this.#commonUpTo(batch === '' ? Infinity : has));
     const unknown = this.#unknown;
     const isUnknownDone = unknown !== undefined && batch === String(unknown.number);
     const isOther = this.#birth !== undefined && isBorn !== this.#birth;
@@ -241,10 +254,12 @@ export class RedisWriter {
       const fields = { redis: connection.where, hadVersion: this.#confirmed.version, hasVersion: stands };
       log.error({ ...fields, writtenAgain: lost.length }, 'redis has lost what it had confirmed');
       replica.restart(isOther ? 0 : stands);
-      this.#confirmed = { batch: 0, version: stands };
+      this.#confirmed = { ...this.#confirmed, version: stands };
+      this.#recent = this.#recent.filter((confirmed) => confirmed.batch <= has);
       this.#writes.unshift(...lost.map((change) => ({ changes: [change], waiter: undefined, isWaitedFor: false })));
       this.#options.onLoss();
     }
+    this.#confirmed = { ...this.#confirmed, batch: has };
     this.#birth = String(isBorn);
     this.#isRecovered = true;
     if (unknown === undefined) return;
@@ -253,8 +268,16 @@ export class RedisWriter {
     else this.#putBack(unknown);
   }
 
+  /** Up to which version a Redis that has our batches up to this one is what we know; Infinity: it has all of them. */
+  #commonUpTo(batch: number): number {
+    const lost = this.#recent.find((confirmed) => confirmed.batch > batch);
+    return lost === undefined ? Infinity : lost.version - 1;
+  }
+
   #done({ number, writes }: Batch, version: number, results: string): void {
     const { replica, log } = this.#options;
+    this.#recent.push({ batch: number, version });
+    if (this.#recent.length > 2 * RECENT_MAX) this.#recent.splice(0, RECENT_MAX);
     this.#confirmed = { batch: number, version: Math.max(version, this.#confirmed.version) };
     let at = 0;
     let refused = 0;

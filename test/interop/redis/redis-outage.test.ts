@@ -159,6 +159,53 @@ test('redis has lost the last changes: they are written again, over nothing newe
 });
 
 test(
+  'redis has lost changes whose numbers another process has used again: those are written again, too',
+  needs('redis'),
+  async (t) => {
+    const redis = await startRedis();
+    t.after(() => redis.stop());
+    const world = new RedisWorld(redis.config);
+    t.after(() => world.close());
+    const log = new RecordingLog();
+    const store = await world.open({ log });
+    const records = store.records<number>('rules');
+    for (const key of ['kept', 'changed', 'contested', 'removed']) await records.put(key, 1);
+    const every = `for _, key in ipairs(redis.call('KEYS', '{${world.config.prefix}}:*')) do`;
+    await redis.command('EVAL', `${every} redis.call('COPY', key, 'then:' .. key) end`, '0');
+    await records.put('changed', 2);
+    await records.put('contested', 2);
+    await records.remove('removed');
+    await records.put('new', 1);
+    // As a replica that had not got these becomes the master, and another process writes there first.
+    const other = `
+    ${every} redis.call('DEL', key) end
+    for _, key in ipairs(redis.call('KEYS', 'then:*')) do redis.call('RENAME', key, string.sub(key, 6)) end
+    for at, key in ipairs({ 'theirs', 'contested', 'theirs', 'theirs', 'theirs' }) do
+      local version = redis.call('INCR', KEYS[1] .. 'version')
+      redis.call('HSET', KEYS[1] .. 'kind:rules', key, version .. ' ' .. (at == 2 and 3 or 1))
+      redis.call('XADD', KEYS[1] .. 'changes', '*', 'version', version, 'writer', 'another', 'rules', key)
+    end`;
+    await redis.command('EVAL', other, '1', `{${world.config.prefix}}:`);
+    await until(() => log.said('error').includes('redis has lost what it had confirmed'), { what: 'it is said' });
+    const expected = new Map([
+      ['changed', 2],
+      ['contested', 3],
+      ['kept', 1],
+      ['new', 1],
+      ['theirs', 1],
+    ]);
+    const isAsExpected = (found: Iterable<readonly [string, number]>): boolean =>
+      JSON.stringify([...found].sort()) === JSON.stringify([...expected]);
+    await until(async () => isAsExpected((await world.open()).records<number>('rules').all()), {
+      what: 'the last state of both is there',
+      everyMs: 100,
+    });
+    await until(() => isAsExpected(records.all()), { what: 'memory is as the store' });
+    await records.put('kept', 2);
+  },
+);
+
+test(
   'redis has lost that a lane was done with: it is taken up again by whoever was at it',
   needs('redis'),
   async (t) => {
