@@ -22,7 +22,7 @@ export type RedisUse = 'waits' | 'listens';
 /** A command that has no answer by then counts as failed; whether it was carried out is then not known. */
 const COMMAND_MS = 3_000;
 /** A server that has not let us in by then cannot be used at start. */
-const OPEN_MS = 5_000;
+export const OPEN_MS = 5_000;
 const RECONNECT_MS_MAX = 1_000;
 const SILENCE_MS = 4_000;
 /** A BullMQ worker waits up to ten seconds for a job. */
@@ -71,7 +71,7 @@ export class RedisConnection extends EventEmitter<Events> {
     const connection = new RedisConnection(config, log);
     try {
       // Sentinels that cannot be reached are asked for ever.
-      await within(OPEN_MS, connection.client.connect());
+      await within(OPEN_MS, connection.client.connect(), '');
       await connection.client.ping();
     } catch (cause) {
       connection.close();
@@ -306,12 +306,13 @@ function clusterOptions(options: Options): SlotClusterOptions {
   };
 }
 
-async function within(ms: number, work: Promise<void>): Promise<void> {
+/** Waits for a connection. @throws Error that says what there was none for, when the time is over */
+export async function within(ms: number, connected: Promise<void>, what: string): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no connection within ${ms / 1_000} s`)), ms);
+    timer = setTimeout(() => reject(new Error(`no connection${what} within ${ms / 1_000} s`)), ms);
   });
-  await Promise.race([work, tooLong]).finally(() => clearTimeout(timer));
+  await Promise.race([connected, tooLong]).finally(() => clearTimeout(timer));
 }
 
 function placesOf({ servers, tls }: StoreConfig): string {

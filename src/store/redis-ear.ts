@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { redisFailure } from './redis-connection.ts';
+import { OPEN_MS, redisFailure, within } from './redis-connection.ts';
 import type { RedisConnection } from './redis-connection.ts';
 
 export type EarEvents = {
@@ -12,7 +12,6 @@ const PULSE = 'pulse ';
 const PULSE_MS = 1_000;
 /** A pulse that is not heard by then will not be. */
 const DEAF_MS = 2_500;
-const OPEN_MS = 5_000;
 
 /**
  * Hears what is published on channels, and knows that it does: it publishes a pulse each second on the first of them, and
@@ -43,8 +42,11 @@ export class RedisEar {
       if (channel === this.#channels[0] && text.startsWith(PULSE)) this.#onPulse(Number(text.slice(PULSE.length)));
       else this.#events.onText(channel, text);
     });
-    if (this.#listener.status !== 'ready') await this.#untilReady();
     try {
+      if (this.#listener.status !== 'ready') {
+        const ready = new Promise<void>((resolve) => this.#listener.once('ready', () => resolve()));
+        await within(OPEN_MS, ready, ` to listen at ${this.#connection.where}`);
+      }
       await this.#listen();
     } catch (error) {
       throw redisFailure(error);
@@ -92,19 +94,5 @@ export class RedisEar {
     this.#unheardSinceMs = undefined;
     if (pulse > this.#heard + 1) this.#events.onInterrupted();
     this.#heard = Math.max(this.#heard, pulse);
-  }
-
-  #untilReady(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        reject(
-          redisFailure(new Error(`no connection to listen at ${this.#connection.where} within ${OPEN_MS / 1_000} s`)),
-        );
-      }, OPEN_MS);
-      this.#listener.once('ready', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
   }
 }

@@ -102,6 +102,7 @@ export class RedisQueue implements DeliveryQueue {
     this.#lanesAtOnce = options.lanesAtOnce ?? 1_024;
     this.#tokens = new RedisTokens({
       connection,
+      clock: options.clock,
       log: options.log,
       lanesAtOnce: this.#lanesAtOnce,
       lockSeconds,

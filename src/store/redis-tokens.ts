@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Queue, Worker } from 'bullmq';
+import { atMost } from '../core/at-most.ts';
 import type { Log } from '../core/log.ts';
+import type { Clock } from '../core/ports.ts';
 import type { RedisClient, RedisConnection } from './redis-connection.ts';
 
 /** What a BullMQ job says: attempt the head of this lane. `hop` is that of its head when the job was made. */
@@ -9,6 +10,7 @@ export type Token = { readonly lane: string; readonly hop: string };
 
 export type RedisTokensOptions = {
   readonly connection: RedisConnection;
+  readonly clock: Clock;
   readonly log: Log;
   /** Lanes that are attempted at once. */
   readonly lanesAtOnce: number;
@@ -108,7 +110,7 @@ export class RedisTokens {
    */
   async close(isForced: boolean): Promise<void> {
     const closing = Promise.all([this.#worker?.close(isForced), this.#queue.close()]).catch(() => undefined);
-    if (!isForced) await Promise.race([closing, pause(CLOSE_MS, undefined, { ref: false })]);
+    if (!isForced) await atMost(closing, CLOSE_MS, this.#options.clock);
     this.#workerConnection?.disconnect();
     this.#queueConnection.disconnect();
   }
