@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { after } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { bindingStoreContract } from '../../contract/binding-store.ts';
@@ -6,6 +7,12 @@ import { recordsContract } from '../../contract/records.ts';
 import { needs } from '../../support/peers.ts';
 import { startRedis } from '../../support/redis-server.ts';
 import { RedisWorld } from '../../support/redis-world.ts';
+
+/** Keys of one prefix as they stand at one moment, under another; also where Redis may take no more. */
+const COPY = `#!lua flags=allow-oom
+for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
+  redis.call('COPY', key, ARGV[2] .. string.sub(key, #ARGV[1] + 1))
+end`;
 
 if (needs('redis').skip === undefined) {
   const redis = await startRedis();
@@ -43,7 +50,12 @@ if (needs('redis').skip === undefined) {
     const store = await world.open();
     return {
       records: (kind) => store.records(kind),
-      crash: () => world.open(),
+      // The process that is to have ended goes on: what a new one reads must not change while it does.
+      crash: async () => {
+        const copy = `test-${randomUUID()}`;
+        await redis.command('EVAL', COPY, '0', `{${world.config.prefix}}:`, `{${copy}}:`);
+        return world.open({ config: redis.config(copy) });
+      },
       // Longer than the pause after which what was refused is tried again.
       pass: () => pause(600),
       // Redis refuses what takes memory, and reads on.
