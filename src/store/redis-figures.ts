@@ -1,7 +1,10 @@
 import type { QueueFigures } from '../core/ports.ts';
 import type { RedisCommands } from './redis-commands.ts';
 
-/** The figures of the queue as this process last heard them: every script that changes them says the new ones. */
+/**
+ * The figures of the queue as this process last heard them: every script that changes them says the new ones, and each beat
+ * of this process those of all entries.
+ */
 export class RedisFigures {
   readonly #commands: RedisCommands;
   readonly #perHop = new Map<string, number>();
@@ -44,6 +47,12 @@ export class RedisFigures {
     if (typeof hop !== 'string' || hop === '') return;
     if (Number(count) > 0) this.#perHop.set(hop, Number(count));
     else this.#perHop.delete(hop);
+  }
+
+  /** @param acceptedAtMs when the oldest of all live entries was accepted, as Redis says it, or '' */
+  heardAll(figures: unknown, acceptedAtMs: unknown): void {
+    this.heard(figures);
+    if (this.#live > 0 && acceptedAtMs !== '') this.#oldestAtMs = Number(acceptedAtMs);
   }
 
   added(acceptedAtMs: number): void {

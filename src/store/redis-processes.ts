@@ -13,6 +13,8 @@ export type RedisProcessesOptions = {
   readonly name: string;
   /** After so long without a word a process counts as dead. */
   readonly lockSeconds: number;
+  /** Told the figures of the queue, and when its oldest entry was accepted, with each beat. */
+  readonly heard: (figures: unknown, acceptedAtMs: unknown) => void;
   /** Whether this process is at the lane. */
   readonly isAt: (lane: string) => boolean;
   /** Sends a token to whichever process takes it. */
@@ -123,8 +125,9 @@ export class RedisProcesses {
   }
 
   async #beat(former: string): Promise<void> {
-    const { commands, name, lockSeconds, log, attempt } = this.#options;
-    const gone = rowsOf(await commands.run('beat', name, lockSeconds * 1_000, former)).map(String);
+    const { commands, name, lockSeconds, log, attempt, heard } = this.#options;
+    const [figures, acceptedAtMs, ...gone] = rowsOf(await commands.run('beat', name, lockSeconds * 1_000, former));
+    heard(figures, acceptedAtMs);
     if (this.#isStopped) return;
     for (const [token, lane] of this.#doubtful) attempt(token, lane);
     this.#doubtful.clear();
@@ -137,7 +140,7 @@ export class RedisProcesses {
     if (gone.length === 0) return;
     if (former === '') log.warn({ processes: gone.length }, 'lanes of a process that is gone are taken over');
     await this.sweep(false);
-    for (const process of gone) await commands.run('leave', process);
+    for (const process of gone) await commands.run('leave', String(process));
   }
 
   /** Attempts what has stood under a token of ours for so long that nobody will. */

@@ -114,6 +114,7 @@ export class RedisQueue implements DeliveryQueue {
       log: options.log,
       name: options.process ?? randomBytes(9).toString('base64url'),
       lockSeconds,
+      heard: (figures, acceptedAtMs) => this.#figures.heardAll(figures, acceptedAtMs),
       isAt: (lane) => this.#running.has(lane),
       send: (job, token) => this.#send(job, token),
       attempt: (token, lane) => void this.#attemptLane(token, lane),

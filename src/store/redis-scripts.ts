@@ -290,7 +290,7 @@ call('HDEL', p .. 'letters', ARGV[1])
 return { 'dead', '', figures('') }
 `,
   /**
-   * process termMs former -> processes that are gone and may have lanes left
+   * process termMs former -> figures, acceptedAt of the oldest entry or '', processes that are gone and may have lanes left
    *
    * `former`: a process that is known to be gone. When this one was itself not heard of in time, so may all have been,
    * and nobody is given up yet.
@@ -307,7 +307,9 @@ if known and tonumber(known) > now then
     call('SADD', p .. 'dead-processes', process)
   end
 end
-return call('SMEMBERS', p .. 'dead-processes')
+local first = call('ZRANGE', p .. 'live', 0, 0)[1]
+local acceptedAt = first and call('HGET', p .. 'entry:' .. first, 'acceptedAt')
+return { figures(''), acceptedAt or '', unpack(call('SMEMBERS', p .. 'dead-processes')) }
 `,
   /** process -> nothing: it has no lane any more */
   leave: `
