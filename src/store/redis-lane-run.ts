@@ -14,16 +14,24 @@ export type LaneRunDeps = {
   readonly isStopped: () => boolean;
   /** @returns the outcome as scripts take it; none where it is attempted elsewhere in this process */
   readonly attempt: (row: TakenEntry) => Promise<readonly string[]>;
+  /** What came of this one is in Redis. */
+  readonly onNoted: (id: string) => void;
   readonly commands: Pick<RedisCommands, 'run'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
 };
 
+/** One that was begun; no outcome: it is under way. `isOwn`: by this run. */
+type Begun = { readonly id: string; readonly isOwn: boolean; outcome: readonly string[] | undefined };
+
 /**
  * Attempts the first of a lane side by side, as many as the window takes, also those that are added meanwhile, until all
  * have ended. After the first that was not delivered none is begun.
  *
- * @returns the ids that were attempted here, and what came of them, as scripts take it
+ * With each look for what was added, those delivered are noted that have none under way before them. A run may last as
+ * long as messages come, and what is not noted when the process is killed is delivered again.
+ *
+ * @returns the ids that were attempted here, and what came of them, as scripts take it, but for what has been noted
  */
 export async function attemptRun(
   { lane, token, hop, limit }: LanePlace,
@@ -31,16 +39,16 @@ export async function attemptRun(
   deps: LaneRunDeps,
 ): Promise<{ readonly ids: readonly string[]; readonly values: readonly string[] }> {
   if (rows.length === 0) return { ids: [], values: [] };
-  const ids: string[] = [];
-  const values: string[] = [];
+  /** All of this run, in their order; the first of them have been noted. */
+  const all: Begun[] = [];
+  let noted = 0;
   const attempts: Array<Promise<void>> = [];
-  let last = '';
   let isOpen = true;
   const begin = (row: TakenEntry): void => {
-    last = row.id;
-    if (!deps.isUnderWay(row.id)) ids.push(row.id);
+    const begun: Begun = { id: row.id, isOwn: !deps.isUnderWay(row.id), outcome: undefined };
+    all.push(begun);
     const attempt = deps.attempt(row).then((outcome) => {
-      values.push(...outcome);
+      begun.outcome = outcome;
       if (outcome[0] !== 'delivered') isOpen = false;
     });
     attempts.push(attempt);
@@ -50,10 +58,18 @@ export async function attemptRun(
   let isMore = false;
   const extend = (): void => {
     isMore = extending !== undefined;
-    if (isMore || !isOpen || attempts.length >= limit || deps.isStopped()) return;
+    if (isMore || !isOpen || all.length >= limit || deps.isStopped()) return;
+    const noting = all.slice(
+      noted,
+      firstNot(all, noted, ({ outcome }) => outcome?.[0] === 'delivered'),
+    );
+    const gone = noted + noting.length;
+    const about = [lane, token, hop, all.length - gone, all.at(-1)?.id ?? '', limit - gone, deps.clock.nowMs()];
     extending = deps.commands
-      .run('more', lane, token, hop, attempts.length, last, limit, deps.clock.nowMs())
+      .run('more', ...about, ...valuesOf(noting))
       .then((found) => {
+        noted = gone;
+        for (const { id, isOwn } of noting) if (isOwn) deps.onNoted(id);
         if (isOpen) rowsOf(found).map(takenEntry).forEach(begin);
       })
       .catch((error: unknown) => deps.log.debug({ error }, 'lane was not extended'))
@@ -69,5 +85,17 @@ export async function attemptRun(
     await extending;
   }
   deps.onExtend(undefined);
-  return { ids, values };
+  const left = all.slice(noted);
+  return { ids: left.filter(({ isOwn }) => isOwn).map(({ id }) => id), values: valuesOf(left) };
+}
+
+function valuesOf(begun: readonly Begun[]): readonly string[] {
+  return begun.flatMap(({ outcome }) => outcome ?? []);
+}
+
+/** The first place from here on of which that does not hold. */
+function firstNot<T>(all: readonly T[], from: number, holds: (one: T) => boolean): number {
+  let at = from;
+  for (let one = all[at]; one !== undefined && holds(one); one = all[at]) at += 1;
+  return at;
 }

@@ -303,6 +303,7 @@ export class RedisQueue implements DeliveryQueue {
         isUnderWay: (id) => this.#underWay.has(id),
         isStopped: () => this.#isStopped,
         attempt: (row) => this.#attemptOne(row),
+        onNoted: (id) => this.#noted(id),
         commands: this.#commands,
         clock: this.#clock,
         log: this.#options.log,

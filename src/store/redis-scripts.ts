@@ -183,11 +183,19 @@ local run = { said, 'run', tonumber(call('HGET', p .. 'wakes', hop) or 0) }
 take(run, lane, hop, 0, limit, now)
 return run
 `,
-  /** lane token hop begun last limit now -> rows that may be begun behind the `begun` first, the last of which is `last` */
+  /**
+   * lane token hop begun last limit now { outcome of six values }... -> rows that may be begun behind the `begun` first,
+   * the last of which is `last`
+   *
+   * Notes outcomes first; `begun` counts those that are left then.
+   */
   more: `
 local rows, lane, begun = {}, ARGV[1], tonumber(ARGV[4])
+for at = 8, #ARGV, 6 do
+  settle(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
+end
 if call('HGET', p .. 'state:' .. lane, 'token') ~= ARGV[2] then return rows end
-if call('LINDEX', p .. 'lane:' .. lane, begun - 1) ~= ARGV[5] then return rows end
+if begun > 0 and call('LINDEX', p .. 'lane:' .. lane, begun - 1) ~= ARGV[5] then return rows end
 take(rows, lane, ARGV[3], begun, tonumber(ARGV[6]), tonumber(ARGV[7]))
 return rows
 `,

@@ -360,6 +360,28 @@ export function deliveryQueueContract(name: string, make: MakeQueueWorld, option
       assert.equal(seen[0].sequence, attempts.begun[0]?.sequence);
     });
 
+    promise('5: what was delivered is noted while those behind it are still under way', async (world) => {
+      const attempts = new Attempts();
+      await world.queue.start(attempts.attempt, () => 8);
+      await add(world, world.queue, { id: 'a' }, { id: 'b' }, { id: 'c' });
+      await world.until(() => attempts.begun.length === 3, 'three are begun');
+      attempts.end('a', DELIVERED);
+      // Behind one that is under way: it may have to be delivered before it.
+      attempts.end('c', DELIVERED);
+      await world.pass(0);
+      await add(world, world.queue, { id: 'd' });
+      await world.until(() => attempts.begun.length === 4, 'the fourth is begun');
+      const queue = await world.crash();
+      const { attempt, ids } = answering(() => DELIVERED);
+      await queue.start(attempt, () => 8);
+      await world.until(() => ids().includes('d'), 'what is left is attempted');
+      assert.equal(ids().includes('a'), false);
+      assert.deepEqual(
+        ids().filter((id) => id !== 'c'),
+        ['b', 'd'],
+      );
+    });
+
     promise('6: a lane that waits, and one whose attempt takes long, hold up no other', async (world) => {
       const attempts = new Attempts();
       await world.queue.start(attempts.attempt, one);
