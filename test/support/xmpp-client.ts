@@ -57,6 +57,12 @@ export async function startXmppClient(server: XmppServer, user: string, resource
   const { iqCaller: caller, iqCallee: callee } = xmpp as unknown as { iqCaller: IqCaller; iqCallee: IqCallee };
   // As every other client does.
   callee.get('urn:xmpp:ping', 'ping', () => true);
+  // It counts what comes in one read with `<enabled/>` only to begin again at 0, and a server ends the stream of a client
+  // that has handled less than before: it is not offered stream management.
+  xmpp.prependListener('element', (element: Stanza) => {
+    if (element.is('features'))
+      for (const sm of element.getChildren('sm')) element.children.splice(element.children.indexOf(sm), 1);
+  });
   xmpp.reconnect.stop();
   xmpp.on('error', () => undefined);
   // Without this, small stanzas wait for the acknowledgement of the one before: 40 ms each.
