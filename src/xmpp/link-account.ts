@@ -1,11 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { writeXml, type XmlElement } from '../cpim/xml.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock, Random } from '../core/ports.ts';
+import { AccountSender } from './account/account-sender.ts';
 import type { ConnectGate } from './account/connect-gate.ts';
 import { accountPauseMs, outcomeOf, type Refusal } from './account/login-outcome.ts';
-import { InboundCount, Outbox } from './account/outbox.ts';
+import { InboundCount } from './account/outbox.ts';
 import type { ServiceTarget } from './account/service-address.ts';
 import { formatJid, type Jid, parseJid } from './jid.ts';
 import {
@@ -21,8 +21,6 @@ import { LinkStanding } from './link-standing.ts';
 import { accountStanzaText } from './outgoing-stanza.ts';
 import { CLIENT_NAMESPACE } from './stanza-content.ts';
 import { ReadingHold } from './reading-hold.ts';
-import { StreamPulse } from './stream-pulse.ts';
-import { TurnWrite } from './turn-write.ts';
 
 export type AccountLinkLimits = {
   /** Largest stanza, in and out, bytes of UTF-8 as written. */
@@ -75,9 +73,6 @@ const OPEN_MS = 20_000;
 const STOOD_WELL_MS = 10_000;
 /** Many accounts tick: what is looked at can wait a second. */
 const STEP_MS = 1_000;
-/** A burst has a request for acknowledgement after so many stanzas. */
-const ASK_EVERY = 64;
-const SOCKET_BYTES_MAX = 262_144;
 /** How long a session without a stream is kept where the service does not say how long it keeps it, and at most, ms. */
 const RESUMABLE_MS = 300_000;
 const RESUMABLE_MAX_MS = 600_000;
@@ -97,7 +92,7 @@ export class AccountLink implements XmppLink {
   readonly #limits: AccountLinkLimits;
   readonly #log: Log;
   readonly #jid: Jid;
-  readonly #outbox: Outbox;
+  readonly #sender: AccountSender;
   #password: string;
   readonly #listener: LinkListener<AccountLinkEvents>;
   #stream: AccountStream | undefined;
@@ -105,11 +100,8 @@ export class AccountLink implements XmppLink {
   /** The one that goes on when there is a stream again. */
   #session: (ResumableSession & { readonly jid: Jid }) | undefined;
   #fullJid: Jid | undefined;
-  #isCounted = false;
   #isResumed = false;
   #hasBeenUp = false;
-  #pulse = new StreamPulse('', true);
-  #lastAsk = '';
   #isAckOwed = false;
   #ackOwedAt = 0;
   readonly #standing: LinkStanding;
@@ -117,9 +109,6 @@ export class AccountLink implements XmppLink {
   #failures = 0;
   #stoodMs = 0;
   #stopping = false;
-  #answers: XmlText[] = [];
-  #answerBytes = 0;
-  readonly #turn = new TurnWrite(() => this.#flush(false));
   readonly #hold: ReadingHold;
   #otherHost: ServiceTarget | undefined;
   #isInGate = false;
@@ -139,8 +128,17 @@ export class AccountLink implements XmppLink {
     this.#log = options.log.child({ link: options.name });
     this.#jid = options.jid;
     this.#password = options.password;
-    this.#outbox = new Outbox({ stanzasMax: this.#limits.window, bytesMax: this.#limits.windowBytes });
-    const { inboundMax, answerBytesMax } = this.#limits;
+    const { window, windowBytes, inboundMax, answerBytesMax } = this.#limits;
+    this.#sender = new AccountSender({
+      window,
+      windowBytes,
+      pingText: (id) => this.#pingText(id),
+      askText: `<r xmlns="${SM_NAMESPACE}"/>`,
+      onMoved: () => {
+        this.#holdOrRead();
+        this.#drained();
+      },
+    });
     this.#hold = new ReadingHold({ inboundMax, answersMax: answerBytesMax });
     this.#standing = new LinkStanding(options.clock);
     this.#listener = new LinkListener(this.#log);
@@ -207,8 +205,7 @@ export class AccountLink implements XmppLink {
       'stanza sent',
     );
     return new Promise((taken, lost) => {
-      this.#outbox.add({ text, bytes, taken, lost });
-      this.#turn.soon();
+      this.#sender.send({ text, bytes, taken, lost });
     });
   }
 
@@ -230,15 +227,12 @@ export class AccountLink implements XmppLink {
       this.#log.error({ error: thrown, stanza: stanza.name }, 'answer cannot be written');
       return;
     }
-    const bytes = Buffer.byteLength(text);
-    this.#answers.push({ text, bytes });
-    this.#answerBytes += bytes;
-    this.#turn.soon();
+    this.#sender.post({ text, bytes: Buffer.byteLength(text) });
     this.#holdOrRead();
   }
 
   state(): LinkState {
-    return this.#standing.with(this.#outbox.unconfirmed);
+    return this.#standing.with(this.#sender.unconfirmed);
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -247,7 +241,7 @@ export class AccountLink implements XmppLink {
     this.#cancelPause();
     this.#cancelKeeping();
     if (this.#leaveQueue()) this.#isInGate = false;
-    this.#flush(false);
+    this.#sender.flushNow();
     if (this.#standing.at === 'up' && this.#owes()) {
       await new Promise<void>((resolve) => {
         const cancel = this.#options.clock.after(graceMs, resolve);
@@ -259,9 +253,10 @@ export class AccountLink implements XmppLink {
       });
     }
     const stream = this.#stream;
-    if (this.#standing.at === 'up') stream?.close('this server stops', this.#isCounted ? this.#acknowledgement() : '');
+    if (this.#standing.at === 'up')
+      stream?.close('this server stops', this.#sender.isCounted ? this.#acknowledgement() : '');
     else stream?.abort('this server stops');
-    this.#outbox.rejectAll(unreachable('this server stops'));
+    this.#sender.rejectAll(unreachable('this server stops'));
     this.#standing.become('stopped', 'stopped');
     this.#tryEnded();
   }
@@ -301,9 +296,11 @@ export class AccountLink implements XmppLink {
         onUp: (up) => this.#up(up),
         onResumeFailed: (handled) => this.#sessionLost(handled),
         onStanza: (stanza) => this.#stanza(stanza),
-        onAcknowledged: (handled) => this.#acknowledged(handled),
+        onAcknowledged: (handled) => {
+          if (!this.#sender.acknowledged(handled)) this.#miscounted();
+        },
         onAcknowledgeRequest: () => this.#acknowledge(),
-        onDrain: () => this.#turn.soon(),
+        onDrain: () => this.#sender.flushSoon(),
         onEnd: (end) => this.#ended(end),
       },
     );
@@ -334,31 +331,28 @@ export class AccountLink implements XmppLink {
     if (up.kind === 'new') {
       this.#sessionLost(undefined);
       this.#inbound = new InboundCount();
-      this.#isCounted = up.isCounted;
+      this.#sender.begin(up.isCounted);
       this.#fullJid = up.jid;
       this.#session = up.session === undefined ? undefined : { ...up.session, jid: up.jid };
-    } else if (!this.#outbox.acknowledge(up.handled)) {
-      this.#stream?.fail('undefined-condition', 'the service has counted more than was sent');
+    } else if (!this.#sender.counted(up.handled)) {
+      this.#miscounted();
       return;
     }
-    this.#pulse = new StreamPulse(`ping-${randomBytes(12).toString('base64url')}`, true);
     this.#hasBeenUp = true;
     this.#standing.become('up');
     this.#log.info({ jid: formatJid(this.#jid), isResumed: this.#isResumed }, 'account up');
     this.#tryEnded();
     this.#step();
-    const missed = this.#outbox.missed();
-    if (missed !== '') this.#stream?.write(missed, () => this.#pulse.flushed(this.#outbox.written));
+    if (this.#stream !== undefined) this.#sender.attach(this.#stream);
     this.#holdOrRead();
     this.#listener.tell((events) => events.onUp());
-    this.#flush(missed !== '');
   }
 
   /** The session that was kept is over. What the far side says that it has handled of it was taken. */
   #sessionLost(handled: number | undefined): void {
     this.#session = undefined;
-    if (handled !== undefined) this.#outbox.acknowledge(handled);
-    this.#outbox.rejectAll(unreachable('the session was lost'));
+    if (handled !== undefined) this.#sender.counted(handled);
+    this.#sender.rejectAll(unreachable('the session was lost'));
   }
 
   /** Everything that follows from the end of a stream, whatever ended it. */
@@ -369,14 +363,13 @@ export class AccountLink implements XmppLink {
     const reason = outcome.kind === 'never' ? outcome.refusal.reason : withRemedy(end.reason, remedy);
     this.#stream = undefined;
     this.#cancelStep();
-    this.#answers = [];
-    this.#answerBytes = 0;
+    this.#sender.detach();
     this.#hold.forget();
     this.#fullJid = undefined;
     this.#standing.become(this.#stopping ? 'stopped' : 'down', reason);
     if (this.#stopping || outcome.kind === 'never' || this.#session === undefined) {
       this.#session = undefined;
-      this.#outbox.rejectAll(unreachable(reason));
+      this.#sender.rejectAll(unreachable(reason));
     } else if (wasUp) this.#keepSession(this.#session);
     this.#drained();
     if (wasUp) this.#listener.tell((events) => events.onDown(reason));
@@ -436,34 +429,21 @@ export class AccountLink implements XmppLink {
 
   /** Where nothing is counted: the answer to a ping of ours, by id and by sender, says that all before it was handled. */
   #isPulse({ name, attrs: { id, from, type } }: XmlElement): boolean {
-    if (name !== 'iq' || id === undefined || !this.#pulse.isOurs(id)) return false;
-    if (this.#isCounted || (type !== 'result' && type !== 'error')) return true;
+    if (name !== 'iq' || id === undefined || !this.#sender.isPing(id)) return false;
+    if (this.#sender.isCounted || (type !== 'result' && type !== 'error')) return true;
     const sender = from === undefined ? this.#jid : parseJid(from);
     if (sender?.domain !== this.#jid.domain || (sender.local !== undefined && sender.local !== this.#jid.local)) {
       this.#log.warn({ stanzaId: id, jid: from ?? '' }, 'answer to a ping from the wrong sender ignored');
       return true;
     }
-    const handled = this.#pulse.answered(id);
-    if (handled !== undefined) this.#confirm(handled);
+    if (!this.#sender.ponged(id)) this.#miscounted();
     return true;
   }
 
-  /** The service has counted so many. */
-  #acknowledged(handled: number): void {
-    if (!this.#isCounted) return;
-    this.#pulse.answered(this.#lastAsk);
-    this.#confirm(handled);
-  }
-
-  #confirm(handled: number): void {
-    if (!this.#outbox.acknowledge(handled)) {
-      this.#session = undefined;
-      this.#stream?.fail('undefined-condition', 'the service has counted more than was sent');
-      return;
-    }
-    this.#holdOrRead();
-    if (this.#outbox.unconfirmed + this.#outbox.waiting > 0) this.#turn.soon();
-    else this.#drained();
+  /** The two do not speak of the same session. */
+  #miscounted(): void {
+    this.#session = undefined;
+    this.#stream?.fail('undefined-condition', 'the service has counted more than was sent');
   }
 
   /** Says what has been handled; what is under way is said when it is done. */
@@ -478,42 +458,12 @@ export class AccountLink implements XmppLink {
     return `<a xmlns="${SM_NAMESPACE}" h="${this.#inbound.handled}"/>`;
   }
 
-  #flush(askDue: boolean): void {
-    const stream = this.#stream;
-    if (stream === undefined || this.#standing.at !== 'up') return;
-    let text = '';
-    if (stream.bytesWaiting < SOCKET_BYTES_MAX) {
-      for (const answer of this.#answers.splice(0)) {
-        text += answer.text;
-        this.#outbox.wrote(answer);
-      }
-      this.#answerBytes = 0;
-      this.#holdOrRead();
-      for (;;) {
-        const taken = this.#outbox.take(ASK_EVERY);
-        text += taken.text;
-        if (taken.count < ASK_EVERY) break;
-        text += this.#ask();
-      }
-    }
-    if (askDue || (!this.#pulse.pinging && !this.#outbox.isAcknowledged)) text += this.#ask();
-    if (text === '') return;
-    const { written } = this.#outbox;
-    const pulse = this.#pulse;
-    stream.write(text, () => pulse.flushed(written));
-    this.#drained();
-  }
-
   /** Whether anything has still to be written, confirmed, or handled. */
   #owes(): boolean {
-    const { unconfirmed, waiting } = this.#outbox;
-    return unconfirmed + waiting > 0 || this.#answers.length > 0 || !this.#inbound.isSettled;
+    return this.#sender.owes || !this.#inbound.isSettled;
   }
 
-  #ask(): string {
-    const id = this.#pulse.ping(this.#outbox.written);
-    this.#lastAsk = id;
-    if (this.#isCounted) return `<r xmlns="${SM_NAMESPACE}"/>`;
+  #pingText(id: string): string {
     const to = formatJid({ domain: this.#jid.domain });
     const ping: XmlElement = {
       name: 'iq',
@@ -529,22 +479,18 @@ export class AccountLink implements XmppLink {
       const stream = this.#stream;
       if (stream === undefined || this.#standing.at !== 'up') return;
       this.#stoodMs += STEP_MS;
-      const { dead, pingDue } = this.#pulse.passed(STEP_MS, {
-        holding: this.#hold.isHolding,
-        bytesWaiting: stream.bytesWaiting,
-      });
+      const dead = this.#sender.passed(STEP_MS, this.#hold.isHolding);
       if (dead !== undefined) {
         stream.abort(dead);
         return;
       }
-      if (pingDue === true) this.#flush(true);
       this.#step();
     });
   }
 
   /** Stops reading while too much is under way, reads on when enough of it is done. */
   #holdOrRead(): void {
-    this.#hold.look(this.#inbound.received - this.#inbound.handled, this.#answerBytes, this.#stream);
+    this.#hold.look(this.#inbound.received - this.#inbound.handled, this.#sender.answerBytes, this.#stream);
   }
 
   /** The stanza's text; promise 4: nothing that a service ends the stream for. */
@@ -560,8 +506,6 @@ export class AccountLink implements XmppLink {
     this.#firstTryEnded();
   }
 }
-
-type XmlText = { readonly text: string; readonly bytes: number };
 
 function unreachable(reason: string): GatewayError {
   return new GatewayError('peer-unreachable', `account is not up: ${reason}`);

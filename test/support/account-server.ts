@@ -119,6 +119,11 @@ export class ScriptedAccountServer {
     this.#sessions.clear();
   }
 
+  /** Counts so many stanzas more than it has had. */
+  miscount(more: number): void {
+    for (const session of this.#sessions.values()) session.inbound += more;
+  }
+
   freeze(): void {
     for (const { socket } of this.#connections) socket.pause();
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Refusal } from '../../../src/xmpp/account/login-outcome.ts';
 import { textOf, type XmlElement } from '../../../src/cpim/xml.ts';
+import { GatewayError } from '../../../src/core/errors.ts';
 import { LINK_LIMITS, xmppLinkContract, type LinkWorld } from '../../contract/xmpp-link.ts';
 import { accountWorld, type AccountWorld } from '../../support/account-world.ts';
 import { until } from '../../support/until.ts';
@@ -99,6 +100,27 @@ test('account: a session that is gone on with sends again what was missed, once,
     assert.deepEqual(bodies(server.received), ['a', 'b', 'c', 'd', 'e']);
     assert.equal(server.resumptions, 1);
     assert.deepEqual(seen.ups, [false, true]);
+  }, resumable));
+
+test('account: a session of which the service has counted more than was sent is given up for a new one', () =>
+  withAccount(async (world, seen) => {
+    const { link, server } = world;
+    await link.send(message('a'));
+    server.answering(false);
+    const doubtful = link.send(message('b'));
+    await until(() => server.received.length === 2, { what: 'both are written', everyMs: 1 });
+    server.miscount(5);
+    server.drop();
+    server.script.acknowledges = true;
+    const rejected = assert.rejects(
+      doubtful,
+      (thrown) => thrown instanceof GatewayError && thrown.code === 'peer-unreachable',
+    );
+    await untilUp(world);
+    await rejected;
+    await link.send(message('c'));
+    assert.deepEqual(seen.ups, [false, false]);
+    assert.equal(server.resumptions, 1);
   }, resumable));
 
 test('account: what came in before a break is not handled twice, and what was not acknowledged comes again', () =>
