@@ -53,6 +53,9 @@ test(
     // From now on only the connection leads to it.
     await alice.closeListener();
     const bob = await phone('bob', 0, 'udp');
+    // On a busy machine the first may be accepted before its answer is there.
+    assert.ok([200, 202].includes((await bob.write(`sip:alice@${SIP_DOMAIN}`, 'first')).status));
+    await alice.count(1);
     for (let n = 0; n < 12; n++) {
       const sentAtMs = performance.now();
       const { status } = await bob.write(`sip:alice@${SIP_DOMAIN}`, `to alice ${n}`);
@@ -60,11 +63,8 @@ test(
       // Whichever node has attempted it: nobody has waited for his patience to end.
       assert.ok(performance.now() - sentAtMs < 1_500);
     }
-    await alice.count(12);
-    assert.deepEqual(
-      alice.texts,
-      Array.from({ length: 12 }, (_, n) => `to alice ${n}`),
-    );
+    await alice.count(13);
+    assert.deepEqual(alice.texts, ['first', ...Array.from({ length: 12 }, (_, n) => `to alice ${n}`)]);
   },
 );
 

@@ -106,7 +106,9 @@ test('nodes: links spread over nodes that start one after the other, under load,
   await writing;
   await sender.drain(20_000);
   await settleLedger(out, 10_000);
-  await until(() => alice.texts.length >= 160, { what: 'alice has all', detail: () => String(alice.texts.length) });
+  // One that came a second time, because its answer was late over UDP, is the same one.
+  const had = (): Array<number | undefined> => [...new Set(alice.texts.map((text) => Ledger.markOf(text)?.number))];
+  await until(() => had().length >= 160, { what: 'alice has all', detail: () => String(had().length) });
 
   assert.deepEqual(owned(), [2, 1, 1]);
   const said = log.lines.filter(({ message }) => message === 'lease was handed over to spread the load');
@@ -126,7 +128,7 @@ test('nodes: links spread over nodes that start one after the other, under load,
   // What came in went on over the streams of the node that ran the pair before.
   assert.equal(juliet.errors.size, 0);
   assert.deepEqual(
-    alice.texts.map((text) => Ledger.markOf(text)?.number),
+    had(),
     Array.from({ length: 160 }, (_, n) => n),
   );
 }); // prettier-ignore
