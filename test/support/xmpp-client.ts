@@ -60,8 +60,7 @@ export async function startXmppClient(server: XmppServer, user: string, resource
   // It counts what comes in one read with `<enabled/>` only to begin again at 0, and a server ends the stream of a client
   // that has handled less than before: it is not offered stream management.
   xmpp.prependListener('element', (element: Stanza) => {
-    if (element.is('features'))
-      for (const sm of element.getChildren('sm')) element.children.splice(element.children.indexOf(sm), 1);
+    if (element.is('features')) for (const sm of element.getChildren('sm')) element.remove(sm);
   });
   xmpp.reconnect.stop();
   xmpp.on('error', () => undefined);

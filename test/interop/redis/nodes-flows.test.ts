@@ -53,8 +53,8 @@ test(
     // From now on only the connection leads to it.
     await alice.closeListener();
     const bob = await phone('bob', 0, 'udp');
-    // On a busy machine the first may be accepted before its answer is there.
-    assert.ok([200, 202].includes((await bob.write(`sip:alice@${SIP_DOMAIN}`, 'first')).status));
+    // So that all is warm: what follows is about the way, not about the first start of it.
+    await bob.write(`sip:alice@${SIP_DOMAIN}`, 'first');
     await alice.count(1);
     for (let n = 0; n < 12; n++) {
       const sentAtMs = performance.now();
