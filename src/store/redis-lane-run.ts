@@ -22,7 +22,12 @@ export type LaneRunDeps = {
 };
 
 /** One that was begun; no outcome: it is under way. `isOwn`: by this run. */
-type Begun = { readonly id: string; readonly isOwn: boolean; outcome: readonly string[] | undefined };
+type Begun = {
+  readonly id: string;
+  readonly isOwn: boolean;
+  readonly ended: Promise<void>;
+  outcome?: readonly string[];
+};
 
 /**
  * Attempts the first of a lane side by side, as many as the window takes, also those that are added meanwhile, until all
@@ -42,16 +47,15 @@ export async function attemptRun(
   /** All of this run, in their order; the first of them have been noted. */
   const all: Begun[] = [];
   let noted = 0;
-  const attempts: Array<Promise<void>> = [];
   let isOpen = true;
   const begin = (row: TakenEntry): void => {
-    const begun: Begun = { id: row.id, isOwn: !deps.isUnderWay(row.id), outcome: undefined };
-    all.push(begun);
-    const attempt = deps.attempt(row).then((outcome) => {
+    const isOwn = !deps.isUnderWay(row.id);
+    const ended = deps.attempt(row).then((outcome) => {
       begun.outcome = outcome;
       if (outcome[0] !== 'delivered') isOpen = false;
     });
-    attempts.push(attempt);
+    const begun: Begun = { id: row.id, isOwn, ended };
+    all.push(begun);
   };
   rows.forEach(begin);
   let extending: Promise<void> | undefined;
@@ -79,9 +83,9 @@ export async function attemptRun(
       });
   };
   deps.onExtend(extend);
-  for (let ended = -1; ended < attempts.length;) {
-    ended = attempts.length;
-    await Promise.all(attempts);
+  for (let ended = -1; ended < all.length;) {
+    ended = all.length;
+    await Promise.all(all.map((begun) => begun.ended));
     await extending;
   }
   deps.onExtend(undefined);

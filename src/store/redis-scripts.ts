@@ -63,6 +63,12 @@ local function settle(kind, id, a, b, c, d)
   end
   return hop
 end
+-- the outcomes that stand among the arguments from that place on
+local function settleAll(from)
+  for at = from, #ARGV, 6 do
+    settle(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
+  end
+end
 -- adds { id data attempts sent sequence expiresAt } for those that may be attempted now
 local function take(rows, lane, hop, from, limit, now)
   for _, id in ipairs(call('LRANGE', p .. 'lane:' .. lane, from, limit - 1)) do
@@ -134,9 +140,7 @@ return { 'added', granted and 1 or 0, figures(hop), sequence, tonumber(call('HGE
   next: `
 local lane, hop, limit, now = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local state = p .. 'state:' .. lane
-for at = 8, #ARGV, 6 do
-  settle(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
-end
+settleAll(8)
 local said = figures(hop)
 local s = call('HMGET', state, 'token', 'waiting')
 if s[1] == ARGV[7] then
@@ -191,9 +195,7 @@ return run
    */
   more: `
 local rows, lane, begun = {}, ARGV[1], tonumber(ARGV[4])
-for at = 8, #ARGV, 6 do
-  settle(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
-end
+settleAll(8)
 if call('HGET', p .. 'state:' .. lane, 'token') ~= ARGV[2] then return rows end
 if begun > 0 and call('LINDEX', p .. 'lane:' .. lane, begun - 1) ~= ARGV[5] then return rows end
 take(rows, lane, ARGV[3], begun, tonumber(ARGV[6]), tonumber(ARGV[7]))
